@@ -1,0 +1,1 @@
+"""mailframe: a mail host that operators compose out of plugins."""

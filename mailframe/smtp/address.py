@@ -1,0 +1,120 @@
+"""Mailbox and reverse-path as values (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
+
+The reverse-path `<>` is None everywhere in mailframe.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+MAX_LOCAL = 64  # octets, RFC 5321 section 4.5.3.1.1
+MAX_DOMAIN = 255  # octets, section 4.5.3.1.2
+MAX_PATH = 256  # octets with the angle brackets, section 4.5.3.1.3
+
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
+_DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
+_QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*"')
+_ALNUM = r"A-Za-z0-9\u0080-\U0010ffff"
+_LABEL = rf"[{_ALNUM}](?:[{_ALNUM}\-]{{0,61}}[{_ALNUM}])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LITERAL = re.compile(r"\[([!-Z^-~]{1,253})\]")
+_UNESCAPE = re.compile(r"\\(.)")
+
+
+class AddressError(ValueError):
+    """The text is no mailbox; the message says why, in words fit for a 501 or 553."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox `local@domain`.
+
+    `local` is what the quotes mean: without quotes and backslashes, case kept. `domain` is
+    in lower case, an address literal with its brackets ("[192.0.2.1]", "[ipv6:2001:db8::1]"),
+    or "" for the bare `<Postmaster>` of RFC 5321 section 4.1.1.3. Both may hold non-ASCII
+    characters where SMTPUTF8 allowed them. Two spellings of one mailbox are equal values.
+    """
+
+    local: str
+    domain: str
+
+    @classmethod
+    def parse(cls, text: str) -> Mailbox:
+        """The mailbox that `text` spells, without angle brackets. Raises AddressError."""
+        local, domain = _split(text)
+        if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
+            raise AddressError(f"the local part is longer than {MAX_LOCAL} octets")
+        if local.startswith('"'):
+            local = _UNESCAPE.sub(r"\1", local[1:-1])
+        return cls(local, parse_domain(domain))
+
+    @property
+    def is_ascii(self) -> bool:
+        """False where only SMTPUTF8 can carry it (RFC 6531)."""
+        return self.local.isascii() and self.domain.isascii()
+
+    @property
+    def is_literal(self) -> bool:
+        """True where the domain is an address literal (RFC 5321 section 4.1.3)."""
+        return self.domain.startswith("[")
+
+    def __str__(self) -> str:
+        local = self.local
+        if not _DOT_STRING.fullmatch(local):
+            local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"{local}@{self.domain}" if self.domain else local
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The local part as spelled and the domain as spelled; AddressError where there is none."""
+    if text.startswith('"'):
+        quoted = _QUOTED.match(text)
+        if quoted is None:
+            raise AddressError("the quoted local part does not end")
+        local, rest = quoted.group(), text[quoted.end() :]
+        if not rest.startswith("@"):
+            raise AddressError("a quoted local part is followed by @ and a domain")
+        return local, rest[1:]
+    local, at, domain = text.partition("@")
+    if not at:
+        raise AddressError("a mailbox has a local part, an @ and a domain")
+    if not _DOT_STRING.fullmatch(local):
+        raise AddressError("the local part is not a dot-string or a quoted string")
+    return local, domain
+
+
+def parse_domain(text: str) -> str:
+    """The domain or address literal in lower case. Raises AddressError.
+
+    RFC 5321 sections 2.3.5 and 4.1.3; no trailing dot, labels of 63 octets at most.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN:
+        raise AddressError(f"the domain is longer than {MAX_DOMAIN} octets")
+    if text.startswith("["):
+        literal_address(text)
+        return text.lower()
+    if not _DOMAIN.fullmatch(text):
+        raise AddressError("the domain is not made of labels of letters, digits and hyphens")
+    return text.lower()
+
+
+def literal_address(domain: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IP address in an address literal such as "[192.0.2.1]" or "[IPv6:2001:db8::1]".
+
+    Raises AddressError for anything else, general address literals included: no tag but
+    IPv6 was ever registered (RFC 5321 section 4.1.3).
+    """
+    match = _LITERAL.fullmatch(domain)
+    if match is None:
+        raise AddressError("the address literal is not an address in brackets")
+    inner = match.group(1)
+    try:
+        if inner[:5].lower() == "ipv6:":
+            if "%" in inner:
+                raise AddressError("an address literal has no zone")
+            return ipaddress.IPv6Address(inner[5:])
+        return ipaddress.IPv4Address(inner)
+    except ipaddress.AddressValueError as wrong:
+        raise AddressError("the address literal holds no IP address") from wrong

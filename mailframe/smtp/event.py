@@ -1,0 +1,67 @@
+"""What the server dialogue tells its session, besides the commands themselves.
+
+A session asks `next_event()` until it gives None and answers every event that wants an
+answer, in order, with `send(reply)`; the dialogue gives no next event before that.
+
+| event                      | the session answers with                                   |
+|----------------------------|------------------------------------------------------------|
+| a Command (but Bdat)       | `send(reply)`; DATA with a 354 or a refusal; AUTH with a   |
+|                            | 334 (an AuthLine comes next) or a final reply              |
+| Rejected                   | `send(event.reply)`                                        |
+| AuthLine                   | `send(reply)`: another 334 or the final one                |
+| Bdat                       | nothing: Content follows, then ContentEnd                  |
+| Content                    | nothing                                                    |
+| ContentEnd                 | `send(reply)`; LMTP: `send(*replies)`, one per recipient   |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .command import Command
+from .reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that is refused without asking anybody: syntax, order, length, parameter.
+
+    `line` is the offending line, cut to 512 octets, without its end; never an AUTH line
+    (b"" there).
+    """
+
+    reply: Reply
+    line: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthLine:
+    """The client's answer to a 334, decoded from base64 (RFC 4954 section 4).
+
+    A cancel (`*`) and bad base64 come as Rejected(501), which ends the exchange.
+    """
+
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Some octets of the message: dots undone, line ends as they came (CRLF)."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ContentEnd:
+    """The end of DATA or of one BDAT chunk; no content is lost or kept back.
+
+    `last` is False for a BDAT chunk without LAST. `refusal` is the reply that the content
+    itself earned (bare CR or LF, NUL, too big); the message must not be accepted then, and
+    `send(refusal)` ends the transaction.
+    """
+
+    last: bool = True
+    refusal: Reply | None = None
+
+
+Event = Command | Rejected | AuthLine | Content | ContentEnd

@@ -1,0 +1,9 @@
+"""The meeting place: every package path that holds a `mailframe_plugins` folder is searched.
+
+Third parties ship `mailframe_plugins/acme_route_x.py` without an `__init__.py`.
+"""
+
+from twisted.plugin import pluginPackagePaths
+
+__path__.extend(pluginPackagePaths(__name__))  # type: ignore[no-untyped-call]
+__all__: list[str] = []
