@@ -208,3 +208,30 @@ class IObserver(Interface):
 
     def observe(event: Event) -> None:
         """Must return at once: what takes long is put aside for a thread. Result ignored."""
+
+
+class ITrace(IObserver):
+    """An observer that remembers: what `mailframe trace` asks."""
+
+    def events(of: str, limit: int = 1000) -> Eventual[Sequence[Event]]:
+        """The decisions about a message, by its id, or about an address's latest messages.
+
+        `of` is an id, or a mailbox that was sender or recipient; oldest first.
+        """
+
+
+class IUserStore(Interface):
+    """An auth plugin whose users `mailframe user` can list and change. These methods block."""
+
+    def names() -> Sequence[str]:
+        """All users, sorted."""
+
+    def set_password(name: str, password: str, create: bool) -> None:
+        """Durably. KeyError for a user that is there (`create`) or is not (otherwise);
+        ValueError for a name or password that cannot be."""
+
+    def remove(name: str) -> None:
+        """Durably. KeyError where there is none."""
+
+    def test(name: str, password: str) -> bool:
+        """Whether this password lets this user in."""
