@@ -1,0 +1,214 @@
+"""The client's side of the dialogue, SMTP (RFC 5321) and LMTP (RFC 2033).
+
+Commands go in and octets come out; octets go in and answers come out, in order, each with
+the command that it answers. What to say next is the user's business; which reply belongs
+to what, and what the server can do, is known here.
+
+    dialogue.send(Mail(...), Rcpt(...), Rcpt(...), Data())   # pipelined, where allowed
+    dialogue.receive_data(octets)
+    dialogue.next_event()        # Answer(Mail(...), Reply(250, ...)), and so on
+
+After the 354 the content goes out (see `transparency.Dotter`), and `send(ContentEnd())` says
+so: one reply follows, in LMTP one for each recipient that was accepted. A BDAT's octets
+follow its command at once, and `send(ContentEnd(last=...))` says that they are out.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .address import Mailbox
+from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, Rset, StartTls
+from .event import AuthLine, ContentEnd
+from .extensions import Extensions, read_extensions
+from .grammar import ReplyLine, parse_reply_line, write_command
+from .reply import Reply
+
+MAX_LINE = 4096  # octets of a reply line; RFC 5321 allows 512, some servers say more
+MAX_LINES = 200  # lines of one reply
+MAX_TEXT = 2000  # characters of a reply's text that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the server's first reply answers: the connection itself."""
+
+
+Awaited: TypeAlias = Greeting | Command | AuthLine | ContentEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply and what it answers.
+
+    `recipient` is whose reply it is, after RCPT and at the end of an LMTP message.
+    """
+
+    to: Awaited
+    reply: Reply
+    recipient: Mailbox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """A reply that nothing was waiting for; a 421 mostly. The connection is of no use now."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """What the server sends is not SMTP; `why` says so in words. Nothing is read after it."""
+
+    why: str
+
+
+Heard: TypeAlias = Answer | Unasked | Garbled
+
+
+class ClientDialogue:
+    """One connection's dialogue, from the greeting on.
+
+    `extensions` are the server's, known after EHLO or LHLO. `over` is True once no reply
+    will be read any more: after 221, 421 and garbage.
+    """
+
+    def __init__(self, *, lmtp: bool = False) -> None:
+        self.lmtp = lmtp
+        self.extensions = Extensions()
+        self.over = False
+        self._buffer = b""
+        self._lines: list[ReplyLine] = []
+        self._awaited: deque[tuple[Awaited, Mailbox | None]] = deque([(Greeting(), None)])
+        self._accepted: list[Mailbox] = []
+        self._heard: deque[Heard] = deque()
+        self._deaf = False  # between the 220 to STARTTLS and TLS
+
+    @property
+    def owed(self) -> int:
+        """How many replies the server owes."""
+        return len(self._awaited)
+
+    def send(self, *commands: Command | AuthLine | ContentEnd) -> bytes:
+        """The octets that say this. Raises grammar.Unwritable, and then nothing is awaited."""
+        octets = b"".join([_write(command) for command in commands])
+        for command in commands:
+            if isinstance(command, ContentEnd) and command.last and self.lmtp:
+                # RFC 2033 section 4.2: a reply for each recipient that was accepted.
+                self._awaited.extend((command, recipient) for recipient in self._accepted)
+            elif isinstance(command, Rcpt):
+                self._awaited.append((command, command.recipient))
+            elif not isinstance(command, Bdat):  # its octets are answered, not itself
+                self._awaited.append((command, None))
+        return octets
+
+    def receive_data(self, octets: bytes) -> None:
+        """Octets from the server."""
+        if self.over or self._deaf:
+            return
+        self._buffer += octets
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._line(line)
+            if self.over or self._deaf:
+                # RFC 3207 section 4.2: what came in the clear behind the 220 is forgotten.
+                self._buffer = b""
+                return
+        if len(self._buffer) > MAX_LINE:
+            self._give_up("an endless reply line")
+
+    def next_event(self) -> Heard | None:
+        """What was heard next; None where more octets are needed."""
+        return self._heard.popleft() if self._heard else None
+
+    def tls_started(self) -> None:
+        """TLS has begun: the server's extensions are unknown again (RFC 3207 section 4.2)."""
+        self._deaf = False
+        self._buffer = b""
+        self.extensions = Extensions()
+
+    def _line(self, octets: bytes) -> None:
+        if len(octets) > MAX_LINE:
+            return self._give_up("an endless reply line")
+        try:
+            line = parse_reply_line(octets.removesuffix(b"\r"))
+        except ValueError:
+            return self._give_up("a line that is no SMTP reply")
+        if self._lines and line.code != self._lines[0].code:
+            return self._give_up("a reply with several codes")
+        self._lines.append(line)
+        if line.last:
+            lines, self._lines = self._lines, []
+            return self._reply(lines)
+        if len(self._lines) >= MAX_LINES:
+            return self._give_up("a reply without end")
+        return None
+
+    def _reply(self, lines: list[ReplyLine]) -> None:
+        reply = _as_reply(lines)
+        if not self._awaited:
+            self.over = True
+            self._heard.append(Unasked(reply))
+        elif reply.code == 421:
+            # RFC 5321 section 3.8: the channel closes; it answers all that was asked.
+            self.over = True
+            self._heard.extend(Answer(to, reply, of) for to, of in self._awaited)
+            self._awaited.clear()
+        elif not _fits(self._awaited[0][0], reply):
+            self._give_up(f"{reply.code} where it means nothing")
+        else:
+            to, recipient = self._awaited.popleft()
+            self._note(to, reply, lines)
+            self._heard.append(Answer(to, reply, recipient))
+
+    def _note(self, to: Awaited, reply: Reply, lines: list[ReplyLine]) -> None:
+        """What an answer changes."""
+        if isinstance(to, Mail | Rset | Ehlo | Helo | Lhlo):
+            self._accepted = []
+        elif isinstance(to, Rcpt) and reply.positive:
+            self._accepted.append(to.recipient)
+        if isinstance(to, Ehlo | Lhlo) and reply.positive:
+            self.extensions = read_extensions(_plain(line) for line in lines)
+        elif isinstance(to, StartTls) and reply.positive:
+            self._deaf = True
+        elif reply.code == 221:
+            self.over = True
+
+    def _give_up(self, why: str) -> None:
+        self.over = True
+        self._buffer = b""
+        self._heard.append(Garbled(why))
+
+
+def _write(command: Command | AuthLine | ContentEnd) -> bytes:
+    if isinstance(command, AuthLine):
+        return b64encode(command.response) + b"\r\n"
+    return b"" if isinstance(command, ContentEnd) else write_command(command)
+
+
+def _fits(to: Awaited, reply: Reply) -> bool:
+    """Whether this command can have such a reply (RFC 5321 section 4.3.2)."""
+    if not reply.positive:
+        return True
+    if isinstance(to, Data):
+        return reply.code == 354
+    if reply.code >= 300:
+        return reply.code == 334 and isinstance(to, Auth | AuthLine)
+    return True
+
+
+def _plain(line: ReplyLine) -> str:
+    """The text as it came, an extension that looks like a status included."""
+    return f"{line.status} {line.text}" if line.status else line.text
+
+
+def _as_reply(lines: list[ReplyLine]) -> Reply:
+    """The lines as one Reply: x.0.0 where the server gave no enhanced status (RFC 3463)."""
+    code, status = lines[0].code, lines[0].status
+    text = "\n".join(line.text for line in lines)[:MAX_TEXT]
+    if 300 <= code < 400:
+        return Reply(code, text)
+    return Reply(code, text, status or f"{code // 100}.0.0")

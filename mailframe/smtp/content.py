@@ -1,0 +1,93 @@
+"""One message's octets on their way in, by DATA or by BDAT: what may be passed on, and how many.
+
+Any cut of the octets gives the same content, refusal and end.
+"""
+
+from __future__ import annotations
+
+from .event import Content, ContentEnd
+from .inbox import Inbox
+from .reply import BAD_LINE_ENDS, MESSAGE_TOO_BIG, Reply
+from .transparency import LineEnds, Undotter
+
+
+class IncomingContent:
+    """Lets octets through up to the first offence, and counts them (RFC 1870 section 5).
+
+    `limit` is octets, 0 for none. `refusal` is what the content earned, None while it is good.
+    """
+
+    __slots__ = ("_limit", "_size", "refusal")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self.refusal: Reply | None = None
+
+    def _admit(self, octets: bytes, offence: bool) -> bytes:
+        """What may be passed on of `octets`, after which there was an `offence` or not."""
+        if self.refusal is not None:
+            return b""
+        if self._limit and self._size + len(octets) > self._limit:
+            self.refusal = MESSAGE_TOO_BIG
+            octets = octets[: self._limit - self._size]
+        elif offence:
+            self.refusal = BAD_LINE_ENDS
+        self._size += len(octets)
+        return octets
+
+
+class DottedContent(IncomingContent):
+    """The content that follows a 354 (RFC 5321 section 4.1.1.4)."""
+
+    __slots__ = ("_undotter",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._undotter = Undotter()
+
+    def read(self, inbox: Inbox) -> tuple[Content | None, ContentEnd | None]:
+        """The content and the end that the inbox holds; what follows the end stays there."""
+        if not len(inbox):
+            return None, None
+        octets, ended, rest = self._undotter.feed(inbox.take_all())
+        octets = self._admit(octets, self._undotter.offence)
+        content = Content(octets) if octets else None
+        if not ended:
+            return content, None
+        if rest:
+            inbox.put(rest)
+        return content, ContentEnd(refusal=self.refusal)
+
+
+class ChunkedContent(IncomingContent):
+    """The content that BDAT brings (RFC 3030). `binary`: BODY=BINARYMIME, any octets are good.
+
+    A CR at a chunk's end is kept back: the LF may begin the next one.
+    """
+
+    __slots__ = ("_last", "_left", "_line_ends")
+
+    def __init__(self, limit: int, *, binary: bool) -> None:
+        super().__init__(limit)
+        self._line_ends = None if binary else LineEnds()
+        self._left = 0
+        self._last = False
+
+    def begin(self, size: int, last: bool) -> None:
+        """A chunk of so many octets follows."""
+        self._left, self._last = size, last
+
+    def read(self, inbox: Inbox) -> tuple[Content | None, ContentEnd | None]:
+        """The content and the chunk's end that the inbox holds."""
+        octets = inbox.take(self._left)
+        self._left -= len(octets)
+        offence = False
+        if self._line_ends is not None:
+            octets = self._line_ends.feed(octets)
+            if self._last and not self._left:
+                self._line_ends.finish()
+            offence = self._line_ends.offence
+        octets = self._admit(octets, offence)
+        content = Content(octets) if octets else None
+        return content, None if self._left else ContentEnd(self._last, self.refusal)

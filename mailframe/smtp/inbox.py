@@ -1,0 +1,82 @@
+"""What came from the peer and was not read yet: lines and octets are taken out at its front."""
+
+from __future__ import annotations
+
+
+class Inbox:
+    """Octets in the order they came.
+
+    Its length is what is kept. Taking a line copies that line only, however much is waiting
+    behind it; a line that is skipped is not kept.
+    """
+
+    __slots__ = ("_at", "_octets", "_skipping")
+
+    def __init__(self) -> None:
+        self._octets = b""
+        self._at = 0
+        self._skipping = False
+
+    def __len__(self) -> int:
+        return len(self._octets) - self._at
+
+    def put(self, octets: bytes) -> None:
+        """Add what came."""
+        if self._at == len(self._octets):
+            self._octets = octets
+        else:
+            self._octets = self._octets[self._at :] + octets
+        self._at = 0
+
+    def line(self, limit: int) -> bytes | None:
+        """The next line without its CRLF, which alone ends it.
+
+        None where there is no CRLF yet, or not within `limit` octets, the CRLF counted.
+        """
+        if self._skipping and not self._skipped():
+            return None
+        at = self._at
+        end = self._octets.find(b"\r\n", at, at + limit)
+        if end < 0:
+            return None
+        self._at = end + 2
+        return self._octets[at:end]
+
+    def skip_line(self) -> None:
+        """Forget the line at the front, to its end, which may be still to come."""
+        self._skipping = True
+        self._skipped()
+
+    def head(self, count: int) -> bytes:
+        """The first `count` octets, fewer where fewer are here; they stay."""
+        return self._octets[self._at : self._at + count]
+
+    def take(self, count: int) -> bytes:
+        """The first `count` octets, fewer where fewer are here."""
+        at = self._at
+        taken = self._octets[at : at + count]
+        self._at = at + len(taken)
+        return taken
+
+    def take_all(self) -> bytes:
+        """All octets."""
+        octets = self._octets[self._at :] if self._at else self._octets
+        self.clear()
+        return octets
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._octets = b""
+        self._at = 0
+        self._skipping = False
+
+    def _skipped(self) -> bool:
+        """Whether the end of the line that is skipped was found."""
+        end = self._octets.find(b"\r\n", self._at)
+        if end >= 0:
+            self._at = end + 2
+            self._skipping = False
+            return True
+        self._octets = b"\r" if self._octets.endswith(b"\r") else b""
+        self._at = 0
+        return False

@@ -1,0 +1,387 @@
+"""The server's side of SMTP and LMTP: octets in, events out; replies in, octets out.
+
+RFC 5321 with PIPELINING (RFC 2920), SIZE (1870), 8BITMIME (6152), CHUNKING and BINARYMIME
+(3030), SMTPUTF8 (6531), DSN (3461), ENHANCEDSTATUSCODES (2034), STARTTLS (3207), AUTH (4954)
+and LIMITS (9422); LMTP (2033) on the same engine. What the events ask of the session is said in
+`event.py`; which command may follow which, in `order.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls
+from .content import ChunkedContent, DottedContent
+from .event import AuthLine, Content, ContentEnd, Event, Rejected
+from .grammar import BAD_BASE64, decode_base64, parse_command
+from .inbox import Inbox
+from .order import ORDER, REFUSED, State
+from .reply import BAD_SEQUENCE, LINE_TOO_LONG, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
+
+MAX_COMMAND_LINE = 2048  # octets with CRLF; RFC 5321 section 4.5.3.1.4 and its extensions
+MAX_AUTH_LINE = 12288  # octets with CRLF; RFC 4954 section 4
+
+_SHOWN = 512  # octets of an offending line that Rejected shows
+
+EHLO_FIRST = Reply(503, "Send EHLO first", "5.5.1")
+LHLO_FIRST = Reply(503, "Send LHLO first", "5.5.1")
+MAIL_FIRST = Reply(503, "Send MAIL first", "5.5.1")
+NO_VALID_RECIPIENTS = Reply(503, "No valid recipients", "5.5.1")
+NESTED_MAIL = Reply(503, "A mail transaction is in progress", "5.5.1")
+CHUNKS_ONLY = Reply(503, "Chunks have begun: only BDAT can follow", "5.5.1")
+TRANSACTION_FAILED = Reply(503, "The transaction has failed: send RSET or MAIL", "5.5.1")
+BINARY_NEEDS_BDAT = Reply(503, "BINARYMIME is sent by BDAT only", "5.5.1")
+TLS_NOT_OFFERED = Reply(503, "STARTTLS is not offered now", "5.5.1")
+AUTH_NOT_OFFERED = Reply(503, "AUTH is not offered now", "5.5.1")
+ALREADY_AUTHENTICATED = Reply(503, "Already authenticated", "5.5.1")
+UNKNOWN_MECHANISM = Reply(504, "Authentication mechanism not offered", "5.5.4")
+AUTH_CANCELLED = Reply(501, "Authentication cancelled", "5.7.0")
+NEEDS_SMTPUTF8 = Reply(553, "A non-ASCII address needs SMTPUTF8", "5.6.7")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What EHLO announces; the session replaces it after TLS and after AUTH.
+
+    `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
+    mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
+    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them.
+    """
+
+    size: int = 0
+    starttls: bool = False
+    auth: tuple[str, ...] = ()
+    recipients: int = 0
+    messages: int = 0
+
+
+class ServerDialogue:
+    """One session's language. It gives no next event before the last one is answered.
+
+    `offer` may be replaced at any time; `state` is to be read only. `lmtp`: LHLO takes the
+    place of HELO and EHLO, and the content is answered once per accepted recipient.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_content",
+        "_end",
+        "_hostname",
+        "_hushed",
+        "_inbox",
+        "_lmtp",
+        "_mail",
+        "_owed",
+        "_refused_chunk",
+        "_replies_due",
+        "_skip",
+        "authenticated",
+        "offer",
+        "state",
+    )
+
+    def __init__(self, hostname: str, offer: Offer = Offer(), *, lmtp: bool = False) -> None:
+        self._hostname = hostname
+        self._lmtp = lmtp
+        self._inbox = Inbox()
+        self.offer = offer
+        self._begin()
+
+    def _begin(self) -> None:
+        self.state = State.START
+        self.authenticated = False
+        self._inbox.clear()
+        self._mail = Mail(None)
+        self._accepted = 0
+        self._content: DottedContent | ChunkedContent = DottedContent(0)
+        self._end: ContentEnd | None = None
+        self._owed: Event | None = None
+        self._replies_due = 1
+        self._refused_chunk: Rejected | None = None
+        self._skip = 0
+        self._hushed = False
+
+    @property
+    def buffered(self) -> int:
+        """Octets received and not yet turned into events."""
+        return len(self._inbox)
+
+    @property
+    def owes_answer(self) -> bool:
+        """True while the last event waits for `send`."""
+        return self._owed is not None
+
+    @property
+    def in_content(self) -> bool:
+        """True from a 354 or a BDAT until the session answered the content's end."""
+        return self.state in _IN_CONTENT or self._refused_chunk is not None
+
+    @property
+    def transaction_open(self) -> bool:
+        """True from an accepted MAIL until the transaction ends, whichever way."""
+        return self.state in _IN_TRANSACTION
+
+    def greeting(self) -> Reply:
+        """The 220 that opens the session."""
+        return Reply(220, f"{self._hostname} {'LMTP' if self._lmtp else 'ESMTP'} ready")
+
+    def hello_reply(self, command: Helo | Ehlo | Lhlo) -> Reply:
+        """The 250 to this hello, with a line for each extension on offer."""
+        if type(command) is Helo:
+            return Reply(250, self._hostname)
+        return _hello(self._hostname, self.offer)
+
+    def help_reply(self) -> Reply:
+        """The 214: which commands there are."""
+        hello = "LHLO" if self._lmtp else "HELO EHLO"
+        words = "MAIL RCPT DATA BDAT RSET VRFY NOOP HELP QUIT STARTTLS AUTH"
+        return Reply(214, f"Commands: {hello} {words}", "2.0.0")
+
+    def receive_data(self, octets: bytes) -> None:
+        """Take what came. Once the dialogue is closed, or TLS awaited, it is dropped."""
+        if octets and self.state is not State.CLOSED and self.state is not State.SECURING:
+            self._inbox.put(octets)
+
+    def next_event(self) -> Event | None:
+        """The next event; None where more octets are needed or an answer is owed."""
+        if self._owed is not None:
+            return None
+        event: Event | None
+        if self._end is not None:
+            event, self._end = self._end, None
+        elif self._refused_chunk is not None:
+            event = self._read_refused_chunk()
+        else:
+            read = _READ.get(self.state)
+            event = self._read_command() if read is None else read(self)
+        kind = type(event)
+        if kind is not Content and kind is not Bdat:
+            self._owed = event
+            if self._lmtp and isinstance(event, ContentEnd) and event.last:
+                self._replies_due = self._accepted
+        return event
+
+    def send(self, *replies: Reply) -> bytes:
+        """The octets that answer the event which waits; moves the state.
+
+        One reply, or in LMTP after the content one per accepted recipient, in their order;
+        one alone there is said for each of them. A 421 may be sent at any time. Raises
+        ValueError where no event waits, or the replies are not as many as they must be.
+        """
+        reply = replies[0]
+        if reply.code == 421 or reply.code == 221:
+            self._owed = None
+            self._inbox.clear()
+            self.state = State.CLOSED
+            return reply.to_bytes()
+        event = self._owed
+        if event is None:
+            raise ValueError(f"no event waits for the answer {reply}")
+        due = self._replies_due
+        if len(replies) != due:
+            if len(replies) != 1:
+                raise ValueError(f"{len(replies)} replies where {due} are due")
+            replies *= due
+        refused = event.refusal if isinstance(event, ContentEnd) else isinstance(event, Rejected)
+        if refused and any(each.positive for each in replies):
+            raise ValueError(f"a positive answer to what was refused: {event}")
+        self._move(event, reply)
+        self._owed = None
+        self._replies_due = 1
+        if due == 1:
+            return reply.to_bytes()
+        return b"".join([each.to_bytes() for each in replies])
+
+    def tls_started(self) -> None:
+        """TLS is on: the session begins anew (RFC 3207 section 4.2), nothing is remembered."""
+        self._begin()
+
+    def _move(self, event: Event, reply: Reply) -> None:
+        """The state after `reply` to `event`, and what goes with it."""
+        kind, state, code = type(event), self.state, reply.code
+        if code >= 400:
+            row = REFUSED.get(state)
+            if row is not None:
+                self.state = row.get(kind, state)
+            return
+        if (code == 354) is not (kind is Data) or (code == 334) > (kind in _AUTH_EVENTS):
+            raise ValueError(f"{reply} is no answer to {kind.__name__}")
+        if code == 334:
+            self.state = State.AUTHENTICATING
+            return
+        self.state = ORDER[state].get(kind, state)
+        if kind is Rcpt:
+            self._accepted += 1
+        elif isinstance(event, Mail):
+            self._mail, self._accepted = event, 0
+        elif kind is Data:
+            self._content = DottedContent(self.offer.size)
+        elif kind in _AUTH_EVENTS:
+            self.authenticated = True
+        elif kind is StartTls:
+            # RFC 3207 section 4.2: what came in the clear is forgotten.
+            self._inbox.clear()
+
+    def _read_command(self) -> Event | None:
+        line = self._inbox.line(MAX_COMMAND_LINE)
+        if line is None:
+            if len(self._inbox) < MAX_COMMAND_LINE:
+                return None
+            secret = self._inbox.head(5).upper() == b"AUTH "
+            line = self._inbox.line(MAX_AUTH_LINE) if secret else None
+            if line is None:
+                if secret and len(self._inbox) < MAX_AUTH_LINE:
+                    return None
+                return self._overlong()
+        command = parse_command(line)
+        if isinstance(command, Reply):
+            return self._reject(None, command, line)
+        refusal = self._refusal(command)
+        if refusal is not None:
+            return self._reject(command, refusal, line)
+        if isinstance(command, Bdat):
+            self._begin_chunk(command)
+        self._hushed = type(command) is Auth
+        return command
+
+    def _refusal(self, command: Command) -> Reply | None:
+        """Why this command cannot be taken here and now, None where it can."""
+        kind = type(command)
+        if kind not in ORDER[self.state]:
+            if self._lmtp and self.state is State.START:
+                return LHLO_FIRST
+            if self.state is State.SENDER and kind is not Data and kind is not Bdat:
+                return NESTED_MAIL
+            return _OUT_OF_ORDER.get(self.state, BAD_SEQUENCE)
+        check = _CHECKS.get(kind)
+        return None if check is None else check(self, command)
+
+    def _reject(self, command: Command | None, refusal: Reply, line: bytes) -> Event | None:
+        # A client that pipelines its password behind a refused AUTH must not find it in a log.
+        self._hushed = self._hushed or line[:4].upper() == b"AUTH"
+        rejected = Rejected(refusal, b"" if self._hushed else line[:_SHOWN])
+        if not isinstance(command, Bdat):
+            return rejected
+        # RFC 3030 section 2: the octets of a refused chunk are taken, or they were commands.
+        self._refused_chunk, self._skip = rejected, command.size
+        if self._lmtp and command.last and self.state is State.FAILED:
+            self._replies_due = self._accepted
+        return self._read_refused_chunk()
+
+    def _overlong(self) -> Rejected:
+        head = self._inbox.head(_SHOWN)
+        self._inbox.skip_line()
+        self._hushed = self._hushed or head[:4].upper() == b"AUTH"
+        return Rejected(LINE_TOO_LONG, b"" if self._hushed else head)
+
+    def _read_refused_chunk(self) -> Rejected | None:
+        self._skip -= len(self._inbox.take(self._skip))
+        if self._skip:
+            return None
+        rejected, self._refused_chunk = self._refused_chunk, None
+        return rejected
+
+    def _begin_chunk(self, command: Bdat) -> None:
+        content = self._content
+        if self.state is State.RECIPIENTS or not isinstance(content, ChunkedContent):
+            binary = self._mail.body == "BINARYMIME"
+            self._content = content = ChunkedContent(self.offer.size, binary=binary)
+        content.begin(command.size, command.last)
+        self.state = State.LAST_CHUNK if command.last else ORDER[self.state][Bdat]
+
+    def _read_content(self) -> Event | None:
+        content, self._end = self._content.read(self._inbox)
+        if content is None and self._end is not None:
+            end, self._end = self._end, None
+            return end
+        return content
+
+    def _read_auth_line(self) -> Event | None:
+        line = self._inbox.line(MAX_AUTH_LINE)
+        if line is None:
+            return self._overlong() if len(self._inbox) >= MAX_AUTH_LINE else None
+        if line == b"*":
+            return Rejected(AUTH_CANCELLED)
+        response = decode_base64(line)
+        return Rejected(BAD_BASE64) if response is None else AuthLine(response)
+
+    def _check_hello(self, command: Helo | Ehlo | Lhlo) -> Reply | None:
+        # RFC 2033 section 4.1: LMTP knows neither HELO nor EHLO; SMTP does not know LHLO.
+        return UNKNOWN_COMMAND if (type(command) is Lhlo) is not self._lmtp else None
+
+    def _check_mail(self, command: Mail) -> Reply | None:
+        sender = command.sender
+        if sender is not None and not command.smtputf8 and not sender.is_ascii:
+            return NEEDS_SMTPUTF8
+        if command.size and 0 < self.offer.size < command.size:
+            return MESSAGE_TOO_BIG
+        return None
+
+    def _check_rcpt(self, command: Rcpt) -> Reply | None:
+        if self._mail.smtputf8 or command.recipient.is_ascii:
+            return None
+        return NEEDS_SMTPUTF8
+
+    def _check_data(self, command: Data) -> Reply | None:
+        return BINARY_NEEDS_BDAT if self._mail.body == "BINARYMIME" else None
+
+    def _check_starttls(self, command: StartTls) -> Reply | None:
+        return None if self.offer.starttls else TLS_NOT_OFFERED
+
+    def _check_auth(self, command: Auth) -> Reply | None:
+        if self.authenticated:
+            return ALREADY_AUTHENTICATED
+        if not self.offer.auth:
+            return AUTH_NOT_OFFERED
+        return None if command.mechanism in self.offer.auth else UNKNOWN_MECHANISM
+
+
+@lru_cache(maxsize=64)
+def _hello(hostname: str, offer: Offer) -> Reply:
+    lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
+    lines += ["STARTTLS"] if offer.starttls else []
+    lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []
+    limits = [f"RCPTMAX={offer.recipients}"] if offer.recipients else []
+    limits += [f"MAILMAX={offer.messages}"] if offer.messages else []
+    lines += [f"LIMITS {' '.join(limits)}"] if limits else []
+    lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "SMTPUTF8", "DSN", "HELP"]
+    return Reply(250, "\n".join(lines))
+
+
+_IN_CONTENT = frozenset({State.CONTENT, State.CHUNK, State.LAST_CHUNK})
+_IN_TRANSACTION = _IN_CONTENT | {State.SENDER, State.RECIPIENTS, State.BETWEEN_CHUNKS}
+_AUTH_EVENTS: frozenset[type[Event]] = frozenset({Auth, AuthLine})
+
+_OUT_OF_ORDER = {
+    State.START: EHLO_FIRST,
+    State.READY: MAIL_FIRST,
+    State.SENDER: NO_VALID_RECIPIENTS,
+    State.RECIPIENTS: NESTED_MAIL,
+    State.BETWEEN_CHUNKS: CHUNKS_ONLY,
+    State.FAILED: TRANSACTION_FAILED,
+}
+
+#: What is read in a state where it is not commands.
+_READ: dict[State, Callable[[ServerDialogue], Event | None]] = {
+    State.CONTENT: ServerDialogue._read_content,
+    State.CHUNK: ServerDialogue._read_content,
+    State.LAST_CHUNK: ServerDialogue._read_content,
+    State.AUTHENTICATING: ServerDialogue._read_auth_line,
+    State.SECURING: lambda dialogue: None,
+    State.CLOSED: lambda dialogue: None,
+}
+
+#: What is looked at once a command is known to be in order.
+_CHECKS: dict[type[Event], Callable[[ServerDialogue, Any], Reply | None]] = {
+    Helo: ServerDialogue._check_hello,
+    Ehlo: ServerDialogue._check_hello,
+    Lhlo: ServerDialogue._check_hello,
+    Mail: ServerDialogue._check_mail,
+    Rcpt: ServerDialogue._check_rcpt,
+    Data: ServerDialogue._check_data,
+    StartTls: ServerDialogue._check_starttls,
+    Auth: ServerDialogue._check_auth,
+}

@@ -1,0 +1,150 @@
+"""Dots and line ends of the mail data, chunk by chunk, both ways (RFC 5321 section 4.5.2).
+
+Nothing here works line by line in Python, and nothing is kept but a few octets, however
+long a line is. Any cut of the octets gives the same content. The end of the data is CRLF
+dot CRLF and no other spelling of it (sections 2.3.8 and 4.1.1.4).
+"""
+
+from __future__ import annotations
+
+import re
+
+_END = b"\r\n.\r\n"
+_OFFENCE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+
+
+class BadLineEnds(ValueError):
+    """The octets hold a bare CR, a bare LF or a NUL, which SMTP cannot carry as text."""
+
+
+def clean_length(octets: bytes) -> int:
+    """How many octets come before the first bare CR, bare LF or NUL; all where there is none.
+
+    The octets must begin and end between characters: a CR at the end counts as bare.
+    """
+    pairs = octets.count(b"\r\n")
+    if octets.count(b"\n") == pairs and octets.count(b"\r") == pairs and b"\0" not in octets:
+        return len(octets)
+    offence = _OFFENCE.search(octets)
+    return len(octets) if offence is None else offence.start()
+
+
+class LineEnds:
+    """Text whose line ends are watched: what a BDAT chunk of text goes through.
+
+    `feed` gives the octets that are certainly clean, keeping back a CR at the end until it is
+    known what follows. From the first offence on `offence` is True and all is dropped.
+    """
+
+    __slots__ = ("_held", "offence")
+
+    def __init__(self) -> None:
+        self.offence = False
+        self._held = b""
+
+    def feed(self, octets: bytes) -> bytes:
+        """The clean octets among what was kept back and `octets`."""
+        if self.offence or not octets:
+            return b""
+        octets = self._held + octets
+        self._held = b"\r" if octets.endswith(b"\r") else b""
+        clean = octets[:-1] if self._held else octets
+        length = clean_length(clean)
+        if length == len(clean):
+            return clean
+        self.offence = True
+        return clean[:length]
+
+    def finish(self) -> None:
+        """The text ends here: a CR that is still kept back is a bare one."""
+        self.offence = self.offence or bool(self._held)
+        self._held = b""
+
+
+class Undotter:
+    """Mail data on its way in, from after the 354 to the dot that ends it.
+
+    `offence` becomes True at the first bare CR, bare LF or NUL. Content from there on is
+    dropped, and still only CRLF dot CRLF ends the data.
+    """
+
+    __slots__ = ("_held", "_started", "offence")
+
+    def __init__(self) -> None:
+        self.offence = False
+        # The data begins as if after a CRLF: a dot may stand at its very start.
+        self._held = b"\r\n"
+        self._started = False
+
+    def feed(self, octets: bytes) -> tuple[bytes, bool, bytes]:
+        """What `octets` add: (content, ended, rest).
+
+        `content` has its dots undone. Once `ended` is True, `rest` are the octets after the
+        end and the undotter has done its work; before, `rest` is b"".
+        """
+        buffer = self._held + octets
+        end = buffer.find(_END)
+        if end >= 0:
+            return self._content(buffer[: end + 2]), True, buffer[end + len(_END) :]
+        kept = _unfinished(buffer)
+        self._held = buffer[len(buffer) - kept :]
+        return self._content(buffer[: len(buffer) - kept]), False, b""
+
+    def _content(self, octets: bytes) -> bytes:
+        if self.offence or not octets:
+            return b""
+        length = clean_length(octets)
+        if length < len(octets):
+            self.offence = True
+            octets = octets[:length]
+        octets = octets.replace(b"\r\n.", b"\r\n")
+        if not self._started:
+            self._started = True
+            return octets[2:]
+        return octets
+
+
+def _unfinished(octets: bytes) -> int:
+    """How many octets at the end may be the beginning of CRLF dot CRLF."""
+    for length in (4, 3, 2, 1):
+        if octets.endswith(_END[:length]):
+            return length
+    return 0
+
+
+class Dotter:
+    """Mail data on its way out: doubles the dots that begin a line, ends with the one alone.
+
+    Raises BadLineEnds, and goes on raising it, for a bare CR, a bare LF or a NUL: they are
+    never passed on. What was written before is with the peer already, so the connection must
+    be dropped then; the end of the data is never written.
+    """
+
+    __slots__ = ("_at_line_start", "_ends")
+
+    def __init__(self) -> None:
+        self._ends = LineEnds()
+        self._at_line_start = True
+
+    def feed(self, octets: bytes) -> bytes:
+        """The octets as they go on the wire; a CR at their end waits. Raises BadLineEnds."""
+        clean = self._ends.feed(octets)
+        if self._ends.offence:
+            raise BadLineEnds("bare CR, bare LF or NUL in the content")
+        if not clean:
+            return b""
+        stuffed = clean.replace(b"\r\n.", b"\r\n..")
+        if self._at_line_start and stuffed.startswith(b"."):
+            stuffed = b"." + stuffed
+        self._at_line_start = clean.endswith(b"\r\n")
+        return stuffed
+
+    def finish(self) -> bytes:
+        """What is still to be written: a CRLF if the last line has none, the dot and CRLF.
+
+        Raises BadLineEnds where the content ended in a CR.
+        """
+        self._ends.finish()
+        if self._ends.offence:
+            raise BadLineEnds("bare CR, bare LF or NUL in the content")
+        return _END[2:] if self._at_line_start else _END
