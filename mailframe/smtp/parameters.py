@@ -14,8 +14,8 @@ from .address import Mailbox
 from .command import Mail, Rcpt
 from .reply import UNKNOWN_PARAMETER, Reply
 
-MAX_ENVID = 100  # characters of xtext, RFC 3461 section 5.4
-MAX_ORCPT = 500  # characters, RFC 3461 section 5.3 with section 5.4's reasoning
+MAX_ENVID = 100  # characters of xtext, RFC 3461 section 4
+MAX_ORCPT = 500  # characters, RFC 3461 section 4
 
 #: keyword -> the command's field and what reads the value (None: no "="); ValueError refuses.
 Known: TypeAlias = Mapping[str, tuple[str, Callable[[str | None], Any]]]

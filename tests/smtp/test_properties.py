@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import assume, example, given, settings
@@ -76,7 +77,16 @@ FRAGMENTS = st.sampled_from(
 )
 SESSIONS = st.lists(st.one_of(FRAGMENTS, FRAGMENTS, FRAGMENTS, st.binary(max_size=8)), max_size=30)
 BEGINNING = b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@example.org>\r\n"
-OFFER = Offer(size=2000, starttls=True, auth=("PLAIN", "LOGIN"))
+BEGINNINGS = st.sampled_from(
+    [
+        b"",
+        BEGINNING,
+        BEGINNING + b"DATA\r\n",
+        BEGINNING + b"BDAT 900\r\n",
+        b"EHLO c\r\nAUTH LOGIN\r\n",
+    ]
+)
+OFFER = Offer(size=800, starttls=True, auth=("PLAIN", "LOGIN"))
 
 
 def judge(event: Event, number: int) -> Reply:
@@ -99,7 +109,7 @@ def hear(octets: bytes, cuts: list[int], *, lmtp: bool = False) -> tuple[list[ob
     events: list[object] = []
     edges = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
     answered = 0
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         dialogue.receive_data(octets[start:end])
         while (event := dialogue.next_event()) is not None:
             if isinstance(event, Content) and events and isinstance(events[-1], Content):
@@ -116,12 +126,12 @@ def hear(octets: bytes, cuts: list[int], *, lmtp: bool = False) -> tuple[list[ob
 
 
 @COMMON
-@given(SESSIONS, st.lists(st.integers(0, 10000), max_size=40), st.booleans(), st.booleans())
+@given(SESSIONS, st.lists(st.integers(0, 10000), max_size=40), st.booleans(), BEGINNINGS)
 def test_any_cut_gives_the_same_events(
-    fragments: list[bytes], cuts: list[int], lmtp: bool, begun: bool
+    fragments: list[bytes], cuts: list[int], lmtp: bool, beginning: bytes
 ) -> None:
     """However the octets arrive, the events, the content and the state are the same."""
-    octets = (BEGINNING if begun else b"") + b"".join(fragments)
+    octets = beginning + b"".join(fragments)
     if lmtp:
         octets = octets.replace(b"EHLO", b"LHLO")
     assert hear(octets, [], lmtp=lmtp) == hear(octets, cuts, lmtp=lmtp)
@@ -129,10 +139,10 @@ def test_any_cut_gives_the_same_events(
 
 
 @COMMON
-@given(st.lists(st.one_of(st.binary(max_size=300), FRAGMENTS), max_size=20), st.booleans())
-def test_garbage_never_raises(chunks: list[bytes], begun: bool) -> None:
+@given(st.lists(st.one_of(st.binary(max_size=300), FRAGMENTS), max_size=20), BEGINNINGS)
+def test_garbage_never_raises(chunks: list[bytes], beginning: bytes) -> None:
     """Whatever comes, the dialogue has an answer, and keeps no more than a line."""
-    octets = (BEGINNING if begun else b"") + b"".join(chunks)
+    octets = beginning + b"".join(chunks)
     hear(octets, list(range(0, len(octets), 13)))
 
 
@@ -158,7 +168,7 @@ DIRTY = st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\0", b"\r\n"]), ma
 def cut_up(octets: bytes, cuts: list[int]) -> list[bytes]:
     """The octets in pieces."""
     edges = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
-    return [octets[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [octets[start:end] for start, end in pairwise(edges)]
 
 
 @COMMON
