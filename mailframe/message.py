@@ -243,7 +243,8 @@ class Outcome:
     """A delivery agent's answer for one recipient.
 
     `reply` is the remote host's words or the agent's own; `remote` the host that spoke,
-    "" for none. `retry_after`: seconds, the least wait the agent asks for, or None.
+    "" for none. `retry_after`: seconds, the least wait the agent asks for, or None. `facts`
+    are what else the trace should show ("tls": "TLSv1.3 …"); they do not make it another one.
     """
 
     recipient: Recipient
@@ -251,6 +252,7 @@ class Outcome:
     reply: Reply
     remote: str = ""
     retry_after: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,262 @@
+"""FLOOR 4: the file of aliases: which addresses stand for which others.
+
+    postmaster: alice
+    team: alice, bob@elsewhere.example,
+        carol
+    owner-team: alice
+    news: :include:news-members
+    sales@shop.example: dora
+    @old.example: @example.org
+    @shop.example: erin
+
+A name without @ holds for all our domains, and a target without @ is in the domain of the
+address that was asked for. Indented lines continue the one before. A file named by :include:
+has an address a line. There are no pipes and no files here: those are delivery agents.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .domain_set import DomainSet, one_spelling
+from .local_parts import folded, parse_user
+from .smtp.address import AddressError, Mailbox, parse_domain
+from .watched_file import LineError, WatchedFile, significant_lines
+
+#: (folded local part, domain): "" as domain for all our domains, "" as local part for all else.
+Name = tuple[str, str]
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_LINE = re.compile(rf"((?:{_QUOTED}|[^\s\":,])+)\s*:(.*)", re.DOTALL)
+_TARGETS = re.compile(rf"\s*((?:{_QUOTED}|[^\",])*?)\s*(?:,|$)", re.DOTALL)
+_INCLUDE = ":include:"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address; its local part or its domain is "" where it is that of who was asked for."""
+
+    local: str
+    domain: str
+
+    def address(self, local: str, domain: str) -> Mailbox:
+        """The address for one who was asked for."""
+        return Mailbox(self.local or local, self.domain or domain)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One alias: `line` is where it stands, `lists` the files that it includes."""
+
+    line: int
+    targets: tuple[Target, ...]
+    lists: tuple[WatchedFile[tuple[Target, ...]], ...] = ()
+
+    def addresses(self, local: str, domain: str) -> Iterator[Mailbox]:
+        """What it stands for, asked for this address; included files as they are now."""
+        for target in self.targets:
+            yield target.address(local, domain)
+        for file in self.lists:
+            for target in file.value():
+                yield target.address(local, domain)
+
+
+class Aliases:
+    """All aliases of a file. Raises LineError for those that lead back to themselves.
+
+    `domains` are ours: where names without @ hold.
+    """
+
+    def __init__(
+        self, entries: Mapping[Name, Entry], domains: DomainSet, separator: str = "+"
+    ) -> None:
+        self._entries = entries
+        self._domains = domains
+        self._separator = separator
+        self._refuse_circles()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def look(self, local: str, domain: str) -> tuple[str, Entry] | None:
+        """The alias for this address, and the name it is found by; "" is the catch-all.
+
+        The whole local part comes before the one without its tag, an address before a bare
+        name, and the domain's catch-all last. `domain` is in its `one_spelling`.
+        """
+        local = folded(local)
+        names = [local]
+        if self._separator and self._separator in local:
+            names.append(local.partition(self._separator)[0])
+        ours = domain in self._domains
+        for name in filter(None, names):
+            entry = self._entries.get((name, domain))
+            if entry is None and ours:
+                entry = self._entries.get((name, ""))
+            if entry is not None:
+                return name, entry
+        entry = self._entries.get(("", domain))
+        return None if entry is None else ("", entry)
+
+    def _refuse_circles(self) -> None:
+        named = {domain for _, domain in self._entries if domain in self._domains}
+        if self._domains.first:
+            named.add(self._domains.first)
+        settled: set[Name] = set()
+        for local, domain in self._entries:
+            # A bare name is the same in all domains but those that the file names.
+            for each in [domain] if domain else sorted(named):
+                circle = self._circle((local, each), settled)
+                found = self.look(*circle[0]) if circle else None
+                if found:
+                    way = " → ".join(f"{local or '…'}@{domain}" for local, domain in circle)
+                    raise LineError(found[1].line, f"the alias leads back to itself: {way}")
+
+    def _circle(self, start: Name, settled: set[Name]) -> list[Name]:
+        """Depth first from here, without recursion: the way that comes back, [] for none."""
+        way = {start: iter(self._next(start))} if start not in settled else {}
+        while way:
+            last = next(reversed(way))
+            following = next(way[last], None)
+            if following is None:
+                settled.add(last)
+                del way[last]
+            elif following in way:
+                names = list(way)
+                return [*names[names.index(following) :], following]
+            elif following not in settled:
+                way[following] = iter(self._next(following))
+        return []
+
+    def _next(self, name: Name) -> list[Name]:
+        """Where its mail goes; a copy that it keeps itself leads nowhere."""
+        found = self.look(*name)
+        if found is None:
+            return []
+        steps = []
+        for address in found[1].addresses(*name):
+            step = (folded(address.local), one_spelling(address.domain))
+            if step != name:
+                steps.append(step)
+        return steps
+
+
+def parse_aliases(
+    text: str,
+    folder: Path,
+    domains: DomainSet,
+    now: Callable[[], float] = time.monotonic,
+    separator: str = "+",
+) -> Aliases:
+    """The file's aliases; included files are looked for in `folder`. Raises LineError."""
+    entries: dict[Name, Entry] = {}
+    for number, line in _logical_lines(text):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise LineError(number, "`name: address, address` is wanted")
+        name = _name(number, match[1], domains)
+        if name in entries:
+            raise LineError(number, f"{match[1]} stands in line {entries[name].line} already")
+        entries[name] = _entry(number, match[2], folder, now, is_catch_all=not name[0])
+    return Aliases(entries, domains, separator)
+
+
+def parse_members(text: str) -> tuple[Target, ...]:
+    """An included file: addresses, one or several a line. Raises LineError."""
+    return tuple(
+        _target(number, word, is_catch_all=False)
+        for number, line in significant_lines(text)
+        for word in _words(number, re.split(r"\s#", line)[0])
+    )
+
+
+def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
+    """The lines with those that continue them, numbered by their first."""
+    found: list[tuple[int, str]] = []
+    for number, row in enumerate(text.splitlines(), 1):
+        line = re.split(r"\s#", row)[0].rstrip()
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not line[0].isspace():
+            found.append((number, line))
+        elif found:
+            found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}")
+        else:
+            raise LineError(number, "an indented line continues the one before; there is none")
+    return found
+
+
+def _name(number: int, text: str, domains: DomainSet) -> Name:
+    try:
+        if text.startswith("@"):
+            return "", one_spelling(parse_domain(text[1:]))
+        user = parse_user(text)
+        domain = one_spelling(user.domain) if user.domain else ""
+    except ValueError as wrong:
+        raise LineError(number, f"{text!r} is no name and no address: {wrong}") from wrong
+    if not domain and not domains:
+        raise LineError(number, f"{text!r} has no domain, and the setting `domains` names none")
+    return folded(user.local), domain
+
+
+def _entry(
+    number: int, text: str, folder: Path, now: Callable[[], float], is_catch_all: bool
+) -> Entry:
+    targets: list[Target] = []
+    lists: list[WatchedFile[tuple[Target, ...]]] = []
+    for word in _words(number, text):
+        if word.lower().startswith(_INCLUDE):
+            lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now))
+        else:
+            targets.append(_target(number, word, is_catch_all))
+    if not targets and not lists:
+        raise LineError(number, "no address follows the colon")
+    return Entry(number, tuple(dict.fromkeys(targets)), tuple(lists))
+
+
+def _include(number: int, path: Path, now: Callable[[], float]) -> WatchedFile[tuple[Target, ...]]:
+    try:
+        return WatchedFile(path, parse_members, now)
+    except LineError as wrong:
+        raise LineError(number, f"{path}:{wrong.line}: {wrong.message}") from wrong
+    except OSError as failed:
+        raise LineError(number, f"{path}: {failed.strerror or failed}") from failed
+    except ValueError as wrong:
+        raise LineError(number, f"{path}: {wrong}") from wrong
+
+
+def _words(number: int, text: str) -> Iterator[str]:
+    """What stands between the commas that are not quoted."""
+    at, text = 0, text.strip()
+    while at < len(text):
+        match = _TARGETS.match(text, at)
+        if match is None:
+            raise LineError(number, "a quote does not end")
+        at = match.end()
+        if match[1]:
+            yield match[1]
+
+
+def _target(number: int, word: str, is_catch_all: bool) -> Target:
+    if word.lstrip('"').startswith(("|", "/", ":")):
+        raise LineError(
+            number, f"{word!r}: only addresses; commands and files are [deliver] agents' work"
+        )
+    try:
+        if word.startswith("@"):
+            if not is_catch_all:
+                raise AddressError("only `@domain: @other` has a target without local part")
+            return Target("", one_spelling(parse_domain(word[1:])))
+        user = parse_user(word)
+        if not user.local:
+            raise AddressError("its local part is empty")
+        if not user.domain or user.domain.startswith("["):
+            return Target(user.local, user.domain)
+        # A-labels: a U-label would ask for SMTPUTF8 on its way out (RFC 6531 section 3.2).
+        return Target(user.local, one_spelling(user.domain))
+    except ValueError as wrong:
+        raise LineError(number, f"{word!r} is no address: {wrong}") from wrong

@@ -1,0 +1,135 @@
+"""A Composition into Hooks: every plugin built, all of their complaints at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..hooks import Bound, Hooks
+from ..plugin import Plugin, SettingError, Site
+from ..registry import PluginError, UnknownPlugin
+from . import checks
+from .composition import Composition, ConfigError, ConfigErrors, Section
+from .convert import Mistakes, convert
+from .suggest import did_you_mean
+
+_TIMEOUT = 30.0  # seconds that a plugin may take for one answer
+# The store is built first: whoever cannot keep mail need not be asked about it.
+_ORDER = ("queue", "observe", "auth", "relay", "filter", "route", "deliver", "serve")
+
+
+def compose(composition: Composition, site_for: Callable[[Section], Site]) -> Hooks:
+    """Build all plugins, in the order of the configuration. Raises ConfigErrors.
+
+    `site_for` is asked once for each section, and once for the host itself (stage "host").
+    """
+    errors: list[ConfigError] = []
+    built: dict[str, list[Bound]] = {stage: [] for stage in _ORDER}
+    host = site_for(Section("host", ""))
+    if composition.file is None:
+        errors += _misdirected(composition)
+    errors += _misplaced(composition)
+    for stage in _ORDER:
+        for section in composition.sections:
+            if section.stage == stage:
+                try:
+                    plugin = _built(section, composition.folder, site_for(section))
+                except ConfigErrors as wrong:
+                    errors += wrong.errors
+                else:
+                    built[stage].append(_bound(section, plugin, composition))
+    if errors:
+        raise ConfigErrors(tuple(sorted(errors, key=lambda each: each.line)))
+    return Hooks(
+        reactor=host.reactor,
+        auth=tuple(built["auth"]),
+        relay=tuple(built["relay"]),
+        filters=tuple(built["filter"]),
+        routes=tuple(built["route"]),
+        store=built["queue"][0].plugin if built["queue"] else None,
+        agents={bound.name: bound for bound in built["deliver"]},
+        observers=tuple(built["observe"]),
+        services=tuple(built["serve"]),
+        now=host.now,
+    )
+
+
+def settings_of(section: Section, folder: Path) -> tuple[Plugin, Any]:
+    """The section's plugin and its settings as the plugin takes them. Raises ConfigErrors."""
+    try:
+        plugin = registry.find(section.stage, section.plugin, folder)
+    except UnknownPlugin as wrong:
+        near = did_you_mean(section.plugin, registry.known(section.stage))
+        raise ConfigErrors((section.error("plugin", f"{wrong}{near}"),)) from wrong
+    except PluginError as wrong:
+        raise ConfigErrors((section.error("plugin", str(wrong)),)) from wrong
+    if plugin.settings is dict:
+        return plugin, dict(section.settings)
+    try:
+        return plugin, convert(section.settings, plugin.settings, folder)
+    except Mistakes as wrong:
+        raise ConfigErrors(
+            tuple(
+                section.error(".".join(map(str, each.path)), each.message)
+                for each in wrong.mistakes
+            )
+        ) from wrong
+
+
+def _built(section: Section, folder: Path, site: Site) -> Any:
+    plugin, settings = settings_of(section, folder)
+    try:
+        return registry.build(plugin, section.stage, settings, site)
+    except SettingError as wrong:
+        error = section.error(wrong.key, wrong.message)
+    except PluginError as wrong:
+        error = section.error("plugin", str(wrong))
+    except OSError as wrong:
+        error = section.error("", f"cannot be built: {wrong}")
+    # A plugin's build may raise whatever it likes.
+    except Exception as wrong:  # noqa: BLE001
+        error = section.error("", f"cannot be built: {type(wrong).__name__}: {wrong}")
+    raise ConfigErrors((error,))
+
+
+def _bound(section: Section, plugin: Any, composition: Composition) -> Bound:
+    patience = (
+        composition.settings.retry.attempt_timeout if section.stage == "deliver" else _TIMEOUT
+    )
+    return Bound(
+        section.stage,
+        section.agent if section.stage == "deliver" else section.plugin,
+        plugin,
+        section.timeout or patience,
+        section.on_error,
+        section.on,
+    )
+
+
+def _misplaced(composition: Composition) -> list[ConfigError]:
+    """Sections of no stage, and more than one [queue] or [deliver.NAME] of a name."""
+    errors = []
+    names = set()
+    for section in composition.sections:
+        if section.stage not in registry.STAGES:
+            near = did_you_mean(section.stage, registry.STAGES)
+            errors.append(section.error("", f"there is no stage {section.stage!r}{near}"))
+        elif section.stage in ("queue", "deliver") and section.name in names:
+            errors.append(section.error("", f"there is another [{section.name}]"))
+        names.add(section.name)
+    return errors
+
+
+def _misdirected(composition: Composition) -> list[ConfigError]:
+    """What reading a file would have found of listeners and agents that are not there."""
+    agents = [each.agent for each in composition.sections if each.stage == "deliver"]
+    return [
+        section.error(str(place[0]), message)
+        for section in composition.sections
+        for place, message in (
+            *checks.agent_of(section, section.settings, agents),
+            *checks.listeners_of(section, composition.settings),
+        )
+    ]

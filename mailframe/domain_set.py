@@ -1,0 +1,92 @@
+"""FLOOR 4: domains that a setting or a file names, and whether one is among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from .domains import to_ascii
+from .plugin import SettingError
+from .smtp.address import AddressError, literal_address, parse_domain
+from .watched_file import LineError, significant_lines
+
+
+@lru_cache(maxsize=4096)
+def one_spelling(domain: str) -> str:
+    """The domain as all comparing sees it: A-labels in lower case, a literal's plain address.
+
+    Raises ValueError for what is no domain and no address literal.
+    """
+    if domain.startswith("["):
+        return f"[{literal_address(domain)}]"
+    return to_ascii(parse_domain(domain.removesuffix(".")))
+
+
+def member_spelling(name: str) -> str:
+    """`one_spelling` of a name as a DomainSet takes it, the leading dot kept. ValueError."""
+    dot = "." if name.startswith(".") else ""
+    try:
+        return dot + one_spelling(name.removeprefix("."))
+    except AddressError as wrong:
+        raise ValueError(f"{name!r}: {wrong}") from wrong
+
+
+class DomainSet:
+    """Domains as they were named; ".example.org" stands for all below example.org.
+
+    Case, U-labels or A-labels and a trailing dot make no difference. Raises ValueError, with
+    the name, for what is no domain.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = dict.fromkeys(member_spelling(name) for name in names)
+        self._any_below = any(name.startswith(".") for name in self._names)
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __contains__(self, domain: str) -> bool:
+        return self.which(domain) is not None
+
+    @property
+    def first(self) -> str | None:
+        """The first that was named in full, None where none was."""
+        return next((name for name in self._names if not name.startswith(".")), None)
+
+    def which(self, domain: str) -> str | None:
+        """The member that `domain` is or falls under, in its `member_spelling`, else None.
+
+        One that was named in full comes before ".above", the nearest above before others.
+        """
+        try:
+            name = one_spelling(domain)
+        except ValueError:
+            return None
+        if name in self._names:
+            return name
+        if not self._any_below or name.startswith("["):
+            return None
+        while "." in name:
+            name = name.partition(".")[2]
+            if f".{name}" in self._names:
+                return f".{name}"
+        return None
+
+
+def domains_setting(key: str, names: Iterable[str]) -> DomainSet:
+    """The domains that the setting `key` names; SettingError for what is none."""
+    try:
+        return DomainSet(names)
+    except ValueError as wrong:
+        raise SettingError(key, str(wrong)) from wrong
+
+
+def parse_domains(text: str) -> DomainSet:
+    """A file with a domain a line, # comments. Raises LineError."""
+    lines = significant_lines(text)
+    for number, line in lines:
+        try:
+            DomainSet([line])
+        except ValueError as wrong:
+            raise LineError(number, str(wrong)) from wrong
+    return DomainSet(line for _, line in lines)

@@ -1,0 +1,109 @@
+"""FLOOR 4: which answers each hook may give; anything else is the plugin's fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..message import Finding, Outcome, Recipient, Redirect, Route, Status
+from ..smtp.address import Mailbox
+from ..smtp.reply import LOCAL_ERROR, Reply
+
+# RFC 5322 section 2.2: a printable name, a colon, printable text; a line break only where
+# white space follows it (folding, section 2.2.3). Anything else could forge a header.
+_HEADER = re.compile(
+    r"[!-9;-~]{1,76}:(?:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]|\r?\n[ \t]+(?=[^ \t\r\n]))*"
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def is_judgement(answer: Any) -> bool:
+    """relay: a Reply that opens (250 to 259) or refuses."""
+    return isinstance(answer, Reply) and (answer.code >= 400 or 250 <= answer.code < 260)
+
+
+def is_finding(answer: Any) -> bool:
+    """filter: any Reply, or a Finding whose signals are texts and whose headers are headers."""
+    if isinstance(answer, Reply):
+        return True
+    if not isinstance(answer, Finding) or not isinstance(answer.signals, Mapping):
+        return False
+    if not all(isinstance(text, str) for pair in answer.signals.items() for text in pair):
+        return False
+    return isinstance(answer.headers, tuple | list) and all(map(is_header, answer.headers))
+
+
+def is_header(header: Any) -> bool:
+    """One header field without its last line end, at most 998 characters a line."""
+    return (
+        isinstance(header, str)
+        and _HEADER.fullmatch(header) is not None
+        and all(len(line) <= 998 for line in header.split("\n"))
+    )
+
+
+def folded(header: str) -> str:
+    """The header with every fold written as CRLF."""
+    return header.replace("\r\n", "\n").replace("\n", "\r\n") if "\n" in header else header
+
+
+def is_way(answer: Any) -> bool:
+    """route: a Route, a Redirect that names somebody, or a refusal."""
+    if isinstance(answer, Redirect):
+        addresses = answer.addresses
+        return len(addresses) > 0 and all(isinstance(each, Mailbox) for each in addresses)
+    return isinstance(answer, Route) or (isinstance(answer, Reply) and not answer.positive)
+
+
+def is_delivery(answer: Any) -> bool:
+    """deliver: something that Outcomes can be taken from."""
+    return isinstance(answer, Iterable) and not isinstance(answer, str | bytes)
+
+
+def is_outcome(outcome: Any) -> bool:
+    """One Outcome of an agent: its reply may not speak against its status."""
+    if not isinstance(outcome, Outcome) or not isinstance(outcome.reply, Reply):
+        return False
+    if outcome.status in (Status.DEFERRED, Status.FAILED):
+        return not outcome.reply.positive
+    return outcome.status is not Status.EXPANDED and outcome.reply.positive
+
+
+def sound_outcomes(
+    asked: frozenset[Recipient], given: Iterable[Any]
+) -> tuple[dict[Recipient, Outcome], list[str]]:
+    """The outcomes that can be believed, by recipient, and what is wrong with the rest."""
+    sound: dict[Recipient, Outcome] = {}
+    wrong: list[str] = []
+    for outcome in given:
+        if not is_outcome(outcome):
+            wrong.append("what is no sound Outcome")
+        elif outcome.recipient not in asked:
+            wrong.append("an Outcome for a recipient that was not asked for")
+        elif sound.setdefault(outcome.recipient, outcome) != outcome:
+            # Rather twice in a mailbox than in none.
+            deferred = replace(outcome, status=Status.DEFERRED, reply=LOCAL_ERROR)
+            sound[outcome.recipient] = deferred
+            wrong.append("Outcomes for one recipient that disagree")
+    if len(sound) < len(asked):
+        wrong.append("no Outcome for some recipients")
+    return sound, wrong
+
+
+def is_avatar(answer: Any) -> bool:
+    """auth: a user's name; `()`, which twisted.cred calls ANONYMOUS, is nobody and no fault."""
+    return answer == () or bool(user_name(answer))
+
+
+def user_name(answer: Any) -> str:
+    """The name as text, "" where it is none, or one that could forge a header or a log line."""
+    if isinstance(answer, bytes):
+        try:
+            answer = answer.decode("utf-8")
+        except UnicodeDecodeError:
+            return ""
+    if not isinstance(answer, str) or _UNPRINTABLE.search(answer):
+        return ""
+    return answer

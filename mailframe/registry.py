@@ -1,0 +1,198 @@
+"""FLOOR 4: finding plugins, building them, and making sure that they are what they say.
+
+A name is looked for in every folder `mailframe_plugins` that Python's path has: "mx" in
+`[[route]]` is `route_mx.py`, "acme_mx" is `route_acme_mx.py` or `acme_route_mx.py`. Only what
+is named is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from .interfaces import IDeliveryAgent, IFilter, IObserver, IQueueStore, IRelayPolicy, IRouter
+from .plugin import Plugin, Site
+
+MEETING_PLACE = "mailframe_plugins"
+
+#: What the plugins of each stage provide.
+STAGES = MappingProxyType(
+    {
+        "auth": ICredentialsChecker,
+        "relay": IRelayPolicy,
+        "filter": IFilter,
+        "route": IRouter,
+        "queue": IQueueStore,
+        "deliver": IDeliveryAgent,
+        "observe": IObserver,
+        "serve": IService,
+    }
+)
+#: The keys that the host itself takes from a section of each stage, besides `plugin`.
+COMMON_KEYS = MappingProxyType(
+    {
+        "auth": ("on", "timeout"),
+        "relay": ("on", "timeout"),
+        "filter": ("on", "timeout", "on_error"),
+        "route": ("on", "timeout"),
+        "queue": (),
+        "deliver": ("timeout",),
+        "observe": (),
+        "serve": (),
+    }
+)
+
+
+class PluginError(Exception):
+    """A plugin cannot be used; the message says which file and why, for the operator."""
+
+
+class UnknownPlugin(PluginError):
+    """There is none of that name."""
+
+
+def known(stage: str) -> tuple[str, ...]:
+    """The names of all plugins of a stage, sorted; nothing is imported for it."""
+    return tuple(sorted({name for name, _, _ in _modules(stage)}))
+
+
+def find(stage: str, name: str, folder: Path | None = None) -> Plugin:
+    """The plugin of that name, or "module:Class" beside the configuration in `folder`.
+
+    Raises UnknownPlugin, or PluginError for two of one name and for a broken module.
+    """
+    plugin = _beside(stage, name, folder) if ":" in name else _met(stage, name)
+    if not plugin.interface.isOrExtends(STAGES[stage]):
+        raise PluginError(
+            f"plugin {name!r} provides {plugin.interface.__name__}, "
+            f"a {stage} plugin provides {STAGES[stage].__name__}"
+        )
+    if is_dataclass(plugin.settings):
+        taken = {"plugin", *COMMON_KEYS[stage]} & {each.name for each in fields(plugin.settings)}
+        if taken:
+            raise PluginError(
+                f"plugin {name!r} has a setting {min(taken)!r}, which is a key of the host's own"
+            )
+    return plugin
+
+
+def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
+    """The plugin's object, verified. Raises SettingError, PluginError and what `build` raises."""
+    built = plugin.build(settings, site)
+    try:
+        # A class beside the configuration need not declare what it plainly provides.
+        verifyObject(STAGES[stage], built, tentative=":" in plugin.name)
+    except Invalid as wrong:
+        raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
+    if stage == "auth" and not any(
+        IUsernamePassword.isOrExtends(each) for each in built.credentialInterfaces
+    ):
+        raise PluginError(f"plugin {plugin.name!r} does not check IUsernamePassword credentials")
+    return built
+
+
+def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
+    """(plugin's name, module's name, folder) of all modules that are named after the stage."""
+    meeting_place = importlib.import_module(MEETING_PLACE)
+    folders = dict.fromkeys(os.path.realpath(folder) for folder in meeting_place.__path__)
+    for folder in folders:
+        for module in pkgutil.iter_modules([folder]):
+            name = _name_of(stage, module.name)
+            if name:
+                yield name, module.name, folder
+
+
+def _name_of(stage: str, module: str) -> str:
+    """The plugin's name that a module's name says, "" for a module of another stage."""
+    first, _, rest = module.partition("_")
+    if first == stage:
+        return rest
+    owner, separator, rest = module.partition(f"_{stage}_")
+    return f"{owner}_{rest}" if separator and rest and owner not in STAGES else ""
+
+
+def _met(stage: str, name: str) -> Plugin:
+    importlib.invalidate_caches()
+    found = [(module, folder) for known, module, folder in _modules(stage) if known == name]
+    if not found:
+        raise UnknownPlugin(f"there is no {stage} plugin {name!r}")
+    if len(found) > 1:
+        places = " and ".join(str(Path(folder, module)) for module, folder in found)
+        raise PluginError(f"two {stage} plugins are named {name!r}: {places}")
+    ((module, folder),) = found
+    plugin = getattr(_imported(f"{MEETING_PLACE}.{module}", Path(folder, module)), "plugin", None)
+    place = Path(folder, module)
+    if not isinstance(plugin, Plugin):
+        raise PluginError(f"{place}: the module has no `plugin = Plugin(...)`")
+    if plugin.name != name:
+        raise PluginError(f"{place}: it calls itself {plugin.name!r}, its file is for {name!r}")
+    return plugin
+
+
+def _beside(stage: str, name: str, folder: Path | None) -> Plugin:
+    module_name, _, class_name = name.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), class_name]):
+        raise UnknownPlugin(f'{name!r} is not "module:Class"')
+    path = (folder or Path.cwd()).absolute()
+    own = path / f"{module_name.replace('.', '/')}.py"
+    _forget_other(module_name, own)
+    with _importable_from(path):
+        module = _imported(module_name, own.with_suffix(""))
+    if own.exists() and not _is_from(module, own):
+        raise PluginError(f"{own}: the name {module_name!r} is taken by {module.__file__}")
+    found = getattr(module, class_name, None)
+    if isinstance(found, Plugin):
+        return Plugin(name, found.interface, found.settings, found.build)
+    if not callable(found):
+        raise UnknownPlugin(f"{module.__file__} has no class {class_name!r}")
+    settings = getattr(found, "Settings", None)
+    return Plugin(name, STAGES[stage], settings if is_dataclass(settings) else dict, found)  # type: ignore[arg-type]
+
+
+def _forget_other(name: str, own: Path) -> None:
+    """Let a module of that name go which was found beside another configuration."""
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ and own.exists() and not _is_from(loaded, own):
+        place = Path(loaded.__file__).parent
+        if not any(place == Path(folder or ".").absolute() for folder in sys.path):
+            del sys.modules[name]
+
+
+def _is_from(module: ModuleType, file: Path) -> bool:
+    return bool(module.__file__) and file.samefile(str(module.__file__))
+
+
+def _imported(name: str, place: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    # A plugin's module may raise whatever it likes while it is imported.
+    except Exception as wrong:
+        if isinstance(wrong, ModuleNotFoundError) and wrong.name == name:
+            raise UnknownPlugin(f"there is no module {name!r} ({place}.py)") from wrong
+        said = f"{type(wrong).__name__}: {wrong}"
+        raise PluginError(f"{place}.py cannot be imported: {said}") from wrong
+
+
+@contextmanager
+def _importable_from(folder: Path) -> Iterator[None]:
+    """Last on Python's path, so that no file there can stand in for somebody else's module."""
+    importlib.invalidate_caches()
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

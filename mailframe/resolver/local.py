@@ -1,0 +1,81 @@
+"""What this machine says itself: /etc/hosts and /etc/resolv.conf, read again when changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.logger import Logger
+
+from ..watched_file import WatchedFile, significant_lines
+from .servers import Server
+
+T = TypeVar("T")
+
+LOOPBACK = ("::1", "127.0.0.1")
+_NOBODY_SAID: tuple[Server, ...] = (("127.0.0.1", 53),)  # as resolv.conf(5) has it
+
+_log = Logger()
+
+
+def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
+    """hosts(5): the addresses of each name, in the order of the lines; odd lines are skipped."""
+    found: dict[str, tuple[str, ...]] = {}
+    for _, line in significant_lines(text):
+        address, *names = line.partition("#")[0].split()
+        if not _is_address(address):
+            continue
+        for name in (name.lower().removesuffix(".") for name in names):
+            if address not in found.get(name, ()):
+                found[name] = (*found.get(name, ()), address)
+    return found
+
+
+def parse_resolv_conf(text: str) -> tuple[Server, ...]:
+    """resolv.conf(5): its name servers, all on port 53; the machine's own where it names none."""
+    words = [line.split() for _, line in significant_lines(text)]
+    named = [line[1] for line in words if line[0] == "nameserver" and len(line) > 1]
+    return tuple((address, 53) for address in named if _is_address(address)) or _NOBODY_SAID
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Hosts:
+    """The names that need no DNS: localhost (RFC 6761 section 6.3) and those of /etc/hosts."""
+
+    def __init__(self, path: Path | None, now: Callable[[], float] = time.monotonic) -> None:
+        self._file = _watch(path, parse_hosts, now) if path else None
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """The addresses of a `wire_name`, () where only DNS can know."""
+        named = self._file.value().get(name, ()) if self._file else ()
+        if not named and (name == "localhost" or name.endswith(".localhost")):
+            return LOOPBACK
+        return named
+
+
+def system_servers(
+    path: Path = Path("/etc/resolv.conf"), now: Callable[[], float] = time.monotonic
+) -> Callable[[], Sequence[Server]]:
+    """What gives this machine's name servers at any time."""
+    file = _watch(path, parse_resolv_conf, now)
+    return file.value if file else lambda: _NOBODY_SAID
+
+
+def _watch(
+    path: Path, parse: Callable[[str], T], now: Callable[[], float]
+) -> WatchedFile[T] | None:
+    try:
+        return WatchedFile(path, parse, now)
+    except (OSError, ValueError) as failed:
+        _log.warn("{path} cannot be read: {problem}", path=path, problem=failed)
+        return None

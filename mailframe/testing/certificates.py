@@ -1,0 +1,126 @@
+"""Certificates for tests: an authority of one's own, and names it vouches for.
+
+    authority = make_authority()
+    authority.issue("mx.example", "*.mx.example").write_live(folder)
+
+The layout is that of letsencrypt: NAME/fullchain.pem and NAME/privkey.pem. Elliptic keys:
+made in a millisecond. Nobody must trust these outside of tests and demonstrations.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+_SKEW = timedelta(days=1)  # of clocks
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One certificate: `chain` (its own, then the authority's) and `key`, in PEM."""
+
+    name: str
+    chain: bytes
+    key: bytes
+
+    def write_live(self, live: Path) -> Path:
+        """Write `live`/NAME/fullchain.pem and privkey.pem; the folder of the name.
+
+        Each file is replaced in one step, as a renewal does it.
+        """
+        folder = live / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "fullchain.pem", self.chain)
+        _replace(folder / "privkey.pem", self.key)
+        return folder
+
+    def write_pem(self, path: Path) -> Path:
+        """Write key and chain into one file."""
+        _replace(path, self.key + self.chain)
+        return path
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority; `pem` is what clients that trust it are given."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's own certificate."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def issue(self, *names: str, days: float = 30) -> Issued:
+        """A certificate for these DNS names and IP addresses, the first one its subject.
+
+        `days` is how long it is valid; below zero makes one that ran out so long ago.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_subject(names[0]))
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + min(timedelta(days=days), timedelta()) - _SKEW)
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+            .sign(self.key, hashes.SHA256())
+        )
+        return Issued(names[0], certificate.public_bytes(Encoding.PEM) + self.pem, _pem(key))
+
+
+def make_authority(name: str = "mailframe test authority") -> Authority:
+    """A new authority that nobody else knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_subject(name))
+        .issuer_name(_subject(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(certificate, key)
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _replace(path: Path, octets: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(octets)
+    fresh.replace(path)

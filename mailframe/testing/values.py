@@ -1,0 +1,107 @@
+"""Values for tests, each as short as the test wants to say: client(), envelope(), message()."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+
+from ..interfaces import IQueueStore
+from ..message import Client, Content, Envelope, Message, Recipient
+from ..plugin import Site
+from ..resolver import Resolver
+from ..smtp.address import Mailbox
+from .dns import StaticResolver
+
+
+def mailbox(address: str | Mailbox) -> Mailbox:
+    """The mailbox that the text spells."""
+    return address if isinstance(address, Mailbox) else Mailbox.parse(address)
+
+
+def client(address: str = "192.0.2.7", **more: Any) -> Client:
+    """A stranger on listener "mx" that said hello, unless told otherwise."""
+    known = {"port": 54321, "listener": "mx", "session": "S1", "hello": "client.example"}
+    return Client(address, **{**known, "protocol": "ESMTP", **more})
+
+
+def recipient(address: str | Mailbox = "bob@example.org", **more: Any) -> Recipient:
+    """A recipient by its address."""
+    return Recipient(mailbox(address), **more)
+
+
+def envelope(
+    sender: str | Mailbox | None = "alice@client.example",
+    *recipients: str | Mailbox | Recipient,
+    id: str = "M1",
+    client: Client | None = None,
+    **more: Any,
+) -> Envelope:
+    """A mail transaction: envelope("a@x.example", "b@y.example"); None is the null sender."""
+    return Envelope(
+        id,
+        client or _stranger(),
+        mailbox(sender) if sender else None,
+        tuple(each if isinstance(each, Recipient) else recipient(each) for each in recipients),
+        **more,
+    )
+
+
+def _stranger() -> Client:
+    return client()
+
+
+def content(octets: bytes = b"Subject: test\r\n\r\nHello.\r\n", prefix: bytes = b"") -> Content:
+    """A message's octets."""
+    return Content(prefix, octets, len(octets))
+
+
+def message(
+    octets: bytes = b"Subject: test\r\n\r\nHello.\r\n", envelope: Envelope | None = None
+) -> Message:
+    """A message of the envelope (one to bob@example.org by default)."""
+    around = envelope or _to_bob()
+    return Message(around.id, around, content(octets))
+
+
+def _to_bob() -> Envelope:
+    return envelope("alice@client.example", "bob@example.org")
+
+
+def site(
+    folder: Path | str = ".",
+    *,
+    reactor: Any = None,
+    resolver: Resolver | None = None,
+    store: IQueueStore | None = None,
+    now: Callable[[], float] | None = None,
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred,
+    **more: Any,
+) -> Site:
+    """What a host lends to a plugin, for a test.
+
+    The reactor is a Clock, DNS knows nobody, and what goes to a thread is done at once; give
+    your own for more. `now` follows the Clock.
+    """
+    clock = Clock() if reactor is None else reactor
+
+    def lent_store() -> IQueueStore:
+        if store is None:
+            raise LookupError("this Site was made without a store")
+        return store
+
+    lent = Site(
+        hostname="mx.example.org",
+        state=Path(folder),
+        folder=Path(folder),
+        reactor=clock,
+        now=now or clock.seconds,
+        in_thread=in_thread,
+        resolver=resolver or StaticResolver(),
+        store=lent_store,
+    )
+    return replace(lent, **more)

@@ -1,0 +1,108 @@
+"""FLOOR 4: a file that is read again when it changes, and never half believed.
+
+Lists of users, aliases and domains are edited while the host runs. A new version counts
+only when all of it could be read; until then the last good one does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from twisted.logger import Logger
+
+from .plugin import SettingError
+
+T = TypeVar("T")
+
+CHECK_EVERY = 1.0  # seconds between two looks at the file
+
+
+class LineError(ValueError):
+    """A line that cannot be; raised by a file's parser. `line` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+        self.message = message
+
+
+class WatchedFile(Generic[T]):
+    """What `parse` makes of the file's text (UTF-8), kept up to date.
+
+    The file is read at once: OSError where that fails, ValueError (LineError) where it
+    makes no sense. Afterwards `value()` looks at it once per second at most; a version that
+    cannot be read or parsed is logged once, with its line, and the last good value stays.
+    `now` gives seconds. Reading blocks: meant for files of a few megabytes at most.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, path: Path, parse: Callable[[str], T], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.path = path
+        self._parse = parse
+        self._now = now
+        self._looked = now()
+        self._seen: tuple[int, ...] | None = self._signature()
+        self._value = self._read()
+
+    def value(self) -> T:
+        """The last good value; never raises."""
+        if 0 <= self._now() - self._looked < CHECK_EVERY:
+            return self._value
+        self._looked = self._now()
+        seen: tuple[int, ...] | None = None
+        try:
+            seen = self._signature()
+            if seen != self._seen:
+                self._value = self._read()
+        except LineError as wrong:
+            self._complain(seen, f"{self.path}:{wrong.line}", wrong.message)
+        except OSError as failed:
+            self._complain(seen, str(self.path), failed.strerror or str(failed))
+        except ValueError as wrong:
+            self._complain(seen, str(self.path), str(wrong))
+        self._seen = seen
+        return self._value
+
+    def _signature(self) -> tuple[int, ...]:
+        """What differs between two versions of the file: place, size and times."""
+        stat = self.path.stat()
+        return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+    def _read(self) -> T:
+        return self._parse(self.path.read_text("utf-8-sig"))
+
+    def _complain(self, seen: tuple[int, ...] | None, where: str, problem: str) -> None:
+        if seen is None and self._seen is None:
+            return  # still unreachable, and said already
+        self._log.error(
+            "{where}: {problem}; the last good version stays", where=where, problem=problem
+        )
+
+
+def watch_setting(
+    key: str,
+    path: Path,
+    parse: Callable[[str], T],
+    now: Callable[[], float] = time.monotonic,
+) -> WatchedFile[T]:
+    """The file that the setting `key` names; SettingError, with the line, where it is wrong."""
+    try:
+        return WatchedFile(path, parse, now)
+    except LineError as wrong:
+        raise SettingError(key, f"{path}:{wrong.line}: {wrong.message}") from wrong
+    except OSError as failed:
+        raise SettingError(key, f"{path}: {failed.strerror or failed}") from failed
+    except ValueError as wrong:
+        raise SettingError(key, f"{path}: {wrong}") from wrong
+
+
+def significant_lines(text: str) -> list[tuple[int, str]]:
+    """The lines that say something, with their numbers: no comments (#), no empty ones."""
+    rows = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, line) for number, line in rows if line and not line.startswith("#")]
