@@ -1,0 +1,50 @@
+"""How many sessions a listener has, in all and per client."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+NETWORK = 64  # bits; one customer's IPv6 network, and so one client
+
+
+def client_key(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    if ":" not in address:
+        return address
+    return f"{int(IPv6Address(address)) >> (128 - NETWORK):x}"
+
+
+class Census:
+    """Counts sessions; who is over a bound is not admitted and not counted.
+
+    Peers at a unix socket ("unix") are one client without a bound of its own. Nothing is
+    remembered of clients that have left.
+    """
+
+    def __init__(self, total: int, per_client: int) -> None:
+        self._total = total
+        self._per_client = per_client
+        self._clients: dict[str, int] = {}
+        self.sessions = 0
+
+    def admit(self, address: str) -> bool:
+        """Count one more session of this client; False where that would be too many."""
+        key = client_key(address)
+        here = self._clients.get(key, 0)
+        if self.sessions >= self._total:
+            return False
+        if here >= self._per_client and address != "unix":
+            return False
+        self._clients[key] = here + 1
+        self.sessions += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """One session that was admitted has ended."""
+        key = client_key(address)
+        here = self._clients[key]
+        if here == 1:
+            del self._clients[key]
+        else:
+            self._clients[key] = here - 1
+        self.sessions -= 1

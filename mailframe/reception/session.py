@@ -1,0 +1,385 @@
+"""One client's session: answers each event of the dialogue, in the order they came.
+
+What the dialogue cannot know is judged here: TLS and AUTH that a listener requires, how many
+of everything, and what the hooks say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from ..message import Client, Envelope, Tls, new_id
+from ..smtp.command import (
+    Auth,
+    Bdat,
+    Data,
+    Ehlo,
+    Expn,
+    Helo,
+    Help,
+    Lhlo,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTls,
+    Vrfy,
+)
+from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from ..smtp.reply import (
+    AUTH_NEEDS_TLS,
+    AUTH_REQUIRED,
+    AUTHENTICATED,
+    BAD_SEQUENCE,
+    BYE,
+    CANNOT_VERIFY,
+    NOT_IMPLEMENTED,
+    OK,
+    READY_FOR_TLS,
+    SENDER_OK,
+    TLS_REQUIRED,
+    TLS_UNAVAILABLE,
+    Reply,
+)
+from ..smtp.server import AUTH_NOT_OFFERED, Offer, ServerDialogue
+from .authentication import Authentication
+from .sasl import MECHANISMS
+from .tally import Tally
+from .transaction import Shared, Transaction, fault_reply, settled
+
+if TYPE_CHECKING:
+    from ..hooks import Filtered
+
+Answer = Reply | tuple[Reply, ...] | None
+
+
+class Session:
+    """Answers a client's commands. `client` is what is known of it so far.
+
+    Nothing here makes a Deferred unless a hook or the store lets it wait.
+    """
+
+    __slots__ = (
+        "_at_connect",
+        "_at_hello",
+        "_authentication",
+        "_shared",
+        "_tally",
+        "client",
+        "dialogue",
+        "gone",
+        "transaction",
+    )
+
+    _log = Logger()
+
+    def __init__(self, shared: Shared, client: Client) -> None:
+        self._shared = shared
+        self.client = client
+        lmtp = shared.listener.protocol == "lmtp"
+        self.dialogue = ServerDialogue(shared.hostname, self._offer(), lmtp=lmtp)
+        self.transaction: Transaction | None = None
+        self.gone = False
+        self._tally = Tally(shared.limits)
+        self._authentication: Authentication | None = None
+        self._at_connect: Filtered | None = None
+        self._at_hello: Filtered | None = None
+
+    async def open(self) -> Reply:
+        """The greeting, or the refusal that takes its place and closes the connection."""
+        try:
+            found = await settled(self._shared.hooks.connected(self.client))
+        except Exception:  # noqa: BLE001
+            return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 knows no 451 here
+        self._at_connect = found
+        self.client = replace(self.client, signals=found.signals)
+        self.tell("connected" if found.refusal is None else str(found.refusal))
+        return found.refusal or self.dialogue.greeting()
+
+    async def answer(self, event: Event) -> Answer:
+        """The answer to one event; None where it wants none. Raises nothing."""
+        kind = type(event)
+        refusal = self._tally.command(kind)
+        if refusal is not None:
+            return refusal
+        try:
+            answer = await _ANSWERS[kind](self, event)
+        # A bug of ours is a 451, and the session goes on.
+        except Exception:  # noqa: BLE001
+            reply = self._faulty(kind.__name__)
+            transaction = self.transaction
+            if kind is Content or kind is Bdat:
+                if transaction is not None:
+                    transaction.fail(reply)
+                return None
+            if kind is ContentEnd:
+                self._reset()
+            answer = reply
+        if isinstance(answer, Reply) and answer.code >= 400:
+            return self._counted(event, answer)
+        return answer
+
+    def _counted(self, event: Event, refusal: Reply) -> Reply:
+        """The refusal, or the last word where there were too many."""
+        kind = type(event)
+        self.tell(str(refusal), command=kind.__name__.lower())
+        return self._tally.refused(kind, refusal)
+
+    async def _hello(self, command: Helo | Ehlo | Lhlo) -> Reply:
+        client = replace(
+            self.client,
+            hello=command.name,
+            protocol=self._protocol(type(command)),
+            signals=self._at_connect.signals if self._at_connect else {},
+        )
+        found = await settled(self._shared.hooks.hello(client))
+        if found.refusal is not None:
+            return found.refusal
+        # RFC 5321 section 4.1.4: as if RSET had come.
+        self._reset()
+        self._at_hello = found
+        if found.signals:
+            client = replace(client, signals={**client.signals, **found.signals})
+        self.client = client
+        return self.dialogue.hello_reply(command)
+
+    def _protocol(self, hello: type[Helo | Ehlo | Lhlo]) -> str:
+        """The keyword of RFC 3848; HELO has no extensions, TLS and AUTH included."""
+        if hello is Helo:
+            return "SMTP"
+        secure = "S" if self.client.tls else ""
+        known = "A" if self.client.user is not None else ""
+        return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
+
+    async def _start_tls(self, command: StartTls) -> Reply:
+        if not self.dialogue.offer.starttls:
+            return BAD_SEQUENCE if self.client.tls else TLS_UNAVAILABLE
+        return READY_FOR_TLS
+
+    def forget(self) -> None:
+        """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
+        self._reset()
+        self._authentication = None
+        self._at_hello = None
+        self.client = replace(
+            self.client,
+            hello="",
+            protocol="SMTP",
+            user=None,
+            signals=self._at_connect.signals if self._at_connect else {},
+        )
+
+    def secured(self, tls: Tls) -> None:
+        """The handshake is done."""
+        self.client = replace(self.client, tls=tls)
+        self.dialogue.offer = self._offer()
+        self.tell("tls", version=tls.version, cipher=tls.cipher)
+
+    def _offer(self) -> Offer:
+        """What EHLO announces now: AUTH never where a password would be in the clear."""
+        listener, limits = self._shared.listener, self._shared.limits
+        in_clear = self.client.tls is None
+        may_log_in = bool(self._shared.hooks.auth) and (not in_clear or listener.auth_in_clear)
+        return Offer(
+            size=limits.message_size,
+            starttls=in_clear and self._shared.tls and listener.tls == "starttls",
+            auth=MECHANISMS if may_log_in else (),
+            recipients=limits.recipients,
+            messages=limits.messages,
+        )
+
+    async def _auth(self, command: Auth) -> Reply:
+        if self.client.tls is None and not self._shared.listener.auth_in_clear:
+            return AUTH_NEEDS_TLS
+        self._authentication = Authentication(self._shared, self.client)
+        return self._known(await self._authentication.begin(command))
+
+    async def _auth_line(self, line: AuthLine) -> Reply:
+        if self._authentication is None:
+            return BAD_SEQUENCE
+        return self._known(await self._authentication.step(line.response))
+
+    def _known(self, user: str | Reply) -> Reply:
+        if isinstance(user, Reply):
+            return user
+        self._authentication = None
+        client = replace(self.client, user=user)
+        if client.protocol != "SMTP":
+            client = replace(client, protocol=f"{client.protocol}A")
+        self.client = client
+        return AUTHENTICATED
+
+    async def _mail(self, command: Mail) -> Reply:
+        shared, client = self._shared, self.client
+        requires = shared.listener.requires
+        if "tls" in requires and client.tls is None:
+            return TLS_REQUIRED
+        if "auth" in requires and client.user is None:
+            return AUTH_REQUIRED
+        too_many = self._tally.message()
+        if too_many is not None:
+            return too_many
+        self._reset()
+        now = shared.now()
+        # RFC 4954 section 5: a stranger's word on who submitted it counts for nothing.
+        auth = command.auth if client.user is not None else command.auth and "<>"
+        envelope = Envelope(
+            new_id(now),
+            client,
+            command.sender,
+            size=command.size,
+            body=command.body,
+            smtputf8=command.smtputf8,
+            ret=command.ret,
+            envid=command.envid,
+            auth=auth,
+            received=now,
+        )
+        transaction = Transaction(shared, envelope, self._headers())
+        refusal = await transaction.sender()
+        if refusal is not None:
+            return refusal
+        self.transaction = transaction
+        return SENDER_OK
+
+    def _headers(self) -> tuple[str, ...]:
+        """The header fields that filters found before MAIL."""
+        found = (self._at_connect, self._at_hello)
+        return tuple(field for each in found if each for field in each.headers)
+
+    async def _rcpt(self, command: Rcpt) -> Reply:
+        if self.transaction is None:
+            return BAD_SEQUENCE
+        return await self.transaction.recipient(command)
+
+    async def _data(self, command: Data) -> Reply:
+        if self.transaction is None:
+            return BAD_SEQUENCE
+        return self.transaction.begin()
+
+    async def _bdat(self, command: Bdat) -> None:
+        transaction = self.transaction
+        if transaction is not None and transaction.began is None:
+            transaction.begin()
+
+    async def _content(self, content: Content) -> None:
+        if self.transaction is not None:
+            await self.transaction.write(content.octets)
+
+    async def _content_end(self, end: ContentEnd) -> Answer:
+        transaction = self.transaction
+        if transaction is None:
+            return end.refusal or BAD_SEQUENCE
+        if end.refusal is not None:
+            transaction.fail(end.refusal)
+        if not end.last and transaction.failure is None:
+            return OK
+        reply = await transaction.end()
+        self.transaction = None
+        if reply.positive:
+            self._tally.accepted()
+            transaction.tell_accepted()
+        if self._shared.listener.protocol == "lmtp" and end.last:
+            # RFC 2033 section 4.2: a reply for each RCPT that was answered positively.
+            counted = reply if reply.positive else self._counted(end, reply)
+            return (counted,) * transaction.accepted
+        return reply
+
+    async def _rset(self, command: Rset) -> Reply:
+        self._reset()
+        return OK
+
+    def _reset(self) -> None:
+        """Forget the transaction and its draft."""
+        if self.transaction is not None:
+            self.transaction.abort()
+            self.transaction = None
+
+    async def _rejected(self, event: Rejected) -> Reply:
+        if event.reply is AUTH_NOT_OFFERED and self.client.tls is None and self._shared.hooks.auth:
+            return AUTH_NEEDS_TLS
+        return event.reply
+
+    async def _vrfy(self, command: Vrfy) -> Reply:
+        return CANNOT_VERIFY
+
+    async def _expn(self, command: Expn) -> Reply:
+        return NOT_IMPLEMENTED
+
+    async def _help(self, command: Help) -> Reply:
+        return self.dialogue.help_reply()
+
+    async def _noop(self, command: Noop) -> Reply:
+        return OK
+
+    async def _quit(self, command: Quit) -> Reply:
+        self._reset()
+        return BYE
+
+    def hang_up(self) -> None:
+        """The client is gone, or will be: nothing new is made durable for it."""
+        self.gone = True
+        if self.transaction is not None:
+            self.transaction.gone = True
+        if self._authentication is not None:
+            self._authentication.hurry()
+
+    def close(self) -> None:
+        """Nothing is being answered any more and nothing will be: let go of the draft."""
+        self.hang_up()
+        self._reset()
+        self.tell("disconnected")
+
+    def _faulty(self, what: str, code: int = 451) -> Reply:
+        """Log the exception being handled; the reply with its reference."""
+        reply = fault_reply(code)
+        self._log.failure(
+            "session {session}: {what}: {answer}",
+            session=self.client.session,
+            what=what,
+            answer=str(reply),
+        )
+        return reply
+
+    def tell(self, verdict: str, **facts: Any) -> None:
+        hooks, client = self._shared.hooks, self.client
+        if not hooks.observers:
+            return
+        id = self.transaction.envelope.id if self.transaction is not None else ""
+        hooks.tell(
+            "session",
+            verdict,
+            id=id,
+            session=client.session,
+            client=client.address,
+            listener=client.listener,
+            **facts,
+        )
+
+
+_ANSWERS: Mapping[type, Callable[[Session, Any], Awaitable[Answer]]] = {
+    Helo: Session._hello,
+    Ehlo: Session._hello,
+    Lhlo: Session._hello,
+    Mail: Session._mail,
+    Rcpt: Session._rcpt,
+    Data: Session._data,
+    Bdat: Session._bdat,
+    Rset: Session._rset,
+    Vrfy: Session._vrfy,
+    Expn: Session._expn,
+    Help: Session._help,
+    Noop: Session._noop,
+    Quit: Session._quit,
+    StartTls: Session._start_tls,
+    Auth: Session._auth,
+    AuthLine: Session._auth_line,
+    Rejected: Session._rejected,
+    Content: Session._content,
+    ContentEnd: Session._content_end,
+}

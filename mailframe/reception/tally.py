@@ -1,0 +1,53 @@
+"""How much of everything a session has had."""
+
+from __future__ import annotations
+
+from ..settings import Limits
+from ..smtp.command import Auth, Ehlo, Expn, Helo, Help, Lhlo, Noop, Rcpt, Rset, Vrfy
+from ..smtp.event import AuthLine
+from ..smtp.reply import TOO_MANY_COMMANDS, TOO_MANY_ERRORS, Reply
+
+TOO_MANY_MESSAGES = Reply(421, "Too many messages in one session, connect again", "4.7.0")
+
+_WITHOUT_MAIL = frozenset({Helo, Ehlo, Lhlo, Noop, Rset, Vrfy, Expn, Help})
+_AUTH = frozenset({Auth, AuthLine})
+
+
+class Tally:
+    """Counts commands without mail, refusals and transactions; each over its limit is a 421.
+
+    An accepted message starts the first two again, as clients that send much make errors,
+    too. A temporary refusal is no error; those of RCPT are once there are more of them
+    since the last accepted message than a transaction may have recipients.
+    """
+
+    __slots__ = ("_commands", "_errors", "_limits", "_messages", "_put_off")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._commands = self._errors = self._messages = self._put_off = 0
+
+    def command(self, kind: type) -> Reply | None:
+        """One more event of this kind; the refusal where it is one too many."""
+        if kind not in _WITHOUT_MAIL:
+            return None
+        self._commands += 1
+        return TOO_MANY_COMMANDS if self._commands > self._limits.commands else None
+
+    def message(self) -> Reply | None:
+        """One more transaction; the refusal where it is one too many."""
+        self._messages += 1
+        return TOO_MANY_MESSAGES if self._messages > self._limits.messages else None
+
+    def refused(self, kind: type, refusal: Reply) -> Reply:
+        """One more refusal: itself, or the last word where there were too many."""
+        if refusal.permanent or kind in _AUTH:
+            self._errors += 1
+        elif kind is Rcpt:
+            self._put_off += 1
+            self._errors += self._put_off > self._limits.recipients
+        return TOO_MANY_ERRORS if self._errors > self._limits.errors else refusal
+
+    def accepted(self) -> None:
+        """A message was accepted."""
+        self._commands = self._errors = self._put_off = 0

@@ -1,0 +1,287 @@
+"""One mail transaction (RFC 5321 section 3.3): from MAIL to the durable message or to nothing.
+
+The store's and our own faults are 4xx: what the client sends is good, it may try again.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..eventual import Eventual, at_once
+from ..hooks import new_reference
+from ..interfaces import IDraft, IQueueStore
+from ..message import Entry, Envelope, Recipient
+from ..settings import Limits, Listener
+from ..smtp.command import Rcpt
+from ..smtp.reply import (
+    GO_AHEAD,
+    LOCAL_ERROR,
+    RECIPIENT_OK,
+    STORAGE_FULL,
+    TOO_MANY_RECIPIENTS,
+    Reply,
+)
+from . import trace
+from .header import HeaderScan, field_octets
+
+if TYPE_CHECKING:
+    from ..hooks import Filtered, Hooks
+
+T = TypeVar("T")
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all sessions of one listener share.
+
+    `may_claim()` says whether the scheduler has room for a message right away;
+    `hand_over(entry, claimed)` is called after every commit. `now()` is seconds since the
+    epoch.
+    """
+
+    hostname: str
+    listener: Listener
+    limits: Limits
+    hooks: Hooks
+    store: IQueueStore
+    reactor: IReactorTime
+    now: Callable[[], float]
+    may_claim: Callable[[], bool]
+    hand_over: Callable[[Entry, bool], None]
+    tls: bool  # whether there are certificates
+
+
+async def settled(eventual: Eventual[T]) -> T:
+    """The value, waiting only where it is not there yet."""
+    value = at_once(eventual)
+    return await value if isinstance(value, Deferred) else value
+
+
+def fault_reply(code: int = 451) -> Reply:
+    """A 4xx with a new reference that joins it with the log, for a fault of ours."""
+    return Reply(code, f"Local error, try again later (ref {new_reference()})", "4.3.0")
+
+
+class Transaction:
+    """The envelope as it grows, and the draft that its content streams into.
+
+    `accepted` counts positive answers to RCPT (LMTP owes a reply for each). `began` is the
+    reactor's time of DATA or the first BDAT, None before. After `gone` is set nothing new is
+    made durable. `size` counts the content's octets.
+    """
+
+    __slots__ = (
+        "_addresses",
+        "_draft",
+        "_failure",
+        "_fields",
+        "_scan",
+        "_shared",
+        "accepted",
+        "began",
+        "envelope",
+        "gone",
+        "size",
+    )
+
+    _log = Logger()
+
+    def __init__(self, shared: Shared, envelope: Envelope, headers: tuple[str, ...] = ()) -> None:
+        self._shared = shared
+        self._addresses: set[object] = set()
+        self._draft: IDraft | None = None
+        self._failure: Reply | None = None
+        self._fields: list[str] = list(headers)
+        self._scan = HeaderScan(shared.limits)
+        self.envelope = envelope
+        self.accepted = 0
+        self.began: float | None = None
+        self.gone = False
+        self.size = 0
+
+    async def sender(self) -> Reply | None:
+        """What the filters refuse the sender with, None where they let it pass."""
+        return self._taken(await settled(self._shared.hooks.sender(self.envelope)))
+
+    async def recipient(self, command: Rcpt) -> Reply:
+        """The answer to RCPT: relay decides, then route, then the filters."""
+        hooks = self._shared.hooks
+        if len(self.envelope.recipients) >= self._shared.limits.recipients:
+            return TOO_MANY_RECIPIENTS
+        recipient = Recipient(command.recipient, command.notify, command.orcpt)
+        allowed = await settled(hooks.judge(self.envelope, recipient))
+        if not allowed.positive:
+            return allowed
+        routing = await settled(hooks.route(self.envelope, recipient))
+        if not routing.routes:
+            replies = [reply for _, reply in routing.refusals]
+            # What may work later must not be bounced now.
+            return next((reply for reply in replies if reply.temporary), replies[0])
+        refusal = self._taken(await settled(hooks.recipient(self.envelope, recipient)))
+        if refusal is not None:
+            return refusal
+        self.accepted += 1
+        if recipient.address not in self._addresses:
+            self._addresses.add(recipient.address)
+            recipients = (*self.envelope.recipients, recipient)
+            self.envelope = replace(self.envelope, recipients=recipients)
+        return RECIPIENT_OK
+
+    def begin(self) -> Reply:
+        """Begin the content, at DATA or the first BDAT: GO_AHEAD, or why it cannot be taken."""
+        self.began = self._shared.reactor.seconds()
+        try:
+            self._draft = self._shared.store.begin(self.envelope)
+        # Whatever keeps the store from it, the client is not to blame.
+        except Exception as failed:  # noqa: BLE001
+            self._failure = self._store_failed(failed)
+            return self._failure
+        return GO_AHEAD
+
+    async def write(self, octets: bytes) -> None:
+        """Add octets of the content; after a failure they are dropped."""
+        if self._failure is not None or self._draft is None:
+            return
+        self.size += len(octets)
+        scan = self._scan
+        if not scan.ended:
+            scan.feed(octets)
+            if scan.refusal is not None:
+                self.fail(scan.refusal)
+                return
+        try:
+            waiting = self._draft.write(octets)
+            if waiting is not None:
+                await settled(cast("Eventual[None]", waiting))
+        except Exception as failed:  # noqa: BLE001
+            self.fail(self._store_failed(failed))
+
+    def fail(self, reply: Reply) -> None:
+        """The content cannot be taken any more; `reply` is for its end."""
+        if self._failure is None:
+            self._failure = reply
+        self.abort()
+
+    @property
+    def failure(self) -> Reply | None:
+        """Why the content cannot be taken, None while it can."""
+        return self._failure
+
+    async def end(self) -> Reply:
+        """Make the message durable, or answer why not; the draft is done with either way."""
+        draft = self._draft
+        if self._failure is not None or draft is None:
+            return self._failure or LOCAL_ERROR
+        try:
+            refusal = await self._judged(draft)
+            if refusal is not None or self.gone:
+                return refusal or LOCAL_ERROR
+            claimed = self._shared.may_claim()
+            commit = draft.commit(self.envelope, self._prefix(), claimed=claimed)
+            entry = await settled(commit)
+        except Exception as failed:  # noqa: BLE001
+            return self._store_failed(failed)
+        else:
+            self._draft = None
+        finally:
+            self.abort()
+        try:
+            self._shared.hand_over(entry, claimed)
+        except Exception:  # noqa: BLE001
+            # It is durable: the client must not send it again, and a claim will find it.
+            self._log.failure("{id}: could not be handed to the scheduler", id=entry.id)
+        return Reply(250, f"OK, queued as {entry.id}", "2.0.0")
+
+    async def _judged(self, draft: IDraft) -> Reply | None:
+        """What the filters refuse the content with."""
+        hooks = self._shared.hooks
+        if not hooks.filters:
+            return None
+        content = replace(draft.content(), prefix=self._prefix())
+        return self._taken(await settled(hooks.content(self.envelope, content)))
+
+    def abort(self) -> None:
+        """Forget the draft; nothing remains."""
+        draft, self._draft = self._draft, None
+        if draft is None:
+            return
+        try:
+            draft.abort()
+        except Exception:  # noqa: BLE001
+            self._log.failure("{id}: the draft could not be aborted", id=self.envelope.id)
+
+    def _taken(self, found: Filtered) -> Reply | None:
+        """Keep what filters found; their refusal."""
+        if found.signals:
+            signals = {**self.envelope.signals, **found.signals}
+            self.envelope = replace(self.envelope, signals=signals)
+        self._fields.extend(found.headers)
+        return found.refusal
+
+    def _prefix(self) -> bytes:
+        """The lines on top: Received:, the filters' fields, at submission what is missing."""
+        envelope, hostname = self.envelope, self._shared.hostname
+        rows = [trace.received(envelope, hostname)]
+        for text in self._fields:
+            octets = field_octets(text, envelope.smtputf8)
+            if octets is None:
+                self._log.error(
+                    "{id}: a filter's header field is not one: {field!r}",
+                    id=envelope.id,
+                    field=text[:80],
+                )
+            else:
+                rows.append(octets)
+        if self._is_submission:
+            if not self._scan.has_message_id:
+                rows.append(trace.message_id(envelope, hostname))
+            if not self._scan.has_date:
+                rows.append(trace.date_field(envelope))
+        return b"".join(rows)
+
+    @property
+    def _is_submission(self) -> bool:
+        """Whether RFC 6409 section 8 applies; by default to who has authenticated."""
+        listener = self._shared.listener
+        if listener.submission is not None:
+            return listener.submission
+        return "auth" in listener.requires or self.envelope.client.user is not None
+
+    def _store_failed(self, failed: Exception) -> Reply:
+        """452 for a full disk, else 451; RFC 5321 section 4.2.1 wants 4xx for our faults."""
+        if isinstance(failed, OSError) and failed.errno in _FULL:
+            self._log.error("{id}: the store is full", id=self.envelope.id)
+            return STORAGE_FULL
+        reply = fault_reply()
+        self._log.failure("{id}: {answer}", id=self.envelope.id, answer=str(reply))
+        return reply
+
+    def tell_accepted(self) -> None:
+        """Tell observers that the message is durable."""
+        hooks, envelope, client = self._shared.hooks, self.envelope, self.envelope.client
+        if not hooks.observers:
+            return
+        hooks.tell(
+            "reception",
+            "accepted",
+            id=envelope.id,
+            session=client.session,
+            client=client.address,
+            listener=client.listener,
+            hello=client.hello,
+            user=client.user,
+            protocol=client.protocol,
+            sender=str(envelope.sender or "<>"),
+            recipients=[str(recipient.address) for recipient in envelope.recipients],
+            size=self.size,
+            signals=envelope.signals,
+        )

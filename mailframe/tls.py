@@ -1,0 +1,225 @@
+"""FLOOR 4: this host's certificates: chosen by the name a client asks for, renewed while it runs.
+
+TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation. The choice of ciphers
+is wide: opportunistic mail that finds no common cipher would go in the clear (RFC 7435).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLContextFactory, IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from .domains import to_ascii
+from .settings import TlsSettings
+
+CHECK_EVERY = 1.0  # seconds between two looks at the files
+CHAIN, KEY = "fullchain.pem", "privkey.pem"
+
+_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_OP_NO_RENEGOTIATION = 1 << 30  # OpenSSL's value; not every pyOpenSSL has the name
+_CIPHERS = b"HIGH:!aNULL:!eNULL:!PSK:!SRP:!DSS:!MD5:!3DES"
+
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """One reading of the files: contexts by name ("mx.example", "*.example"), and the default."""
+
+    contexts: Mapping[str, SSL.Context]
+    default: SSL.Context
+
+    def choose(self, name: str) -> SSL.Context:
+        """For this name, for a wildcard over it, or the default."""
+        return _for_name(self.contexts, name) or self.default
+
+
+class Certificates:
+    """The certificates of `[tls]`, read at once and again when their files change.
+
+    At first a missing file raises OSError, and a key that does not belong to its certificate,
+    a broken PEM or an unknown default name ValueError, each naming the file. Later the old
+    ones stay in use until the new ones are whole, and the fault is logged once. `now` gives
+    seconds. Without a `default` the hostname's certificate serves clients that ask for no
+    name (RFC 6066 section 3) or an unknown one, or else the first by name.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, settings: TlsSettings, hostname: str, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._hostname = hostname
+        self._now = now
+        self._looked = now()
+        self._stamp: _Stamp | None = _stamp(self._pairs())
+        self._loaded = self._load()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names there is a certificate for, wildcards included."""
+        return tuple(sorted(self._loaded.contexts))
+
+    def server_options(self) -> ServerOptions:
+        """What `startTLS` takes: always the certificates of the moment."""
+        return ServerOptions(self)
+
+    def context(self) -> SSL.Context:
+        """The context a new session starts with; it changes over by SNI. Looks at the files."""
+        if not 0 <= self._now() - self._looked < CHECK_EVERY:
+            self._looked = self._now()
+            self._renew(force=False)
+        return self._loaded.default
+
+    def reload(self) -> bool:
+        """Read the files again now; False where they are not whole and the old ones stay."""
+        return self._renew(force=True)
+
+    def _renew(self, force: bool) -> bool:
+        stamp: _Stamp | None = None
+        try:
+            stamp = _stamp(self._pairs())
+            if stamp == self._stamp and not force:
+                return True
+            self._loaded = self._load()
+        except (OSError, ValueError) as wrong:
+            if stamp is not None or self._stamp is not None or force:
+                self._log.error(
+                    "certificates: {problem}; the old ones stay in use", problem=str(wrong)
+                )
+            self._stamp = stamp
+            return False
+        self._stamp = stamp
+        self._log.info("certificates read: {names}", names=", ".join(self.names))
+        return True
+
+    def _pairs(self) -> list[tuple[str, Path, Path]]:
+        """Name, chain and key of each certificate; a single file has no name of its own."""
+        place = self._settings.certificates
+        if not place.is_dir():
+            return [("", place, place)]
+        folders = sorted(folder for folder in place.iterdir() if (folder / CHAIN).exists())
+        if not folders:
+            raise FileNotFoundError(f"{place}: no folder with {CHAIN} and {KEY} in it")
+        return [(folder.name.lower(), folder / CHAIN, folder / KEY) for folder in folders]
+
+    def _load(self) -> _Loaded:
+        contexts: dict[str, SSL.Context] = {}
+        all_contexts: list[SSL.Context] = []
+        for name, chain_path, key_path in self._pairs():
+            chain = _chain_in(chain_path)
+            try:
+                context = self._context_of(chain, _key_in(key_path), key_path)
+            except SSL.Error as wrong:
+                raise ValueError(f"{chain_path}: OpenSSL does not take it: {wrong}") from wrong
+            all_contexts.append(context)
+            # The folder's own name wins over another certificate's list of names.
+            if name:
+                contexts[name] = context
+            for listed in _names_in(chain[0]):
+                contexts.setdefault(listed, context)
+        wanted = self._settings.default
+        default = _for_name(contexts, _plain(wanted or self._hostname))
+        if default is None and wanted is not None:
+            raise ValueError(f"{self._settings.certificates}: no certificate for {wanted}")
+        return _Loaded(contexts, default or all_contexts[0])
+
+    def _context_of(self, chain: Sequence[Any], key: Any, place: Path) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(_VERSIONS[self._settings.minimum])
+        context.set_options(
+            SSL.OP_NO_COMPRESSION | _OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+        )
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # idle sessions give their 34 KB back
+        context.set_cipher_list(_CIPHERS)
+        context.set_session_id(b"mailframe")
+        own, *others = chain
+        context.use_certificate(own)
+        for certificate in others:
+            context.add_extra_chain_cert(certificate)
+        try:
+            context.use_privatekey(key)
+            context.check_privatekey()
+        except SSL.Error as wrong:
+            raise ValueError(f"{place}: the key does not belong to the certificate") from wrong
+        context.set_tlsext_servername_callback(self._named)
+        return context
+
+    def _named(self, connection: SSL.Connection) -> None:
+        name = connection.get_servername()
+        if name:
+            connection.set_context(self._loaded.choose(_plain(name.decode("ascii", "replace"))))
+
+
+@implementer(IOpenSSLServerConnectionCreator, IOpenSSLContextFactory)
+class ServerOptions:
+    """The server's side of a handshake, as Twisted asks for it."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        """A connection over memory, with the certificates of the moment."""
+        return SSL.Connection(self._certificates.context(), None)
+
+    def getContext(self) -> SSL.Context:
+        """The context of the moment."""
+        return self._certificates.context()
+
+
+def _chain_in(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except ValueError as wrong:
+        raise ValueError(f"{path}: no certificate in PEM") from wrong
+
+
+def _key_in(path: Path) -> Any:
+    try:
+        return load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+        raise ValueError(f"{path}: no private key in PEM without a passphrase") from wrong
+
+
+def _names_in(certificate: x509.Certificate) -> Iterable[str]:
+    """The DNS names of a certificate (RFC 6125 section 6.4)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    return [_plain(name) for name in names.value.get_values_for_type(x509.DNSName)]
+
+
+def _plain(name: str) -> str:
+    """The name as certificates spell it: lower case, A-labels; as it is where it is no name."""
+    try:
+        return to_ascii(name)
+    except ValueError:
+        return name.lower()
+
+
+def _for_name(contexts: Mapping[str, SSL.Context], name: str) -> SSL.Context | None:
+    """The context of this name or of a wildcard over it."""
+    return contexts.get(name) or contexts.get(f"*.{name.partition('.')[2]}")
+
+
+def _stamp(pairs: Iterable[tuple[str, Path, Path]]) -> _Stamp:
+    """What differs once a file was written anew or a link points elsewhere."""
+    stamp = []
+    for _, chain, key in pairs:
+        for path in (chain, key):
+            stat = path.stat()
+            stamp.append((str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return tuple(stamp)
