@@ -1,0 +1,64 @@
+"""[[relay]] plugin = "inbound", domains = ["example.org"]
+
+Anybody may send to the domains that are ours. `domains` names them, ".example.org" all below
+one; `file` holds more, one a line, read again when it changes. Only what stands after the last
+@ decides: `user%elsewhere@example.org` is no way out, and is refused besides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zope.interface import implementer
+
+from mailframe.domain_set import domains_setting, parse_domains
+from mailframe.interfaces import IRelayPolicy
+from mailframe.message import Envelope, Recipient
+from mailframe.plugin import Plugin, SettingError, Site, setting
+from mailframe.smtp.reply import RECIPIENT_OK, Reply
+from mailframe.watched_file import watch_setting
+
+ROUTING_REFUSED = Reply(550, "Relaying denied: no routing in the local part", "5.7.1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    domains: tuple[str, ...] = setting('our domains; ".example.org" is all below it', ())
+    file: Path | None = setting("a file with more of them, one a line", None)
+    refuse_routing_characters: bool = setting(
+        "refuse local parts with %, ! or @, which older hosts take for a further way", True
+    )
+
+
+@implementer(IRelayPolicy)
+class Inbound:
+    """Opens for recipients in our domains."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._domains = domains_setting("domains", settings.domains)
+        self._file = None
+        if settings.file is not None:
+            self._file = watch_setting("file", site.folder / settings.file, parse_domains, site.now)
+        elif not self._domains:
+            raise SettingError("domains", "no domain is named, here or by `file`")
+        self._refuse = settings.refuse_routing_characters
+
+    def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
+        """Yes to our domains and the bare Postmaster (RFC 5321 section 4.5.1)."""
+        address = recipient.address
+        if not address.domain:
+            return RECIPIENT_OK if address.local.lower() == "postmaster" else None
+        if not self._is_ours(address.domain):
+            return None
+        if self._refuse and any(sign in address.local for sign in "%!@"):
+            return ROUTING_REFUSED
+        return RECIPIENT_OK
+
+    def _is_ours(self, domain: str) -> bool:
+        return domain in self._domains or (self._file is not None and domain in self._file.value())
+
+
+plugin = Plugin("inbound", IRelayPolicy, Settings, Inbound)

@@ -1,0 +1,103 @@
+"""[[route]] plugin = "aliases", file = "aliases", domains = ["example.org"]
+
+Addresses that stand for others: redirects, lists, catch-alls.
+
+    team: alice, bob@elsewhere.example
+    owner-team: alice
+    news: :include:news-members
+    @old.example: @example.org
+
+`team` is in each of `domains`. A list that has an owner is passed on in the owner's name, who
+gets the bounces. An address among its own targets keeps a copy, for the routes after this one;
+`alice: alice` takes alice out of a catch-all. The file is read again when it changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zope.interface import implementer
+
+from mailframe.alias_file import parse_aliases
+from mailframe.domain_set import domains_setting, one_spelling
+from mailframe.interfaces import IRouter
+from mailframe.local_parts import folded
+from mailframe.message import Envelope, Recipient, Redirect
+from mailframe.plugin import Plugin, Site, setting
+from mailframe.smtp.address import Mailbox
+from mailframe.smtp.reply import Reply
+from mailframe.watched_file import watch_setting
+
+NO_MEMBERS = Reply(550, "The list has no members", "5.2.4")
+
+_OWNER = "owner-"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    file: Path = setting("the file of aliases: `name: address, address`")
+    domains: tuple[str, ...] = setting(
+        'where names without @ hold; ".example.org" is all below it', ()
+    )
+    separator: str = setting("what stands before a tag; empty: no tags", "+")
+
+
+@implementer(IRouter)
+class FileAliases:
+    """Redirects by a file."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._domains = domains_setting("domains", settings.domains)
+        path = site.folder / settings.file
+        self._file = watch_setting(
+            "file",
+            path,
+            lambda text: parse_aliases(
+                text, path.parent, self._domains, site.now, settings.separator
+            ),
+            site.now,
+        )
+
+    def route(self, envelope: Envelope, recipient: Recipient) -> Redirect | Reply | None:
+        """The addresses it stands for; None where the file does not know it.
+
+        The bare Postmaster is that of the first domain.
+        """
+        asked = recipient.address
+        if asked in recipient.came_from:
+            return None  # the copy that an alias kept for itself, asked about once more
+        try:
+            domain = one_spelling(asked.domain) if asked.domain else self._domains.first
+        except ValueError:
+            return None
+        found = self._file.value().look(asked.local, domain) if domain else None
+        if found is None or domain is None:
+            return None
+        name, entry = found
+        addresses = tuple(
+            asked if _is(target, name, domain) else target
+            for target in entry.addresses(asked.local, domain)
+        )
+        if not addresses:
+            return NO_MEMBERS
+        if addresses == (asked,):
+            return None
+        return Redirect(addresses, self._owner(name, domain))
+
+    def _owner(self, name: str, domain: str) -> Mailbox | None:
+        """The reverse-path of a list's copies: owner-NAME where the file has it."""
+        if not name or name.startswith(_OWNER):
+            return None
+        owner = self._file.value().look(_OWNER + name, domain)
+        return Mailbox(_OWNER + name, domain) if owner and owner[0] == _OWNER + name else None
+
+
+def _is(target: Mailbox, name: str, domain: str) -> bool:
+    """Whether the alias names itself: its copy keeps the tag that was asked for."""
+    return bool(name) and folded(target.local) == name and target.domain == domain
+
+
+plugin = Plugin("aliases", IRouter, Settings, FileAliases)

@@ -1,0 +1,220 @@
+"""[[route]] plugin = "mailboxes", domains = ["example.org"], file = "mailboxes"
+
+The mailboxes of our domains; all other addresses there are refused. `file` lists them, `user`
+for all the domains or `user@example.org` for one, a line each (what follows a colon is not
+read, so a file of passwords serves too). Without `file` they are those whose Maildirs exist.
+`user+tag` is delivered to user.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from mailframe.domain_set import domains_setting, one_spelling
+from mailframe.interfaces import IRouter
+from mailframe.local_parts import folded, parse_user
+from mailframe.maildir import Template
+from mailframe.message import Envelope, Recipient, Redirect, Route
+from mailframe.plugin import Plugin, SettingError, Site, setting
+from mailframe.smtp.address import AddressError, Mailbox
+from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply
+from mailframe.watched_file import LineError, WatchedFile, significant_lines, watch_setting
+
+UNAVAILABLE = Reply(451, "Mailboxes cannot be looked up now, try again later", "4.3.0")
+
+REMEMBERED = 10.0  # seconds for which a Maildir that was there is there
+MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    domains: tuple[str, ...] = setting('our domains; ".example.org" is all below it')
+    file: Path | None = setting("the file of mailboxes; by default the Maildirs that exist", None)
+    path: Path = setting(
+        "without file: where each mailbox's Maildir is, with {user} and {domain} in it",
+        Path("/var/mail/{domain}/{user}/Maildir"),
+    )
+    deliver: str = setting("the [deliver.NAME] that takes it there", "maildir")
+    separator: str = setting("what stands before a tag; empty: no tags", "+")
+    case_sensitive: bool = setting("whether Bob and bob are two mailboxes", False)
+    postmaster: str | None = setting(
+        "who gets the postmaster's mail where there is no such mailbox: a user or an address "
+        "(RFC 5321 section 4.5.1: somebody must)",
+        None,
+    )
+    catch_all: str | None = setting("who gets mail for unknown mailboxes: a user or address", None)
+    unknown: Literal["refuse", "pass"] = setting(
+        "refuse mail for unknown mailboxes, or let the next route decide", "refuse"
+    )
+
+
+class Users(Protocol):
+    """Knows which mailboxes there are."""
+
+    def find(self, names: list[tuple[str, str]]) -> Any:
+        """The index of the first (local, domain) that is a mailbox, None for none; or a Reply.
+
+        Perhaps as a Deferred.
+        """
+
+
+@implementer(IRouter)
+class Mailboxes:
+    """Routes to the mailboxes of our domains."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._settings = settings
+        self._domains = domains_setting("domains", settings.domains)
+        if not self._domains:
+            raise SettingError("domains", "no domain is named")
+        self._users: Users
+        if settings.file is not None:
+            self._users = Listed(settings, site)
+        else:
+            self._users = Existing(settings, site)
+        self._postmaster = _target("postmaster", settings.postmaster)
+        self._catch_all = _target("catch_all", settings.catch_all)
+
+    def route(
+        self, envelope: Envelope, recipient: Recipient
+    ) -> Route | Redirect | Reply | Deferred[Route | Redirect | Reply | None] | None:
+        """The mailbox, a refusal where there is none; None for the domains of others.
+
+        The bare Postmaster is that of the first domain.
+        """
+        address = recipient.address
+        domain = address.domain or self._domains.first
+        if domain is None or domain not in self._domains:
+            return None
+        domain = one_spelling(domain)
+        names = self._readings(address.local)
+        found = self._users.find([(local, domain) for local, _ in names]) if names else None
+        if isinstance(found, Deferred):
+            return found.addCallback(self._decide, names, domain, recipient)
+        return self._decide(found, names, domain, recipient)
+
+    def _readings(self, local: str) -> list[tuple[str, str]]:
+        """What the local part may mean: the mailbox of that name, or one with a tag."""
+        separator, sensitive = self._settings.separator, self._settings.case_sensitive
+        readings = [(local, "")]
+        if separator and separator in local:
+            user, _, tag = local.partition(separator)
+            readings.append((user, tag))
+        return [(folded(user, sensitive), tag) for user, tag in readings if user]
+
+    def _decide(
+        self, found: Any, names: list[tuple[str, str]], domain: str, recipient: Recipient
+    ) -> Route | Redirect | Reply | None:
+        if isinstance(found, Reply):
+            return found
+        if found is not None:
+            local, tag = names[found]
+            return Route(self._settings.deliver, mailbox=Mailbox(local, domain), tag=tag)
+        is_postmaster = any(local.lower() == "postmaster" for local, _ in names)
+        for target in (self._postmaster if is_postmaster else None, self._catch_all):
+            if target is None:
+                continue
+            address = target if target.domain else Mailbox(target.local, domain)
+            if address != recipient.address:
+                return Redirect((address,))
+        return None if self._settings.unknown == "pass" else NO_SUCH_MAILBOX
+
+
+class Listed:
+    """Mailboxes by a file."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        assert settings.file is not None
+        self._file: WatchedFile[frozenset[tuple[str, str]]] = watch_setting(
+            "file",
+            site.folder / settings.file,
+            lambda text: parse(text, settings.case_sensitive),
+            site.now,
+        )
+
+    def find(self, names: list[tuple[str, str]]) -> int | None:
+        """The first that the file lists for its domain, or for all."""
+        users = self._file.value()
+        return next(
+            (at for at, name in enumerate(names) if name in users or (name[0], "") in users), None
+        )
+
+
+class Existing:
+    """Mailboxes by their Maildirs. Found ones are remembered for seconds, others are not."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        try:
+            self._template = Template(str(site.folder / settings.path))
+        except ValueError as wrong:
+            raise SettingError("path", str(wrong)) from wrong
+        parts = Path(self._template.text).parts
+        at = next((at for at, part in enumerate(parts) if "{user}" in part), None)
+        if at is None:
+            raise SettingError("path", "{user} is wanted in it, so that each has one of his own")
+        self._depth = at  # path components above the one that the user chooses
+        self._in_thread = site.in_thread
+        self._now = site.now
+        self._known: dict[tuple[str, str], float] = {}
+
+    def find(self, names: list[tuple[str, str]]) -> int | Deferred[int | Reply | None] | None:
+        """The first whose Maildir exists; 451 where even the folder of them all is missing."""
+        if self._known.get(names[0], 0.0) > self._now():
+            return 0
+        return self._in_thread(self._look, names).addCallback(self._remember, names)
+
+    def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:
+        """In a thread. OSError where the file system fails."""
+        for at, (local, domain) in enumerate(names):
+            path = self._template.path(local, domain)
+            if path.is_dir():
+                return at
+            # An empty mount point must not make every mailbox unknown, and its mail bounce.
+            if not Path(*path.parts[: self._depth]).is_dir():
+                return UNAVAILABLE
+        return None
+
+    def _remember(
+        self, found: int | Reply | None, names: list[tuple[str, str]]
+    ) -> int | Reply | None:
+        if isinstance(found, int):
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            self._known[names[found]] = self._now() + REMEMBERED
+        return found
+
+
+def parse(text: str, case_sensitive: bool = False) -> frozenset[tuple[str, str]]:
+    """The file of mailboxes as (local, domain), domain "" for all of them. Raises LineError."""
+    found = set()
+    for number, line in significant_lines(text):
+        name = re.split(r"\s#", line)[0]
+        name = (name if name.startswith('"') else name.partition(":")[0]).strip()
+        try:
+            user = parse_user(name)
+            domain = one_spelling(user.domain) if user.domain else ""
+        except ValueError as wrong:
+            raise LineError(number, f"{name!r} is no user and no address: {wrong}") from wrong
+        found.add((folded(user.local, case_sensitive), domain))
+    return frozenset(found)
+
+
+def _target(key: str, text: str | None) -> Mailbox | None:
+    """A user (domain "": in the recipient's own) or an address, None for nobody."""
+    if text is None:
+        return None
+    try:
+        return parse_user(text)
+    except AddressError as wrong:
+        raise SettingError(key, f"{text!r} is no user and no address: {wrong}") from wrong
+
+
+plugin = Plugin("mailboxes", IRouter, Settings, Mailboxes)
