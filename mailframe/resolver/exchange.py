@@ -29,6 +29,8 @@ class _Datagram(DatagramProtocol):
     that only the server's own datagrams are seen (RFC 5452 sections 9.1 and 9.2).
     """
 
+    noisy = False  # a line in the log for every question says nothing
+
     def __init__(self, server: tuple[str, int], question: Question, edns: bool) -> None:
         self._server = server
         self._question = question

@@ -1,0 +1,97 @@
+"""FLOOR 4: what final delivery adds to a message, and what it must look for.
+
+RFC 5321 section 4.4: the last host writes Return-Path. Delivered-To marks where a message
+has been, so that one that comes back to the same mailbox is known for a loop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from .message import Content, Message, Recipient
+
+MAX_HEADER = 1 << 18  # octets of the header section that are looked at
+
+LineEnds = Literal["lf", "crlf"]
+
+_DELIVERED_TO = re.compile(rb"^delivered-to:[ \t]*(?:\r?\n[ \t]+)?(.*?)[ \t]*\r?$", re.I | re.M)
+_END_OF_HEADER = re.compile(rb"\n\r?\n")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def final_header(message: Message, recipient: Recipient, original_to: bool = False) -> bytes:
+    """Return-Path, Delivered-To and, if wished, X-Original-To: whole lines ended by CRLF."""
+    sender = recipient.sender or message.envelope.sender
+    lines = [f"Return-Path: <{'' if sender is None else sender}>"]
+    lines.append(f"Delivered-To: {recipient.address}")
+    if original_to:
+        lines.append(f"X-Original-To: {recipient.original}")
+    head = "".join(_CONTROL.sub("?", line) + "\r\n" for line in lines)
+    return head.encode("utf-8", "replace")
+
+
+def has_been_at(recipient: Recipient, seen: frozenset[bytes]) -> bool:
+    """Whether this recipient is among those that `delivered_to` found."""
+    return str(recipient.address).encode("utf-8", "replace").lower() in seen
+
+
+def delivered_to(content: Content) -> frozenset[bytes]:
+    """The addresses in the Delivered-To fields, ASCII letters in lower case.
+
+    Opens and reads content that is not at hand, so it blocks then; OSError.
+    """
+    octets = content.at_hand
+    if octets is None:
+        with content.open() as source:
+            octets = b""
+            while len(octets) < MAX_HEADER and not _END_OF_HEADER.search(octets):
+                more = source.read(1 << 14)
+                if not more:
+                    break
+                octets += more
+    end = _END_OF_HEADER.search(octets, 0, MAX_HEADER)
+    head = octets[: end.start() + 1 if end else MAX_HEADER]
+    if b"delivered-to" not in head.lower():
+        return frozenset()
+    return frozenset(address.lower() for address in _DELIVERED_TO.findall(head))
+
+
+class LineEnder:
+    """Gives octets the line ends wished for, piece by piece, and counts them.
+
+    "lf" makes LF of CRLF, "crlf" leaves all as it is.
+    """
+
+    def __init__(self, line_ends: LineEnds) -> None:
+        self._lf = line_ends == "lf"
+        self._kept = b""  # a CR whose LF may come with the next octets
+        self._last = b""
+        self.size = 0  # octets given
+        self._bare = 0  # LFs without a CR among them
+
+    @property
+    def wire_size(self) -> int:
+        """What `size` would be with every line ended by CRLF."""
+        return self.size + self._bare
+
+    def feed(self, octets: bytes) -> bytes:
+        """What to write for these octets, now."""
+        if self._lf:
+            octets = self._kept + octets
+            self._kept = b"\r" if octets.endswith(b"\r") else b""
+            octets = octets[: len(octets) - len(self._kept)].replace(b"\r\n", b"\n")
+        return self._count(octets)
+
+    def finish(self) -> bytes:
+        """What to write at the end."""
+        kept, self._kept = self._kept, b""
+        return self._count(kept)
+
+    def _count(self, octets: bytes) -> bytes:
+        self.size += len(octets)
+        self._bare += octets.count(b"\n") - octets.count(b"\r\n")
+        if self._last == b"\r" and octets.startswith(b"\n"):
+            self._bare -= 1
+        self._last = octets[-1:] or self._last
+        return octets

@@ -1,0 +1,208 @@
+"""Delivery: tmp, sync, new, sync; many copies in one go share what syncs cost.
+
+Nothing is ever partial in new, and nothing is left behind in tmp by a failure that we
+live to see. All of it blocks: use a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..final_delivery import LineEnder, LineEnds
+from ..message import Content
+from . import quota as quotas
+from .filename import UniqueNames, with_sizes
+from .mailbox import Maildir, sync_folder
+from .quota import Quota
+
+CHUNK = 1 << 18  # octets read at once from content that is not at hand
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One message for one mailbox: `head` are header lines ended by CRLF to put on top.
+
+    `folder` is where it goes; `account` the Maildir whose quota counts it (`quota` None: the
+    one that its maildirsize names, if any). `create` makes a Maildir that is not there.
+    """
+
+    folder: Maildir
+    head: bytes
+    content: Content
+    account: Maildir
+    quota: Quota | None = None
+    create: bool = True
+
+
+class _Draft:
+    """A copy on its way from tmp to new."""
+
+    def __init__(self, copy: Copy, unique: str) -> None:
+        self.copy = copy
+        self.unique = unique
+        self.place = copy.folder.path / "tmp" / unique
+        self.file = -1
+        self.size = 0
+        self.reserved = 0
+        self.failed: Exception | None = None
+
+    def write(self, line_ends: LineEnds) -> None:
+        """Put the octets into tmp; not synced yet."""
+        folder = self.copy.folder
+        folder.check()
+        try:
+            self.file = _create(self.place)
+        except FileNotFoundError:
+            if not self.copy.create:
+                raise
+            folder.create()
+            self.file = _create(self.place)
+        if folder.owner.chosen:
+            os.fchown(self.file, folder.owner.uid, folder.owner.gid)
+        ender = LineEnder(line_ends)
+        _write(self.file, ender.feed(self.copy.head))
+        if isinstance(self.copy.content.body, bytes):
+            _write(self.file, ender.feed(self.copy.content.prefix + self.copy.content.body))
+        else:
+            with self.copy.content.open() as source:
+                while octets := source.read(CHUNK):
+                    _write(self.file, ender.feed(octets))
+        _write(self.file, ender.finish())
+        self.size = ender.size
+        self.final = folder.path / "new" / with_sizes(self.unique, ender.size, ender.wire_size)
+
+    def publish(self, now: float) -> None:
+        """Take its room from the quota and give it to the readers."""
+        # Only now, so that a count finds what was published just before.
+        account = self.copy.account
+        quotas.reserve(account, self.copy.quota, self.size, self.unique + "q", now)
+        self.reserved = self.size
+        os.rename(self.place, self.final)
+        self.place = self.final
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
+    def withdraw(self, why: Exception) -> None:
+        """Leave nothing behind; the reason is kept."""
+        self.failed = why
+        with contextlib.suppress(OSError):  # what failed once may fail again; `why` is told
+            self.place.unlink(missing_ok=True)
+        if self.reserved:
+            with contextlib.suppress(OSError):
+                quotas.add(self.copy.account, -self.reserved, -1)
+            self.reserved = 0
+
+
+def deliver(
+    copies: Sequence[Copy],
+    names: UniqueNames,
+    line_ends: LineEnds = "lf",
+    syncfs_from: int = 0,
+) -> list[Exception | None]:
+    """Bring all copies to their Maildirs; None for each that outlives a power cut now.
+
+    The others' exceptions say why they are not there: OSError, OverQuota or what opening the
+    content raised. From `syncfs_from` copies on (0: never) whole file systems are synced
+    where the kernel reports their errors, which is quicker than file by file.
+    """
+    drafts = [_Draft(copy, names.new()) for copy in copies]
+    together = 0 < syncfs_from <= len(drafts) and can_syncfs()
+    try:
+        _each(drafts, lambda draft: draft.write(line_ends))
+        if together:
+            _each_device(drafts)
+        else:
+            _each(drafts, lambda draft: os.fsync(draft.file))
+        _each(drafts, lambda draft: draft.publish(names.now()))
+        if together:
+            _each_device(drafts)
+        else:
+            _each_folder(drafts)
+    finally:
+        for draft in drafts:
+            draft.close()
+    return [draft.failed for draft in drafts]
+
+
+def _each(drafts: Iterable[_Draft], step: Callable[[_Draft], None]) -> None:
+    """Do the step with all that have not failed; those it fails for are withdrawn."""
+    for draft in drafts:
+        if draft.failed is None:
+            try:
+                step(draft)
+            # Whatever it is (the content's opener is not ours), the others go on.
+            except Exception as why:  # noqa: BLE001
+                draft.withdraw(why)
+
+
+def _each_device(drafts: Iterable[_Draft]) -> None:
+    """Sync the file systems that hold drafts."""
+    devices: dict[int, list[_Draft]] = {}
+    for draft in drafts:
+        if draft.failed is None:
+            devices.setdefault(os.fstat(draft.file).st_dev, []).append(draft)
+    for together in devices.values():
+        _all_or_none(together, functools.partial(_syncfs, together[0].file))
+
+
+def _each_folder(drafts: Iterable[_Draft]) -> None:
+    """Sync the folders that drafts were published in."""
+    folders: dict[Path, list[_Draft]] = {}
+    for draft in drafts:
+        if draft.failed is None:
+            folders.setdefault(draft.final.parent, []).append(draft)
+    for path, together in folders.items():
+        _all_or_none(together, functools.partial(sync_folder, path))
+
+
+def _all_or_none(drafts: Iterable[_Draft], step: Callable[[], None]) -> None:
+    try:
+        step()
+    except OSError as why:
+        for draft in drafts:
+            draft.withdraw(why)
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
+
+
+def _write(file: int, octets: bytes) -> None:
+    written = os.write(file, octets) if octets else 0
+    if written < len(octets):  # a full disk may take a part, and says so the next time
+        rest = memoryview(octets)
+        while written < len(octets):
+            written += os.write(file, rest[written:])
+
+
+@functools.cache
+def can_syncfs() -> bool:
+    """Whether syncfs(2) is there and tells of failed writes: Linux 5.8 and later."""
+    match = re.match(r"(\d+)\.(\d+)", platform.release())
+    if platform.system() != "Linux" or match is None:
+        return False
+    return (int(match.group(1)), int(match.group(2))) >= (5, 8) and hasattr(_libc(), "syncfs")
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _syncfs(file: int) -> None:
+    if _libc().syncfs(file) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

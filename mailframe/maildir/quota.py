@@ -1,0 +1,153 @@
+"""Maildir++ quota: the file `maildirsize` sums up what a Maildir and its folders hold.
+
+Its first line is the quota ("1073741824S,10000C"), each other line octets and messages that
+came or, with a minus, went. https://www.courier-mta.org/imap/README.maildirquota.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+
+from .mailbox import Maildir
+
+MAX_FILE = 5120  # octets; a longer maildirsize is made anew
+MAX_AGE = 900.0  # seconds that an "over quota" is believed without counting again
+
+_TERM = re.compile(r"(\d{1,18})([SC])")
+
+
+class OverQuota(Exception):
+    """The message does not fit into the mailbox's quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most so many octets and so many messages; 0 is without a limit."""
+
+    octets: int = 0
+    messages: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Quota | None:
+        """The quota in a maildirsize's first line; None where it says none that we know."""
+        terms = text.strip().split(",")
+        found = [match for match in map(_TERM.fullmatch, terms) if match]
+        if len(found) != len(terms):
+            return None
+        values = {match.group(2): int(match.group(1)) for match in found}
+        return cls(values.get("S", 0), values.get("C", 0))
+
+    def __str__(self) -> str:
+        terms = [f"{self.octets}S"] if self.octets else []
+        terms += [f"{self.messages}C"] if self.messages else []
+        return ",".join(terms) or "0S"
+
+    def allows(self, octets: int, messages: int) -> bool:
+        """Whether a mailbox may hold that much."""
+        too_big = 0 < self.octets < octets
+        return not too_big and not 0 < self.messages < messages
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What maildirsize says: sums, and how far they are to be trusted."""
+
+    quota: Quota | None
+    octets: int
+    messages: int
+    lines: int
+    modified: float  # seconds since the epoch
+
+    def may_be_wrong(self, now: float) -> bool:
+        """Whether "over quota" calls for a count first, as the specification says."""
+        return self.lines > 1 or now - self.modified > MAX_AGE
+
+
+def read(maildir: Maildir) -> Usage | None:
+    """The sums in maildirsize; None where it must be made anew or is not there."""
+    try:
+        with open(maildir.path / "maildirsize", "rb") as file:
+            content = file.read(MAX_FILE + 1)
+            modified = os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return None
+    if len(content) > MAX_FILE:
+        return None
+    first, *rest = content.decode("ascii", "replace").splitlines() or [""]
+    octets = messages = 0
+    try:
+        for line in rest:
+            size, count = line.split()
+            octets, messages = octets + int(size), messages + int(count)
+    except ValueError:
+        return None  # torn or foreign: count anew
+    return Usage(Quota.parse(first), octets, messages, len(rest), modified)
+
+
+def count(maildir: Maildir) -> tuple[int, int]:
+    """Octets and messages in all folders but Trash, those flagged as trashed left out."""
+    octets = messages = 0
+    for name in ("", *(n for n in maildir.folders() if n != "Trash")):
+        folder = maildir.folder(name)
+        for message in folder.messages():
+            # Readers move and remove messages while we count.
+            with contextlib.suppress(FileNotFoundError):
+                if "T" not in message.name.flags:
+                    octets, messages = octets + folder.size(message), messages + 1
+    return octets, messages
+
+
+def recount(maildir: Maildir, quota: Quota, unique: str, now: float) -> Usage:
+    """Write maildirsize anew from what is there. `unique` is a name free in tmp."""
+    octets, messages = count(maildir)
+    draft = maildir.path / "tmp" / unique
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        file = os.open(draft, flags, 0o600)
+        try:
+            if maildir.owner.chosen:
+                os.fchown(file, maildir.owner.uid, maildir.owner.gid)
+            os.write(file, f"{quota}\n{octets} {messages}\n".encode())
+        finally:
+            os.close(file)
+        os.rename(draft, maildir.path / "maildirsize")
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    return Usage(quota, octets, messages, 1, now)
+
+
+def add(maildir: Maildir, octets: int, messages: int) -> None:
+    """Note that so much came (or went), if this Maildir has a maildirsize."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        file = os.open(maildir.path / "maildirsize", flags)
+    except FileNotFoundError:
+        return
+    try:
+        os.write(file, f"{octets} {messages}\n".encode())
+    finally:
+        os.close(file)
+
+
+def reserve(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> None:
+    """Take room for a message of so many octets; `add` with minus signs gives it back.
+
+    `quota` None is the one that maildirsize names, if there is one. Raises OverQuota, and
+    OSError where maildirsize cannot be written.
+    """
+    usage = read(maildir)
+    if quota is None:
+        if usage is None or usage.quota is None:
+            return
+        quota = usage.quota
+    if usage is None or usage.quota != quota:
+        usage = recount(maildir, quota, unique, now)
+    if not quota.allows(usage.octets + octets, usage.messages + 1) and usage.may_be_wrong(now):
+        usage = recount(maildir, quota, unique, now)
+    if not quota.allows(usage.octets + octets, usage.messages + 1):
+        raise OverQuota(str(quota))
+    add(maildir, octets, 1)

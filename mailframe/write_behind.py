@@ -1,0 +1,115 @@
+"""FLOOR 4: what may be written a little later: collected here, written together in a thread.
+
+For observers, who must return at once. What is lost in a crash must not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .plugin import Site
+
+T = TypeVar("T")
+
+COMPLAIN_EVERY = 60.0  # seconds
+
+
+class WriteBehind(Service, Generic[T]):
+    """Calls `write(items, dropped)` in a thread, never twice at a time, soon after `add`.
+
+    `every` is seconds from the first item to its writing; `limit` how many items wait at
+    most. What finds no room, and what `write` raises an exception for, is dropped; the next
+    `write` is told how many. `close` is called in a thread once all is written at the stop.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        site: Site,
+        write: Callable[[list[T], int], None],
+        close: Callable[[], None],
+        every: float = 0.5,
+        limit: int = 20_000,
+    ) -> None:
+        self._reactor = site.reactor
+        self._in_thread = site.in_thread
+        self._name = site.name
+        self._write = write
+        self._close = close
+        self._every = every
+        self._limit = limit
+        self._items: list[T] = []
+        self._dropped = 0
+        self._timer: IDelayedCall | None = None
+        self._writing = False
+        self._waiting: list[Deferred[None]] = []
+        self._complained = -COMPLAIN_EVERY
+
+    def add(self, item: T) -> None:
+        """Put it with the others; returns at once."""
+        if len(self._items) >= self._limit:
+            self._dropped += 1
+            return
+        self._items.append(item)
+        self._later()
+
+    def _later(self) -> None:
+        if self._timer is None and not self._writing:
+            self._timer = self._reactor.callLater(self._every, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        items, self._items = self._items, []
+        dropped, self._dropped = self._dropped, 0
+        self._writing = True
+        written = self._in_thread(self._write, items, dropped)
+        written.addErrback(self._failed, len(items) + dropped)
+        written.addCallback(self._written)
+
+    def _failed(self, failure: Failure, dropped: int) -> None:
+        self._dropped += dropped
+        if self._reactor.seconds() - self._complained >= COMPLAIN_EVERY:
+            self._complained = self._reactor.seconds()
+            self._log.failure(
+                "{name}: cannot write, {dropped} events dropped so far",
+                failure=failure,
+                name=self._name,
+                dropped=self._dropped,
+            )
+
+    def _written(self, _: object) -> None:
+        self._writing = False
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+        if self._items:
+            self._later()
+
+    async def flush(self) -> None:
+        """Returns once all that was added so far is written (or dropped)."""
+        while self._writing or self._items:
+            if not self._writing:
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._begin()
+            if self._writing:
+                done: Deferred[None] = Deferred()
+                self._waiting.append(done)
+                await done
+
+    def stopService(self) -> Deferred[None]:
+        """Write what waits, and let go of the file."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.flush()
+        await self._in_thread(self._close)

@@ -1,0 +1,95 @@
+"""[[auth]] plugin = "cred", checker = "file:/etc/mailframe/passwd"
+
+Any checker of twisted.cred, by the description that `twistd --help-auth` explains: `file:PATH`,
+`memory:USER:PASSWORD`, `unix`, `sshkey`, and those that other packages bring. It must take
+IUsernamePassword: PLAIN and LOGIN hand over the password itself, so a checker that wants
+hashed credentials only (CRAM-MD5, SSH keys) does not serve here. A checker that blocks, as
+`unix` may, blocks the host: `thread = true` asks it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.cred.checkers import (
+    FilePasswordDB,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.strcred import StrcredException, makeChecker
+from twisted.internet.defer import Deferred, maybeDeferred
+from zope.interface import implementer
+
+from mailframe.plugin import Plugin, Secret, SettingError, Site, setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    checker: Secret = setting('the checker\'s description: "file:/etc/mailframe/passwd"')
+    thread: bool = setting("ask it in a thread, for a checker that blocks", False)
+
+
+@implementer(ICredentialsChecker)
+class Cred:
+    """Passes credentials on to the checker that was described."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._checker = _make(settings.checker)
+        self._in_thread = site.in_thread if settings.thread else None
+        kinds = self._checker.credentialInterfaces
+        if not any(IUsernamePassword.isOrExtends(kind) for kind in kinds):
+            raise SettingError("checker", "this checker takes no plain names and passwords")
+
+    def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[bytes | tuple[()]]:
+        """What the checker says; nobody (an empty avatar) is UnauthorizedLogin too."""
+        if self._in_thread is not None:
+            answer = self._in_thread(_ask, self._checker, credentials)
+        else:
+            answer = maybeDeferred(self._checker.requestAvatarId, credentials)
+        return answer.addCallback(_somebody)
+
+
+def _make(description: str) -> Any:
+    kind = description.partition(":")[0]
+    try:
+        checker: Any = makeChecker(description)  # type: ignore[no-untyped-call]
+    except StrcredException as wrong:
+        raise SettingError("checker", f"twisted.cred knows no checker {kind!r}") from wrong
+    # Each checker has its own ways to refuse an argument, which may hold a password.
+    except Exception as wrong:
+        raise SettingError("checker", f"{kind!r} does not take this argument") from wrong
+    if isinstance(checker, FilePasswordDB) and not os.path.isfile(checker.filename):
+        raise SettingError("checker", f"{checker.filename} is not a file")
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        # A description gives it text, but credentials are octets: nobody would be let in.
+        users: Any = checker.users
+        checker.users = {name.encode(): password.encode() for name, password in users.items()}
+    return checker
+
+
+def _ask(checker: Any, credentials: IUsernamePassword) -> Any:
+    """In a thread: a Deferred that is not there yet cannot be waited for here."""
+    results: list[Any] = []
+    answer = maybeDeferred(checker.requestAvatarId, credentials)
+    answer.addBoth(results.append)
+    if not results:
+        answer.cancel()
+        raise RuntimeError("a checker that waits for the reactor cannot be asked in a thread")
+    return results[0]
+
+
+def _somebody(avatar: Any) -> Any:
+    if not avatar:
+        raise UnauthorizedLogin()
+    return avatar
+
+
+plugin = Plugin("cred", ICredentialsChecker, Settings, Cred)

@@ -1,0 +1,319 @@
+"""[[auth]] plugin = "passwords", file = "users"
+
+Users and passwords in a file, a line each, as `mailframe user add` writes them:
+
+    alice@example.org:scrypt$16384$8$1$SALT$HASH
+
+Names are compared without regard to case; passwords are any UTF-8 text without control
+characters, up to 255 octets, compared in Unicode's form NFC.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailframe.interfaces import IUserStore
+from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.watched_file import CHECK_EVERY, LineError, WatchedFile, significant_lines
+
+MAX_OCTETS = 255  # of a name or a password, RFC 4616 section 2
+MAX_MEMORY = 256 << 20  # octets that the check of one password may take
+MAX_CACHED = 10_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    file: Path = setting("the file of users and passwords; read again when it changes")
+    cache: Duration = setting("seconds that a good login is remembered; 0: never", Duration(300.0))
+    threads: int = setting("passwords checked at once; each takes 16 MB and 50 ms", 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Scrypt:
+    """A password as it is kept (RFC 7914): cost, salt and hash."""
+
+    n: int = 1 << 14
+    r: int = 8
+    p: int = 1
+    salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    hash: bytes = b""
+
+    @classmethod
+    def parse(cls, text: str) -> Scrypt:
+        """ValueError for what is no such line, or would take too much memory."""
+        kind, *fields = text.split("$")
+        if kind != "scrypt" or len(fields) != 5:
+            raise ValueError("scrypt$N$R$P$SALT$HASH is wanted after the name")
+        try:
+            n, r, p = (int(number) for number in fields[:3])
+            salt, hash = (base64.b64decode(octets, validate=True) for octets in fields[3:])
+        except (ValueError, binascii.Error):
+            raise ValueError("N, R and P are numbers, SALT and HASH are base64") from None
+        if n < 2 or n & (n - 1) or min(r, p) < 1 or p > 16 or 128 * n * r > MAX_MEMORY:
+            raise ValueError("N is a power of 2, and all three in a measure that can be computed")
+        if not salt or len(hash) < 16:
+            raise ValueError("the salt is empty or the hash too short")
+        return cls(n, r, p, salt, hash)
+
+    @classmethod
+    def of(cls, password: bytes) -> Scrypt:
+        """A new one for this password."""
+        empty = cls()
+        return cls(salt=empty.salt, hash=empty.compute(password, 32))
+
+    def __str__(self) -> str:
+        salt, hash = (base64.b64encode(octets).decode() for octets in (self.salt, self.hash))
+        return f"scrypt${self.n}${self.r}${self.p}${salt}${hash}"
+
+    def compute(self, password: bytes, length: int) -> bytes:
+        """The hash of a password with this cost and salt. Takes its time."""
+        memory = 128 * self.r * (self.n + self.p + 2) + (1 << 20)
+        return hashlib.scrypt(
+            password, salt=self.salt, n=self.n, r=self.r, p=self.p, maxmem=memory, dklen=length
+        )
+
+    def matches(self, password: bytes) -> bool:
+        """Whether it is the password; takes as long where there is no hash to compare with."""
+        computed = self.compute(password, len(self.hash) or 32)
+        return hmac.compare_digest(computed, self.hash)
+
+
+class GoodLogins:
+    """Remembers logins that were right, without the passwords: by a MAC of a key of its own."""
+
+    def __init__(self, keep: float, now: Callable[[], float]) -> None:
+        self._keep = keep
+        self._now = now
+        self._key = secrets.token_bytes(32)
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def _mac(self, name: str, kept: Scrypt, password: bytes) -> bytes:
+        said = b"\0".join((name.encode(), str(kept).encode(), password))
+        return hmac.digest(self._key, said, "sha256")
+
+    def add(self, name: str, kept: Scrypt, password: bytes) -> None:
+        """This login was right."""
+        if self._keep > 0:
+            self._until[self._mac(name, kept, password)] = self._now() + self._keep
+            if len(self._until) > MAX_CACHED:
+                self._until.popitem(last=False)
+
+    def __contains__(self, login: tuple[str, Scrypt, bytes]) -> bool:
+        mac = self._mac(*login)
+        until = self._until.get(mac)
+        if until is None or self._now() < until:
+            return until is not None
+        del self._until[mac]
+        return False
+
+
+@implementer(ICredentialsChecker, IUserStore)
+class Passwords:
+    """Checks passwords in threads; its users can be listed and changed."""
+
+    _log = Logger()
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        if settings.threads < 1:
+            raise SettingError("threads", "at least 1 is wanted")
+        self._path = site.folder / settings.file
+        self._now = site.reactor.seconds
+        self._in_thread = site.in_thread
+        self._at_once = DeferredSemaphore(settings.threads)
+        self._good = GoodLogins(settings.cache, self._now)
+        self._looked = self._now()
+        self._watched = self._watch()
+
+    def _watch(self) -> WatchedFile[Mapping[str, Scrypt]] | None:
+        try:
+            return WatchedFile(self._path, parse, self._now)
+        except FileNotFoundError:
+            # `mailframe user add` makes it: a first start without users is no error.
+            self._log.warn("{file}: not there yet, nobody can log in", file=str(self._path))
+        except LineError as wrong:
+            raise SettingError("file", f"{self._path}:{wrong.line}: {wrong.message}") from wrong
+        except OSError as failed:
+            raise SettingError("file", f"{self._path}: {failed.strerror}") from failed
+        except ValueError as wrong:
+            raise SettingError("file", f"{self._path}: {wrong}") from wrong
+        return None
+
+    def _users(self) -> Mapping[str, Scrypt]:
+        if self._watched is None and not 0 <= self._now() - self._looked < CHECK_EVERY:
+            self._looked = self._now()
+            if self._path.exists():
+                try:
+                    self._watched = self._watch()
+                except SettingError as wrong:
+                    self._log.error("{problem}; nobody can log in", problem=wrong.message)
+        return {} if self._watched is None else self._watched.value()
+
+    def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[bytes | tuple[()]]:
+        """The user's name as it is in the file; UnauthorizedLogin as late for all who fail."""
+        try:
+            name = normal_name(_text(credentials.username))
+            password = normal_password(_text(credentials.password))
+        except ValueError:
+            return fail(UnauthorizedLogin())
+        users = self._users()
+        kept = users.get(name)
+        if kept is not None and (name, kept, password) in self._good:
+            return succeed(name.encode())
+        return Deferred.fromCoroutine(self._check(name, password, kept, users))
+
+    async def _check(
+        self, name: str, password: bytes, kept: Scrypt | None, users: Mapping[str, Scrypt]
+    ) -> bytes | tuple[()]:
+        # Nobody is told by the time it takes which users there are.
+        like = kept or next(iter(users.values()), Scrypt())
+        asked = kept or Scrypt(like.n, like.r, like.p)
+        right = await self._at_once.run(self._in_thread, asked.matches, password)
+        if kept is None or not right:
+            raise UnauthorizedLogin()
+        self._good.add(name, kept, password)
+        return name.encode()
+
+    def names(self) -> Sequence[str]:
+        """All users, sorted."""
+        return sorted(self._parsed(self._read()))
+
+    def set_password(self, name: str, password: str, create: bool) -> None:
+        """Durably; the file is made where there is none. See IUserStore."""
+        name, octets = normal_name(name), normal_password(password)
+        line = f"{name}:{Scrypt.of(octets)}"
+        with self._locked():
+            text = self._read()
+            if (name in self._parsed(text)) == create:
+                raise KeyError(name)
+            lines = [line if _name_in(old) == name else old for old in text.splitlines()]
+            self._write([*lines, line] if create else lines)
+
+    def remove(self, name: str) -> None:
+        """Durably. KeyError where there is none."""
+        name = normal_name(name)
+        with self._locked():
+            text = self._read()
+            if name not in self._parsed(text):
+                raise KeyError(name)
+            self._write([line for line in text.splitlines() if _name_in(line) != name])
+
+    def test(self, name: str, password: str) -> bool:
+        """Whether this password lets this user in."""
+        try:
+            name, octets = normal_name(name), normal_password(password)
+        except ValueError:
+            return False
+        kept = self._parsed(self._read()).get(name)
+        return (kept or Scrypt()).matches(octets) and kept is not None
+
+    def _read(self) -> str:
+        try:
+            return self._path.read_text("utf-8-sig")
+        except FileNotFoundError:
+            return ""
+
+    def _parsed(self, text: str) -> Mapping[str, Scrypt]:
+        try:
+            return parse(text)
+        except LineError as wrong:
+            raise ValueError(f"{self._path}:{wrong.line}: {wrong.message}") from wrong
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time, among all processes: the folder is locked, as the file is replaced."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _write(self, lines: Sequence[str]) -> None:
+        """Replace the file in one step; whoever owned it and could read it, still does."""
+        draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
+        try:
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(file, "w", encoding="utf-8") as output:
+                with contextlib.suppress(FileNotFoundError):
+                    old = self._path.stat()
+                    os.fchown(file, old.st_uid, old.st_gid)
+                    os.fchmod(file, 0o600 | old.st_mode & 0o040)
+                output.write("".join(f"{line}\n" for line in lines))
+                output.flush()
+                os.fsync(file)
+            os.replace(draft, self._path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def parse(text: str) -> Mapping[str, Scrypt]:
+    """Users and what is kept of their passwords. Raises LineError."""
+    users: dict[str, Scrypt] = {}
+    for number, line in significant_lines(text):
+        name, colon, kept = line.rpartition(":")
+        try:
+            if not colon:
+                raise ValueError("name:scrypt$… is wanted")
+            name = normal_name(name)
+            if name in users:
+                raise ValueError(f"{name} is there twice")
+            users[name] = Scrypt.parse(kept.strip())
+        except ValueError as wrong:
+            raise LineError(number, str(wrong)) from None
+    return users
+
+
+def _name_in(line: str) -> str:
+    """The name in one line of the file, "" where there is none."""
+    name = "" if line.lstrip().startswith("#") else line.rpartition(":")[0].strip()
+    return normal_name(name) if name else ""
+
+
+def normal_name(name: str) -> str:
+    """The one spelling of a user's name. ValueError for what cannot be one."""
+    name = unicodedata.normalize("NFC", name.strip()).lower()
+    if not name or len(name.encode()) > MAX_OCTETS:
+        raise ValueError(f"a user's name has 1 to {MAX_OCTETS} octets")
+    if name.startswith("#") or not name.isprintable() or any(c.isspace() for c in name):
+        raise ValueError("a user's name holds no spaces and no control characters, nor # first")
+    return name
+
+
+def normal_password(password: str) -> bytes:
+    """The octets that are hashed. ValueError for what cannot be a password."""
+    octets = unicodedata.normalize("NFC", password).encode()
+    if not 0 < len(octets) <= MAX_OCTETS:
+        raise ValueError(f"a password has 1 to {MAX_OCTETS} octets")
+    if any(unicodedata.category(character) == "Cc" for character in password):
+        raise ValueError("a password holds no line breaks and no control characters")
+    return octets
+
+
+def _text(said: bytes | str) -> str:
+    return said.decode("utf-8") if isinstance(said, bytes) else said
+
+
+plugin = Plugin("passwords", ICredentialsChecker, Settings, Passwords)

@@ -1,0 +1,386 @@
+"""[deliver.archive] plugin = "pipe", command = ["/usr/bin/archive", "--to", "{recipient}"]
+
+Runs a program for each recipient, without a shell, and gives it the message on its standard
+input. Its exit status says what became of it: 0 delivered, else as in sysexits.h; signals
+and statuses that are not in there mean "try again". Placeholders in the arguments: {sender}
+{recipient} {user} {domain} {tag} {id}. A value that begins with a hyphen is refused where it
+begins its argument, unless an argument `--` stands before it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall, IPullProducer
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailframe.final_delivery import (
+    LineEnder,
+    LineEnds,
+    delivered_to,
+    final_header,
+    has_been_at,
+)
+from mailframe.interfaces import IDeliveryAgent
+from mailframe.message import Message, Outcome, Recipient, Route, Status
+from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.smtp.reply import MAIL_LOOP, NO_DELIVERY, Reply
+
+CHUNK = 1 << 16  # octets given to the program at once
+MAX_OUTPUT = 1 << 12  # octets of its output that are kept
+MAX_WORDS = 200  # characters of it that go into a reply
+GRACE = 3.0  # seconds between SIGTERM and SIGKILL
+LAST_WORDS = 0.5  # seconds to wait for output after the program's end
+
+ODD = Reply(553, "This address cannot be given to the program that delivers here", "5.1.3")
+BEEN_HERE = Reply(MAIL_LOOP.code, "Mail loop detected: delivered here before", MAIL_LOOP.status)
+TOO_LONG = Reply(451, "The program that delivers took too long, try again later", "4.3.0")
+
+_PLACEHOLDERS = frozenset({"sender", "recipient", "user", "domain", "tag", "id"})
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\s+(.*)")
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+#: sysexits.h, as sendmail and its successors read it.
+SYSEXITS: Mapping[int, Reply] = {
+    64: Reply(554, "Command line usage error", "5.3.5"),
+    65: Reply(554, "Data format error", "5.6.0"),
+    66: Reply(554, "Cannot open input", "5.3.0"),
+    67: Reply(550, "User unknown", "5.1.1"),
+    68: Reply(550, "Host name unknown", "5.1.2"),
+    69: Reply(554, "Service unavailable", "5.3.0"),
+    70: Reply(554, "Internal software error", "5.3.0"),
+    71: Reply(451, "System resource problem", "4.3.0"),
+    72: Reply(554, "Critical system file missing", "5.3.0"),
+    73: Reply(554, "Cannot create output file", "5.2.0"),
+    74: Reply(451, "Input/output error", "4.3.0"),
+    75: Reply(451, "Temporary failure", "4.3.0"),
+    76: Reply(554, "Remote error in protocol", "5.5.0"),
+    77: Reply(554, "Permission denied", "5.7.0"),
+    78: Reply(554, "Local configuration error", "5.3.5"),
+    126: Reply(451, "The program that delivers cannot be run", "4.3.5"),
+    127: Reply(451, "The program that delivers cannot be found", "4.3.5"),
+}
+DELIVERED = Reply(250, "Delivered to the program", "2.0.0")
+UNKNOWN = Reply(451, "The program that delivers failed", "4.3.0")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    command: tuple[str, ...] = setting("the program's absolute path and its arguments")
+    time_limit: Duration = setting(
+        "seconds until the program and its children are ended, and it is tried again later",
+        Duration(300.0),
+    )
+    concurrency: int = setting("programs running at once", 20)
+    user: str | None = setting("who runs the program, where the host is root", None)
+    folder: Path | None = setting("the program's working directory; by default the host's", None)
+    environment: dict[str, str] = setting(
+        "variables besides PATH, LANG, SENDER, RECIPIENT, ORIGINAL_RECIPIENT, MAIL_ID",
+        factory=dict,
+    )
+    headers: bool = setting("put Return-Path and Delivered-To on top; finds loops too", True)
+    line_ends: LineEnds = setting("the line ends that the program reads", "lf")
+    null_sender: str = setting("what {sender} and SENDER are for the null sender", "")
+    allow_hyphen: bool = setting("give values that begin with a hyphen to the program too", False)
+
+
+@implementer(IDeliveryAgent)
+class Pipe:
+    """Delivers by running a program; see the settings."""
+
+    _log = Logger()
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._settings = settings
+        self._site = site
+        self._places = DeferredSemaphore(_checked(settings))
+        self._program = settings.command[0]
+        self._user = _user(settings.user)
+        # A session of its own makes it a process group that can be ended as one.
+        setsid = shutil.which("setsid")
+        self._before: tuple[str, ...] = (setsid,) if setsid else ()
+
+    def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
+        """One run for each route. Cancelling ends those that run.
+
+        A run's fault is logged and has no Outcome: what the others delivered stays delivered.
+        """
+        runs = [self._places.run(self._run, message, route) for route in routes]
+        return DeferredList(runs, consumeErrors=True).addCallback(self._outcomes)
+
+    def _outcomes(self, results: list[tuple[bool, Any]]) -> list[Outcome]:
+        for well, result in results:
+            if not well and not result.check(CancelledError):
+                self._log.failure("a run of {program} failed", result, program=self._program)
+        return [result for well, result in results if well]
+
+    def _run(self, message: Message, route: Route) -> Deferred[Outcome]:
+        return Deferred.fromCoroutine(self._outcome(message, route))
+
+    async def _outcome(self, message: Message, route: Route) -> Outcome:
+        recipient = route.recipient
+        if recipient is None:
+            raise ValueError("a route without its recipient")
+        arguments = self._arguments(message, route, recipient)
+        if arguments is None:
+            return Outcome(recipient, Status.FAILED, ODD)
+        try:
+            if self._settings.headers and has_been_at(recipient, await self._seen(message)):
+                return Outcome(recipient, Status.FAILED, BEEN_HERE)
+            reply = await self._ran(message, recipient, arguments)
+        except OSError as failed:
+            self._log.error(
+                "{id}: {program}: {problem}",
+                id=message.id,
+                program=self._program,
+                problem=str(failed),
+            )
+            reply = NO_DELIVERY
+        if reply.positive:
+            return Outcome(recipient, Status.DELIVERED, reply)
+        return Outcome(recipient, Status.DEFERRED if reply.temporary else Status.FAILED, reply)
+
+    async def _seen(self, message: Message) -> frozenset[bytes]:
+        if message.content.at_hand is not None:
+            return delivered_to(message.content)
+        seen: frozenset[bytes] = await self._site.in_thread(delivered_to, message.content)
+        return seen
+
+    async def _ran(self, message: Message, recipient: Recipient, arguments: Sequence[str]) -> Reply:
+        """Run it to its end. OSError where the content or the program cannot be had."""
+        source = await self._site.in_thread(message.content.open)
+        head = final_header(message, recipient) if self._settings.headers else b""
+        run = _Run(self._site, head, source, self._settings.line_ends)
+        command = [*self._before, *arguments]
+        try:
+            self._site.reactor.spawnProcess(
+                run,
+                command[0],
+                [os.fsencode(argument) for argument in command],
+                self._environment(message, recipient),
+                None if self._settings.folder is None else str(self._settings.folder),
+                *((self._user.pw_uid, self._user.pw_gid) if self._user else ()),
+            )
+        except BaseException:
+            source.close()
+            raise
+        limit = self._site.reactor.callLater(self._settings.time_limit, run.stop)
+        try:
+            return await run.done
+        finally:
+            if limit.active():
+                limit.cancel()
+
+    def _arguments(self, message: Message, route: Route, recipient: Recipient) -> list[str] | None:
+        """The program and its arguments; None where a value must not be given to it."""
+        sender = recipient.sender or message.envelope.sender
+        mailbox = route.mailbox or recipient.address
+        values = {
+            "sender": self._settings.null_sender if sender is None else str(sender),
+            "recipient": str(recipient.address),
+            "user": mailbox.local,
+            "domain": mailbox.domain,
+            "tag": route.tag,
+            "id": message.id,
+        }
+        if any(_CONTROL.search(value) for value in values.values()):
+            return None
+        filled: list[str] = []
+        guarded = not self._settings.allow_hyphen
+        for template in self._settings.command:
+            argument = _PLACEHOLDER.sub(lambda match: values[match.group(1)], template)
+            if guarded and argument.startswith("-") and not template.startswith("-"):
+                return None
+            guarded = guarded and template != "--"
+            filled.append(argument)
+        return filled
+
+    def _environment(self, message: Message, recipient: Recipient) -> dict[str, str]:
+        sender = recipient.sender or message.envelope.sender
+        own = {}
+        if self._user:
+            name = self._user.pw_name
+            own = {"HOME": self._user.pw_dir, "USER": name, "LOGNAME": name}
+        return {
+            **_ENVIRONMENT,
+            **own,
+            **self._settings.environment,
+            "SENDER": self._settings.null_sender if sender is None else str(sender),
+            "RECIPIENT": str(recipient.address),
+            "ORIGINAL_RECIPIENT": str(recipient.original),
+            "MAIL_ID": message.id,
+        }
+
+
+@implementer(IPullProducer)
+class _Run(ProcessProtocol):
+    """One run of the program: fed as fast as it reads, ended when it takes too long."""
+
+    _log = Logger()
+    transport: Any = None
+
+    def __init__(self, site: Site, head: bytes, source: BinaryIO, line_ends: LineEnds) -> None:
+        self._site = site
+        self._head = head
+        self._source: BinaryIO | None = source
+        self._ender = LineEnder(line_ends)
+        self._output = {1: b"", 2: b""}
+        self._broken: OSError | None = None
+        self._reason: Any = None
+        self._kill: IDelayedCall | None = None
+        self._last_words: IDelayedCall | None = None
+        self.done: Deferred[Reply] = Deferred(lambda _: self.stop())
+
+    def connectionMade(self) -> None:
+        self._pid: int = self.transport.pid
+        self._stdin = self.transport.pipes[0]
+        self._stdin.registerProducer(self, streaming=False)
+
+    def resumeProducing(self) -> None:
+        """The program has read all it was given."""
+        if self._source is not None:
+            reading = self._site.in_thread(self._source.read, CHUNK)
+            reading.addCallbacks(self._feed, self._unreadable)
+
+    def _feed(self, octets: bytes) -> None:
+        if self._source is None:
+            return
+        head, self._head = self._head, b""
+        ready = self._ender.feed(head + octets)
+        if not octets:
+            self._stdin.write(ready + self._ender.finish())
+            self._stop_feeding()
+            self.transport.closeStdin()
+        elif ready:
+            self._stdin.write(ready)
+        else:  # a lone CR: what follows it comes first
+            self.resumeProducing()
+
+    def _unreadable(self, failure: Failure) -> None:
+        self._log.failure("the content of a message cannot be read", failure=failure)
+        self._broken = OSError("the content cannot be read")
+        self._stop_feeding()
+        self.stop()
+
+    def stopProducing(self) -> None:
+        """The program reads no more: its exit status will say whether that is well."""
+        self._stop_feeding()
+
+    def _stop_feeding(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            self._stdin.unregisterProducer()
+            self._site.in_thread(source.close).addErrback(self._closed_badly)
+
+    def _closed_badly(self, failure: Failure) -> None:
+        self._log.failure("the content of a message cannot be closed", failure=failure)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        kept = self._output[childFD]
+        self._output[childFD] = kept + data[: MAX_OUTPUT - len(kept)]
+
+    def childConnectionLost(self, childFD: int) -> None:
+        if childFD == 0:
+            self._stop_feeding()
+
+    def processExited(self, reason: Failure) -> None:
+        """It has ended; what it left running may keep its pipes, so the wait for them is short."""
+        self._stop_feeding()
+        self._reason = reason
+        if self._kill is not None and self._kill.active():
+            self._kill.cancel()
+            self._signal(signal.SIGKILL)  # what it left running
+        self._last_words = self._site.reactor.callLater(LAST_WORDS, self._finish)
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._last_words is not None and self._last_words.active():
+            self._last_words.cancel()
+            self._finish()
+
+    def _finish(self) -> None:
+        self.transport.loseConnection()
+        if self.done.called:
+            return
+        if self._broken is not None:
+            self.done.errback(self._broken)
+        elif self._kill is not None:
+            self.done.callback(TOO_LONG)
+        else:
+            output = self._output[2].strip() or self._output[1].strip()
+            self.done.callback(reply_for(self._reason.value.exitCode, output))
+
+    def stop(self) -> None:
+        """End it and its children: politely, then not."""
+        if self._kill is None and self._reason is None:
+            self._signal(signal.SIGTERM)
+            self._kill = self._site.reactor.callLater(GRACE, self._signal, signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            # Not yet (or without setsid never) the leader of a group of its own.
+            if self.transport.pid is not None:
+                os.kill(self._pid, number)
+
+
+def reply_for(code: int | None, output: bytes) -> Reply:
+    """What an exit status (None: a signal ended it) means, with the program's first words.
+
+    They may begin with an enhanced status of the same class, which replaces ours.
+    """
+    reply = DELIVERED if code == 0 else SYSEXITS.get(code or 0, UNKNOWN)
+    words = output.split(b"\n", 1)[0].decode("utf-8", "replace")
+    words = "".join(letter if " " <= letter <= "~" else "?" for letter in words.strip())
+    status = reply.status
+    match = _STATUS.fullmatch(words)
+    if match is not None and match[1][0] == str(reply.code)[0]:
+        status, words = match[1], match[2]
+    text = f"{reply.text}: {words[:MAX_WORDS]}" if words and not reply.positive else reply.text
+    return Reply(reply.code, text, status)
+
+
+def _checked(settings: Settings) -> int:
+    """The concurrency, once all settings make sense. Raises SettingError."""
+    if not settings.command or not settings.command[0].startswith("/"):
+        raise SettingError("command", "the absolute path of a program is wanted first")
+    program = settings.command[0]
+    if not os.path.isfile(program) or not os.access(program, os.X_OK):
+        raise SettingError("command", f"{program} is not a program that can be run")
+    for argument in settings.command:
+        unknown = set(_PLACEHOLDER.findall(argument)) - _PLACEHOLDERS
+        if unknown or "\0" in argument:
+            known = ", ".join(sorted(_PLACEHOLDERS))
+            raise SettingError("command", f"{argument!r}: the placeholders are {known}")
+    if settings.folder is not None and not settings.folder.is_dir():
+        raise SettingError("folder", f"{settings.folder} is not a folder")
+    for key in ("concurrency", "time_limit"):
+        if getattr(settings, key) <= 0:
+            raise SettingError(key, "more than 0 is wanted")
+    return settings.concurrency
+
+
+def _user(name: str | None) -> pwd.struct_passwd | None:
+    try:
+        return None if name is None else pwd.getpwnam(name)
+    except KeyError:
+        raise SettingError("user", f"there is no user {name!r} on this machine") from None
+
+
+plugin = Plugin("pipe", IDeliveryAgent, Settings, Pipe)

@@ -1,0 +1,115 @@
+"""[[observe]] plugin = "log", file = "/var/log/mailframe.json", stages = ["deliver", "queue"]
+
+Every decision as a line of JSON: time, stage, verdict and, where there are any, plugin, id,
+session, milliseconds and the event's own facts. `file = "-"` is the standard output. A file
+that was renamed or removed (logrotate) is made anew. What strangers write stays inside its
+string: control characters and all that is not ASCII are escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from zope.interface import implementer
+
+from mailframe.interfaces import IObserver
+from mailframe.message import Event
+from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.write_behind import WriteBehind
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    file: str = setting('the file to add lines to, "-" for the standard output', "-")
+    stages: tuple[str, ...] = setting("only these stages; by default all", ())
+    every: Duration = setting("seconds that lines may wait to be written together", Duration(0.2))
+    waiting: int = setting("lines that may wait; more are dropped and counted", 20_000)
+
+
+@implementer(IObserver)
+class Log(WriteBehind[Event]):
+    """Writes events as JSON lines."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        super().__init__(site, self._add_lines, self._let_go, settings.every, settings.waiting)
+        self.wants = frozenset(settings.stages) or None
+        self._path = None if settings.file == "-" else site.folder / settings.file
+        if self._path is not None and not self._path.parent.is_dir():
+            raise SettingError("file", f"{self._path.parent} is not a folder")
+        self._now = site.now
+        self._file = -1
+
+    def observe(self, event: Event) -> None:
+        """Takes it along."""
+        self.add(event)
+
+    def _add_lines(self, events: list[Event], dropped: int) -> None:
+        """In a thread."""
+        if dropped:
+            missed = {"dropped": dropped}
+            events = [Event(self._now(), "observe", "dropped", "log", facts=missed), *events]
+        octets = "".join(map(line, events)).encode("ascii")
+        file = self._opened()
+        while octets:
+            octets = octets[os.write(file, octets) :]
+
+    def _opened(self) -> int:
+        """The file, opened anew where another or none lies in its place."""
+        if self._path is None:
+            return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
+        if self._file >= 0:
+            mine = os.fstat(self._file)
+            try:
+                there = self._path.stat()
+            except FileNotFoundError:
+                there = None
+            if there and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+                return self._file
+            self._let_go()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o640)
+        return self._file
+
+    def _let_go(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def line(event: Event) -> str:
+    """One event as one line of ASCII, with the line break. Never fails."""
+    at = datetime.fromtimestamp(event.time, UTC)
+    record: dict[str, Any] = {
+        "time": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "stage": event.stage,
+        "verdict": event.verdict,
+    }
+    for key in ("plugin", "id", "session"):
+        if getattr(event, key):
+            record[key] = getattr(event, key)
+    if event.milliseconds:
+        record["milliseconds"] = round(event.milliseconds, 3)
+    for key, fact in _plain(event.facts).items():
+        record[key if key not in record else f"fact_{key}"] = fact
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def _plain(facts: Mapping[str, object]) -> dict[str, Any]:
+    """The facts as JSON can say them; what it cannot, in Python's words."""
+    try:
+        said = json.dumps({str(key): fact for key, fact in facts.items()}, default=str)
+        plain: dict[str, Any] = json.loads(said, parse_constant=str)
+    except (TypeError, ValueError, RecursionError):
+        return {str(key): repr(fact)[:1000] for key, fact in facts.items()}
+    return plain
+
+
+plugin = Plugin("log", IObserver, Settings, Log)

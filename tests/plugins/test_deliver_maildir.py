@@ -1,0 +1,314 @@
+"""`[deliver.maildir]`: real Maildirs, at once and through a real pool of threads."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from odd_local_parts import ODD
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+import mailframe_plugins.deliver_maildir as module
+from mailframe.maildir import Maildir, safe_name
+from mailframe.message import Content, Message, Outcome, Route, Status
+from mailframe.plugin import SettingError, Size
+from mailframe.smtp.address import Mailbox
+from mailframe.testing.hooks import result_of
+from mailframe.testing.plugins import DeliveryAgentContract
+from mailframe.testing.values import content, envelope, message, recipient, site
+from mailframe_plugins.deliver_maildir import Maildirs, Settings, plugin
+
+PATH = Path("mail/{domain}/{user}/Maildir")
+
+
+def agent(folder: Path, **settings: Any) -> Maildirs:
+    return Maildirs(Settings(**{"path": PATH, **settings}), site(folder.absolute()))
+
+
+def route(to: str | Mailbox = "bob@example.org", tag: str = "") -> Route:
+    aimed = recipient(to)
+    return Route("maildir", recipient=aimed, mailbox=aimed.address, tag=tag)
+
+
+def files(maildir: Maildir) -> list[bytes]:
+    return [maildir.file(each).read_bytes() for each in maildir.messages()]
+
+
+def deliver(to: Maildirs, *routes: Route, of: Message | None = None) -> list[Outcome]:
+    return list(result_of(to.deliver(of or message(), routes or (route(),))))
+
+
+class TestContract(DeliveryAgentContract, SynchronousTestCase):
+    def make(self) -> Maildirs:
+        self.folder = Path(self.mktemp())
+        self.agent = agent(self.folder, line_ends="crlf")
+        return self.agent
+
+    def arrived(self, route: Route) -> bytes | None:
+        assert route.mailbox is not None
+        (octets,) = files(self.agent.maildir(route.mailbox))
+        return octets
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_no_local_part_leads_out_of_its_place(tmp_path: Path, what: str) -> None:
+    """Each odd local part has a mailbox of its own, straight below its domain's folder."""
+    mailbox = Mailbox(ODD[what], "example.org")
+    to = agent(tmp_path)
+    (outcome,) = deliver(to, route(mailbox))
+    assert outcome.status is Status.DELIVERED
+    domain = tmp_path / "mail" / "example.org"
+    assert [path.name for path in domain.iterdir()] == [safe_name(mailbox.local)]
+    (octets,) = files(to.maildir(mailbox))
+    assert octets.startswith(b"Return-Path: <alice@client.example>\nDelivered-To: ")
+    assert octets.count(b"Delivered-To:") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mail"]
+
+
+@pytest.mark.parametrize("domain", ["", "[192.0.2.1]", "[ipv6:2001:db8::1]", "x" * 300])
+def test_odd_domains_have_a_place_too(tmp_path: Path, domain: str) -> None:
+    """Literals, the bare Postmaster's, and what no resolver would take."""
+    (outcome,) = deliver(agent(tmp_path), route(Mailbox("bob", domain)))
+    assert outcome.status is Status.DELIVERED
+    assert len(list((tmp_path / "mail").iterdir())) == 1
+
+
+def test_two_spellings_of_a_domain_are_one_place(tmp_path: Path) -> None:
+    """U-labels and A-labels share a folder."""
+    to = agent(tmp_path)
+    deliver(to, route(Mailbox("bob", "münchen.example")))
+    deliver(to, route(Mailbox("bob", "xn--mnchen-3ya.example")))
+    assert [path.name for path in (tmp_path / "mail").iterdir()] == ["xn--mnchen-3ya.example"]
+
+
+def test_a_route_without_mailbox_is_for_its_recipient(tmp_path: Path) -> None:
+    """Whoever wrote the router named the agent only."""
+    to = agent(tmp_path)
+    deliver(to, Route("maildir", recipient=recipient("eve@example.org")))
+    assert len(files(to.maildir(Mailbox("eve", "example.org")))) == 1
+
+
+def test_a_message_that_comes_back_is_a_loop(tmp_path: Path) -> None:
+    """554 5.4.6 for who had it before, delivered to the others."""
+    looped = message(b"Delivered-To: BOB@example.org\r\n\r\nagain\r\n")
+    bob, eve = deliver(agent(tmp_path), route(), route("eve@example.org"), of=looped)
+    assert (bob.status, bob.reply.code, bob.reply.status) == (Status.FAILED, 554, "5.4.6")
+    assert eve.status is Status.DELIVERED
+
+
+def test_tagged_mail_goes_to_its_folder_where_there_is_one(tmp_path: Path) -> None:
+    """bob+lists to .lists; other tags, and tags that are no names, to the inbox."""
+    to = agent(tmp_path, tag_folders=True)
+    inbox = to.maildir(Mailbox("bob", "example.org"))
+    inbox.folder("lists").create()
+    for tag in ("lists", "none", "a..b", "../x", ""):
+        deliver(to, route(tag=tag))
+    assert len(files(inbox.folder("lists"))) == 1
+    assert len(files(inbox)) == 4
+    deliver(agent(tmp_path), route(tag="lists"))
+    assert len(files(inbox)) == 5
+
+
+@pytest.mark.parametrize(
+    ("over", "status", "code"), [("fail", Status.FAILED, 552), ("defer", Status.DEFERRED, 452)]
+)
+def test_a_full_mailbox(tmp_path: Path, over: str, status: Status, code: int) -> None:
+    """Bounces with 552 5.2.2, or waits with 452 4.2.2."""
+    to = agent(tmp_path, quota=Size(200), over_quota=over)
+    big = message(b"x" * 300)
+    (outcome,) = deliver(to, of=big)
+    assert (outcome.status, outcome.reply.code) == (status, code)
+    assert outcome.reply.status in ("5.2.2", "4.2.2")
+    (small,) = deliver(to)
+    assert small.status is Status.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "452 4.3.1"),
+        (errno.EDQUOT, "452 4.2.2"),
+        (errno.EACCES, "451 4.3.5"),
+        (errno.EROFS, "451 4.2.0"),
+        (errno.EIO, "451 4.2.0"),
+    ],
+)
+def test_what_the_disk_says_is_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    """A full, read-only or failing disk defers, and its text is not shown to anybody."""
+
+    def fail(_: int) -> None:
+        raise OSError(number, "SECRET")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    Maildir(tmp_path / "mail/example.org/bob/Maildir").path.parent.mkdir(parents=True)
+    (outcome,) = deliver(agent(tmp_path))
+    assert outcome.status is Status.DEFERRED
+    assert str(outcome.reply).startswith(said)
+    assert "SECRET" not in outcome.reply.text
+
+
+def test_content_that_cannot_be_opened_is_deferred(tmp_path: Path) -> None:
+    """The queue's own trouble, before and while it is read."""
+
+    def gone() -> io.BytesIO:
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    calls = []
+
+    def gone_later() -> io.BytesIO:
+        calls.append(1)
+        return io.BytesIO(b"Subject: x\r\n\r\n") if len(calls) == 1 else gone()
+
+    for opener in (gone, gone_later):
+        lost = replace(message(), content=Content(b"", opener, 10))
+        (outcome,) = deliver(agent(tmp_path), of=lost)
+        assert outcome.status is Status.DEFERRED
+
+
+class Pool:
+    """One thread's work, done when the test says so."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Deferred[Any], Any, list[Any]]] = []
+
+    def __call__(self, function: Any, parcels: list[Any]) -> Deferred[Any]:
+        self.jobs.append((Deferred(), function, parcels))
+        return self.jobs[-1][0]
+
+    def work(self) -> list[int]:
+        """Do all, what comes by it too; how many parcels each job had."""
+        sizes = []
+        while self.jobs:
+            done, function, parcels = self.jobs.pop(0)
+            sizes.append(len(parcels))
+            done.callback(function(parcels))
+        return sizes
+
+
+def test_a_fault_is_that_messages_own(tmp_path: Path) -> None:
+    """A route without recipient raises for its own call; others in the same go arrive."""
+    pool = Pool()
+    to = Maildirs(Settings(path=PATH, threads=1), site(tmp_path, in_thread=pool))
+    calls = [to.deliver(message(), [each]) for each in (route(), Route("maildir"), route())]
+    assert pool.work() == [1, 2]
+    outcomes = [list(result_of(call)) for call in (calls[0], calls[2])]
+    assert [each[0].status for each in outcomes] == [Status.DELIVERED] * 2
+    with pytest.raises(ValueError):
+        result_of(calls[1])
+
+
+def test_what_waits_shares_threads_and_can_be_cancelled(tmp_path: Path) -> None:
+    """One thread at work: the rest goes together in the next, without who gave up."""
+    pool = Pool()
+    to = Maildirs(Settings(path=PATH, threads=1, batch=3), site(tmp_path, in_thread=pool))
+    calls = [to.deliver(message(), [route()]) for _ in range(6)]
+    calls[1].cancel()
+    calls[0].cancel()
+    assert isinstance(_failure(calls[1]).value, CancelledError)
+    assert isinstance(_failure(calls[0]).value, CancelledError)
+    assert pool.work() == [1, 3, 1]
+    assert all(result_of(call)[0].status is Status.DELIVERED for call in calls[2:])
+    assert len(files(to.maildir(Mailbox("bob", "example.org")))) == 5
+
+
+def _failure(deferred: Deferred[Any]) -> Failure:
+    failures: list[Failure] = []
+    deferred.addErrback(failures.append)
+    return failures[0]
+
+
+def test_what_breaks_a_whole_go_is_told_to_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in delivery is nobody's DELIVERED."""
+
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "deliver", bug)
+    with pytest.raises(ZeroDivisionError):
+        deliver(agent(tmp_path))
+
+
+def test_tmp_is_cleaned_once_a_day(tmp_path: Path) -> None:
+    """What a crash left goes at the first delivery."""
+    to = Maildirs(Settings(path=PATH), site(tmp_path, now=lambda: 1e9))
+    maildir = to.maildir(Mailbox("bob", "example.org"))
+    maildir.create()
+    left = maildir.path / "tmp" / "left"
+    for gone in (True, False):
+        left.touch()
+        os.utime(left, (1e8, 1e8))
+        deliver(to)
+        assert left.exists() is not gone
+
+
+def test_original_to_and_missing_mailboxes_by_setting(tmp_path: Path) -> None:
+    """X-Original-To on top; with `create` off a missing Maildir defers."""
+    to = agent(tmp_path, original_to=True)
+    deliver(to)
+    assert (
+        b"X-Original-To: bob@example.org\n" in files(to.maildir(Mailbox("bob", "example.org")))[0]
+    )
+    (outcome,) = deliver(agent(tmp_path, create=False), route("eve@example.org"))
+    assert (outcome.status, outcome.reply.status) == (Status.DEFERRED, "4.2.0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("path", Path("/m/{nobody}")),
+        ("threads", 0),
+        ("batch", 0),
+        ("owner", "no-such-user"),
+        ("group", "no-such-group"),
+    ],
+)
+def test_wrong_settings_are_refused_at_the_start(tmp_path: Path, key: str, value: Any) -> None:
+    """With the name of the key."""
+    with pytest.raises(SettingError) as caught:
+        agent(tmp_path, **{key: value})
+    assert caught.value.key == key
+
+
+def test_owners_are_names_or_numbers(tmp_path: Path) -> None:
+    """Both are looked up at the start."""
+    to = agent(tmp_path, owner="root", group="12")
+    owner = to.maildir(Mailbox("bob", "example.org")).owner
+    assert (owner.uid, owner.gid) == (0, 12)
+    assert plugin.name == "maildir"
+
+
+class TestInThreads(TestCase):
+    timeout = 30
+
+    async def test_a_hundred_at_once_arrive_whole(self) -> None:
+        """Through real threads, to five mailboxes, each message once."""
+        folder = Path(self.mktemp()).absolute()
+        reactor.suggestThreadPoolSize(4)  # type: ignore[attr-defined]
+        to = Maildirs(Settings(path=PATH), site(folder, reactor=reactor, in_thread=deferToThread))
+        boxes = [Mailbox(f"user{n}", "example.org") for n in range(5)]
+        around = envelope("alice@client.example", "bob@example.org")
+        calls = [
+            to.deliver(
+                Message(f"M{n}", around, content(b"Subject: %d\r\n\r\n" % n)),
+                [route(box) for box in boxes],
+            )
+            for n in range(100)
+        ]
+        outcomes = [each for call in await gatherResults(calls) for each in call]
+        assert {each.status for each in outcomes} == {Status.DELIVERED}
+        for box in boxes:
+            texts = sorted(int(octets.rsplit(b" ", 1)[1]) for octets in files(to.maildir(box)))
+            assert texts == list(range(100))
