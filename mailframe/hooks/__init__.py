@@ -210,9 +210,7 @@ class Hooks:
         )
         if self._audience.wants("deliver"):
             for outcome in result:
-                facts = about(message, outcome.recipient)
-                facts.update(reply=str(outcome.reply), remote=outcome.remote)
-                self._audience.decided("deliver", outcome.status.value, agent, started, facts)
+                self._audience.outcome(message, outcome, agent, started)
         return result
 
     def _believed(

@@ -11,10 +11,22 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..message import Client, Envelope, Event, Finding, Message, Recipient, Redirect, Route
+from ..message import (
+    Client,
+    Envelope,
+    Event,
+    Finding,
+    Message,
+    Outcome,
+    Recipient,
+    Redirect,
+    Route,
+)
 from ..smtp.reply import Reply
 from .asking import Bound, Fault
 from .breaker import Breaker
+
+_OURS = frozenset({"stage", "verdict", "plugin", "id", "session", "milliseconds", "facts"})
 
 
 class Audience:
@@ -115,6 +127,13 @@ class Audience:
         else:
             verdict = str(answer)
         self.tell("route", verdict, plugin=plugin, milliseconds=milliseconds, **facts)
+
+    def outcome(self, message: Message, outcome: Outcome, agent: str, started: float) -> None:
+        """Tell what became of one recipient; the agent's own facts replace none of ours."""
+        facts = {key: value for key, value in outcome.facts.items() if key not in _OURS}
+        facts |= about(message, outcome.recipient)
+        facts |= {"reply": str(outcome.reply), "remote": outcome.remote}
+        self.decided("deliver", outcome.status.value, agent, started, facts)
 
     def fault(self, bound: Bound, method: str, fault: Fault, subject: Any) -> None:
         """Tell that a plugin failed, with the reference that the client reads."""

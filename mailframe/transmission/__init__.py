@@ -1,1 +1,16 @@
-"""."""
+"""FLOOR 5: the way out over SMTP and LMTP.
+
+From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
+addresses (`routable`: and which never), taking connections from the `pool`, which `session`
+opens (greeting, EHLO, `tls`, AUTH). On a `connection` a `transaction` says what `commands`
+spells, and sends the `parcel`, re-encoded by `downgrade` where it must be, as `content`.
+"""
+
+from .courier import Courier
+from .exchanges import Exchanges
+from .pool import Pool
+from .session import Opener
+from .times import Waits
+from .tls import ClientTls
+
+__all__ = ["ClientTls", "Courier", "Exchanges", "Opener", "Pool", "Waits"]

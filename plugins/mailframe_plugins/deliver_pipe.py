@@ -273,6 +273,8 @@ class _Run(ProcessProtocol):
             self.resumeProducing()
 
     def _unreadable(self, failure: Failure) -> None:
+        if self._source is None:
+            return  # the program had enough meanwhile, and the content was closed
         self._log.failure("the content of a message cannot be read", failure=failure)
         self._broken = OSError("the content cannot be read")
         self._stop_feeding()

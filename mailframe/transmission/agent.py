@@ -1,0 +1,66 @@
+"""What the delivery agents for SMTP and LMTP share: grouping, starting, stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from ..interfaces import IDeliveryAgent
+from ..message import Message, NextHop, Outcome, Recipient, Route, Status
+from ..smtp.address import Mailbox
+from ..smtp.reply import NO_DELIVERY
+from .courier import Courier
+from .pool import Pool
+
+_GRACE = 10.0  # seconds that working connections have when the host stops
+
+
+@implementer(IDeliveryAgent)
+class Agent(Service):
+    """Hands messages to a courier, the routes of one next hop and sender together.
+
+    `hop_of` gives a route's next hop, None where the route has none for this agent.
+    """
+
+    def __init__(
+        self,
+        courier: Courier,
+        pool: Pool,
+        reactor: IReactorTime,
+        hop_of: Callable[[Route], NextHop | None],
+    ) -> None:
+        self._courier = courier
+        self._pool = pool
+        self._reactor = reactor
+        self._hop_of = hop_of
+
+    async def deliver(self, message: Message, routes: Sequence[Route]) -> list[Outcome]:
+        """One Outcome per route (IDeliveryAgent)."""
+        outcomes: list[Outcome] = []
+        groups: dict[tuple[NextHop, Mailbox | None], list[Recipient]] = {}
+        for route in routes:
+            recipient, hop = route.recipient, self._hop_of(route)
+            if recipient is None:
+                raise ValueError("a route without its recipient cannot be delivered")
+            if hop is None:
+                outcomes.append(Outcome(recipient, Status.DEFERRED, NO_DELIVERY))
+            else:
+                # A list's owner is the reverse-path of its copies, never of a report.
+                sender = recipient.sender if message.envelope.sender else None
+                group = (hop, sender or message.envelope.sender)
+                groups.setdefault(group, []).append(recipient)
+        for (hop, sender), recipients in groups.items():
+            outcomes += await self._courier.deliver(message, hop, recipients, sender)
+        return outcomes
+
+    def stopService(self) -> Deferred[None]:
+        """Close what rests; what works has a few seconds to finish."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        impatient: Any = self._reactor.callLater(_GRACE, self._pool.abort)
+        closed = self._pool.close()
+        return closed.addCallback(lambda _: impatient.cancel() if impatient.active() else None)

@@ -1,0 +1,83 @@
+"""What MAIL and RCPT say to a server of these extensions, and what it cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from ..domains import to_ascii
+from ..message import Envelope, Recipient
+from ..smtp.address import Mailbox
+from ..smtp.command import Body, Mail, Rcpt
+from ..smtp.extensions import Extensions
+from ..smtp.grammar import Unwritable, write_command
+
+C = TypeVar("C", Mail, Rcpt)
+
+
+def fit_address(mailbox: Mailbox, extensions: Extensions) -> Mailbox | None:
+    """The mailbox as this server can be told it, None where it cannot.
+
+    Without SMTPUTF8 a domain goes as A-labels (RFC 6531 section 3.2), and a non-ASCII local
+    part has no other spelling.
+    """
+    if mailbox.is_ascii or "SMTPUTF8" in extensions:
+        return mailbox
+    try:
+        fitting = Mailbox(mailbox.local, to_ascii(mailbox.domain))
+    except ValueError:
+        return None
+    return fitting if fitting.is_ascii else None
+
+
+def mail_command(
+    envelope: Envelope,
+    sender: Mailbox | None,
+    spelled: Mailbox | None,
+    *,
+    size: int,
+    body: Body,
+    smtputf8: bool,
+    extensions: Extensions,
+) -> Mail | None:
+    """MAIL, with the parameters that the server offers; None where it cannot be written.
+
+    `sender` is the reverse-path and `spelled` how this server is told it, `size` the content's
+    octets. RET and ENVID belong to the envelope's own sender, not to a list's owner
+    (RFC 3461 section 5.2.7.3).
+    """
+    dsn = "DSN" in extensions and sender == envelope.sender
+    command = Mail(
+        spelled,
+        size=size if "SIZE" in extensions else None,
+        body=body,
+        smtputf8=smtputf8,
+        ret=envelope.ret if dsn else None,
+        envid=envelope.envid if dsn else None,
+    )
+    return _writable(command) or _writable(replace(command, envid=None))
+
+
+def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions) -> Rcpt | None:
+    """RCPT, with NOTIFY and ORCPT where the server reports for itself (RFC 3461 5.2.1).
+
+    None where it cannot be written.
+    """
+    if "DSN" not in extensions:
+        return _writable(Rcpt(address))
+    orcpt = recipient.orcpt
+    if orcpt is None and recipient.original.is_ascii:
+        orcpt = f"rfc822;{recipient.original}"
+    elif orcpt is not None and not orcpt.isascii() and "SMTPUTF8" not in extensions:
+        orcpt = None
+    command = Rcpt(address, recipient.notify, orcpt)
+    return _writable(command) or _writable(replace(command, orcpt=None))
+
+
+def _writable(command: C) -> C | None:
+    """What did not come in over SMTP may hold what no line can say."""
+    try:
+        write_command(command)
+    except Unwritable:
+        return None
+    return command

@@ -1,0 +1,265 @@
+"""One connection to a server: Twisted's bytes on one side, awaited answers on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..message import Tls
+from ..smtp.client import Answer, ClientDialogue, Garbled, Unasked
+from ..smtp.command import Command, Quit
+from ..smtp.event import AuthLine, ContentEnd
+from ..smtp.reply import Reply
+
+_LINGER = 5.0  # seconds that a QUIT may take to go out
+
+
+class Ended(Exception):
+    """The connection is of no use any more; `reply` says why, in words fit for the sender.
+
+    `spoken` is True where they are the server's own words (an unasked reply).
+    """
+
+    def __init__(self, reply: Reply, spoken: bool = False) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.spoken = spoken
+
+
+class HandshakeFailed(Ended):
+    """TLS could not be agreed on, or the certificate is not the one it should be."""
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Connection(Protocol):
+    """A server at the other end of a wire, asked one group of commands at a time.
+
+    `name` is what the outcomes call it. `tls` is set once TLS has begun. `transactions` counts
+    those begun here. `on_end` is called once, when the connection is of no use any more.
+    """
+
+    def __init__(self, dialogue: ClientDialogue, name: str, reactor: IReactorTime) -> None:
+        self.dialogue = dialogue
+        self.name = name
+        self.tls: Tls | None = None
+        self.transactions = 0
+        self.ended: Ended | None = None
+        self.closed: Deferred[None] = Deferred()
+        self.on_end: Callable[[Connection], None] = lambda connection: None
+        self._reactor = reactor
+        self._answers: list[Answer] = []
+        self._waiting: Deferred[Any] | None = None
+        self._timer: IDelayedCall | None = None
+        self._timeout = 0.0
+        self._handshaking = False
+        self._paused = False
+
+    def ask(
+        self, *commands: Command | AuthLine | ContentEnd, timeout: float
+    ) -> Deferred[list[Answer]]:
+        """Say this and await an answer to each; `timeout` seconds between any two of them.
+
+        Fails with Ended where the connection ends before all are there; a 421 is an answer.
+        """
+        if self.ended is None and (octets := self.dialogue.send(*commands)):
+            self._wire.write(octets)
+        return self.listen(timeout)
+
+    def listen(self, timeout: float) -> Deferred[list[Answer]]:
+        """The answers that are owed, once all are there."""
+        waiting: Deferred[list[Answer]] = self._wait(timeout)
+        self._tell_answers()
+        return waiting
+
+    def heard(self) -> list[Answer]:
+        """The answers that came before the connection ended amid an `ask`."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    def start_tls(self, options: Any, timeout: float) -> Deferred[None]:
+        """Begin TLS; the dialogue starts anew in it. Fails with HandshakeFailed."""
+        waiting: Deferred[None] = self._wait(timeout)
+        if self.ended is None:
+            self._handshaking = True
+            self._wire.startTLS(options)
+        return waiting
+
+    def write(self, octets: bytes) -> None:
+        """Send some content. Raises Ended."""
+        if self.ended is not None:
+            raise self.ended
+        self._wire.write(octets)
+
+    def begin_content(self) -> None:
+        """From here to `end_content` the server's pace is watched."""
+        if self.ended is None:
+            self._wire.registerProducer(self, True)
+
+    def taken(self, timeout: float) -> Deferred[None] | None:
+        """None where more may be written at once, else a Deferred of when. Raises Ended."""
+        if self.ended is not None:
+            raise self.ended
+        return self._wait(timeout) if self._paused else None
+
+    def end_content(self) -> None:
+        """The content is out, or never will be."""
+        self._paused = False
+        if self.transport is not None and not self.closed.called:
+            self._wire.unregisterProducer()
+
+    def drop(self) -> None:
+        """End it at once, whatever is under way."""
+        self._end(Ended(Reply(421, "Connection dropped", "4.4.2")))
+
+    def leave(self) -> None:
+        """QUIT, and do not wait for the 221."""
+        if self.ended is None:
+            self._wire.write(self.dialogue.send(Quit()))
+            self._end(Ended(Reply(421, "Connection closed", "4.4.2")), abort=False)
+            # Who does not read what we say last is not waited for.
+            lingering = self._reactor.callLater(_LINGER, self._wire.abortConnection)
+            self.closed.addCallback(lambda _: lingering.cancel() if lingering.active() else None)
+
+    def connectionMade(self) -> None:
+        # A unix socket has no such thing.
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self._wire.setTcpNoDelay(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.dialogue.receive_data(data)
+        while self.ended is None and (heard := self.dialogue.next_event()) is not None:
+            if isinstance(heard, Answer):
+                self._answers.append(heard)
+                self._restart_timer()
+            elif isinstance(heard, Unasked):
+                self._end(Ended(heard.reply, spoken=True))
+            else:
+                self._end(Ended(_garbled(heard, self.name)))
+        if self.ended is None:
+            self._tell_answers()
+
+    def handshakeCompleted(self) -> None:
+        self._handshaking = False
+        self.tls = _facts(self._wire.getHandle())
+        self.dialogue.tls_started()
+        self._fire(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        text = f"Connection with {self.name} was lost"
+        if self._handshaking:
+            text = f"TLS handshake with {self.name} failed: {_cause(reason)}"
+            self._end(HandshakeFailed(Reply(451, text, "4.7.5")))
+        else:
+            self._end(Ended(Reply(451, text, "4.4.2")))
+        self.closed.callback(None)
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._waiting is not None and not self.dialogue.owed:
+            self._fire(None)
+
+    def stopProducing(self) -> None:
+        self._paused = False
+
+    @property
+    def _wire(self) -> Any:
+        """The transport, whichever it is: TCP, TLS, unix."""
+        return self.transport
+
+    def _wait(self, timeout: float) -> Deferred[Any]:
+        self._waiting = Deferred(self._cancelled)
+        self._timeout = timeout
+        waiting = self._waiting
+        if self.ended is not None:
+            self._fire(self.ended)
+        else:
+            self._timer = self._reactor.callLater(timeout, self._timed_out)
+        return waiting
+
+    def _tell_answers(self) -> None:
+        if self._waiting is None or self.dialogue.owed or self._handshaking or self._paused:
+            return
+        answers, self._answers = self._answers, []
+        if self.dialogue.over:
+            # 421 or 221: the last answers of this connection.
+            waiting, self._waiting = self._waiting, None
+            self._end(Ended(answers[-1].reply, spoken=True))
+            waiting.callback(answers)
+        else:
+            self._fire(answers)
+
+    def _fire(self, result: Any) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        waiting, self._waiting, self._timer = self._waiting, None, None
+        if waiting is None:
+            return
+        if isinstance(result, Ended):
+            waiting.errback(result)
+        else:
+            waiting.callback(result)
+
+    def _cancelled(self, waiting: Deferred[Any]) -> None:
+        """Nobody waits any more: what was under way is given up, and who waited is told so."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._waiting = self._timer = None
+        self.drop()
+
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.reset(self._timeout)
+
+    def _timed_out(self) -> None:
+        if self._handshaking:
+            text = f"TLS handshake with {self.name} took too long"
+            self._end(HandshakeFailed(Reply(451, text, "4.7.5")))
+        else:
+            self._end(Ended(Reply(451, f"{self.name} did not answer in time", "4.4.2")))
+
+    def _end(self, ended: Ended, abort: bool = True) -> None:
+        """The first reason is the one that counts."""
+        if self.ended is not None:
+            return
+        self.ended = ended
+        if self.transport is not None:
+            self._wire.abortConnection() if abort else self._wire.loseConnection()
+        self.on_end(self)
+        self._fire(ended)
+
+
+def _garbled(heard: Garbled, name: str) -> Reply:
+    return Reply(451, f"{name} broke the protocol: it sent {heard.why}", "4.5.0")
+
+
+def _facts(handle: Any) -> Tls:
+    name = handle.get_servername() or b""
+    return Tls(
+        handle.get_protocol_version_name(),
+        handle.get_cipher_name() or "",
+        name.decode("ascii", "replace"),
+    )
+
+
+def _cause(reason: Failure) -> str:
+    """OpenSSL's or the verification's own words, without anything of the peer's text."""
+    error = reason.value
+    if isinstance(error, SSL.Error):
+        words = [entry[-1] for entry in error.args[0]] if error.args and error.args[0] else []
+        return ", ".join(word for word in words if word) or "the server hung up"
+    return type(error).__name__

@@ -1,0 +1,90 @@
+"""A message's octets on their way out, a block at a time and at the server's pace."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from ..message import Content
+from ..smtp.transparency import Dotter
+from .connection import Connection
+
+BLOCK = 65536  # octets
+
+InThread = Callable[..., Deferred[Any]]
+
+
+async def send_data(
+    connection: Connection, content: Content, in_thread: InThread, timeout: float
+) -> None:
+    """The content as DATA wants it, with the dot that ends it.
+
+    Raises BadLineEnds for what SMTP cannot carry, OSError where the store cannot be read
+    and Ended where the server is gone. The dot is not sent then, ever: after the first two
+    the caller must drop the connection, or half a message would be taken for a whole one.
+    """
+    dotter = Dotter()
+    octets = content.at_hand
+    if octets is not None and len(octets) <= BLOCK:
+        connection.write(dotter.feed(octets) + dotter.finish())
+        return
+    await _stream(connection, content, in_thread, timeout, dotter.feed)
+    connection.write(dotter.finish())
+
+
+async def send_chunk(
+    connection: Connection, content: Content, in_thread: InThread, timeout: float
+) -> None:
+    """The content as BDAT wants it, `content.size` octets as they are. Raises like send_data."""
+    octets = content.at_hand
+    if octets is not None and len(octets) <= BLOCK:
+        connection.write(octets)
+        return
+    await _stream(connection, content, in_thread, timeout, bytes)
+
+
+async def _stream(
+    connection: Connection,
+    content: Content,
+    in_thread: InThread,
+    timeout: float,
+    spelled: Callable[[bytes], bytes],
+) -> None:
+    read, close = await _reader(content, in_thread)
+    left = content.size
+    connection.begin_content()
+    try:
+        while block := await read(BLOCK):
+            left -= len(block)
+            if left < 0:
+                break
+            connection.write(spelled(block))
+            wait = connection.taken(timeout)
+            if wait is not None:
+                await wait
+    finally:
+        connection.end_content()
+        await close()
+    if left:
+        # BDAT has promised a number of octets, and SIZE too: never half a message.
+        raise OSError("the stored message has not the size that it was accepted with")
+
+
+async def _reader(
+    content: Content, in_thread: InThread
+) -> tuple[Callable[[int], Awaitable[bytes]], Callable[[], Awaitable[None]]]:
+    """How to read and how to close it: in a thread, but for what is in memory."""
+    if content.at_hand is not None:
+        file = content.open()
+
+        async def read(size: int) -> bytes:
+            return file.read(size)
+
+        async def close() -> None:
+            file.close()
+
+        return read, close
+    stored = await in_thread(content.open)
+    return lambda size: in_thread(stored.read, size), lambda: in_thread(stored.close)

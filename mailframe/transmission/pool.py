@@ -1,0 +1,209 @@
+"""Connections that are used again, and not too many of them to one place."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..message import NextHop
+from ..smtp.reply import Reply
+from .connection import Connection
+from .exchanges import Target
+from .session import Opener, Unreachable, Unusable
+
+_REMEMBERED = 1000  # next hops, and places that are down
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Place:
+    """One target: how many connections work, which ones rest, and who waits for one."""
+
+    busy: int = 0
+    idle: list[tuple[Connection, IDelayedCall]] = field(default_factory=list)
+    waiting: deque[Deferred[Connection | None]] = field(default_factory=deque)
+
+
+class Pool:
+    """Lends connections: `take` and always `give_back`.
+
+    `connections` at once to one target at most, others wait their turn. A connection that is
+    given back rests for `idle` seconds, and is closed after `messages` transactions. A target
+    that could not be reached is not dialled again for `back_off` seconds.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        reactor: IReactorTime,
+        *,
+        connections: int = 20,
+        idle: float = 10.0,
+        messages: int = 100,
+        back_off: float = 20.0,
+    ) -> None:
+        self._opener = opener
+        self._reactor = reactor
+        self._connections = connections
+        self._idle = idle
+        self._messages = messages
+        self._back_off = back_off
+        self._places: dict[Target, _Place] = {}
+        self._open: set[Connection] = set()
+        self._used_for: OrderedDict[NextHop, Target] = OrderedDict()
+        self._down: OrderedDict[Target, tuple[float, Reply]] = OrderedDict()
+        self._turns: deque[tuple[Target, _Place, Deferred[Connection | None], Connection | None]]
+        self._turns = deque()
+        self._is_giving = False
+        self._closing = False
+
+    def resting(self, hop: NextHop) -> Target | None:
+        """The target of a connection that rests and has served this next hop before."""
+        target = self._used_for.get(hop)
+        place = None if target is None else self._places.get(target)
+        return target if place is not None and place.idle else None
+
+    async def take(
+        self, target: Target, hop: NextHop, *, fresh: bool = False
+    ) -> tuple[Connection, bool]:
+        """A connection that is ready for mail, and whether it was used before.
+
+        `fresh` wants a new one. Raises Unusable.
+        """
+        place = self._places.setdefault(target, _Place())
+        if place.idle and not fresh:
+            connection, timer = place.idle.pop()
+            timer.cancel()
+            place.busy += 1
+            return connection, True
+        if place.busy < self._connections:
+            place.busy += 1
+        else:
+            # Whoever gives back leaves its turn, and the connection if it is a good one.
+            handed = await self._turn(place)
+            if handed is not None and not fresh:
+                return handed, True
+            if handed is not None:
+                handed.leave()
+        try:
+            return await self._opened(target, hop), False
+        except BaseException:
+            self._next(target, place, None)
+            raise
+
+    def give_back(self, target: Target, hop: NextHop, connection: Connection) -> None:
+        """The connection is not in use any more; ended ones are welcome too."""
+        place = self._places[target]
+        most = connection.dialogue.extensions.limit("MAILMAX") or self._messages
+        if self._closing or connection.transactions >= min(most, self._messages):
+            connection.leave()
+        if connection.ended is not None:
+            self._next(target, place, None)
+            return
+        _remember(self._used_for, hop, target)
+        self._next(target, place, connection)
+
+    def close(self) -> Deferred[None]:
+        """Let go of all that rests; done when every connection is closed."""
+        self._closing = True
+        for place in list(self._places.values()):
+            for connection, _ in list(place.idle):
+                connection.leave()
+        gone = [_when_closed(connection) for connection in self._open]
+        all_gone: Deferred[None] = gatherResults(gone).addCallback(lambda _: None)
+        return all_gone
+
+    def abort(self) -> None:
+        """End all connections at once, whatever they are doing."""
+        self._closing = True
+        for connection in list(self._open):
+            connection.drop()
+
+    def _turn(self, place: _Place) -> Deferred[Connection | None]:
+        def not_any_more(waiting: Deferred[Connection | None]) -> None:
+            if waiting in place.waiting:
+                place.waiting.remove(waiting)
+
+        waiting: Deferred[Connection | None] = Deferred(not_any_more)
+        place.waiting.append(waiting)
+        return waiting
+
+    def _next(self, target: Target, place: _Place, connection: Connection | None) -> None:
+        """A turn is over: the next one waiting has it, with the connection, or it rests."""
+        if place.waiting:
+            self._turns.append((target, place, place.waiting.popleft(), connection))
+            self._give_turns()
+            return
+        place.busy -= 1
+        if connection is not None:
+            place.idle.append((connection, self._reactor.callLater(self._idle, connection.leave)))
+        elif not place.busy and not place.idle:
+            self._places.pop(target, None)
+
+    def _give_turns(self) -> None:
+        """One after the other, however many fail at once: not each from within the last."""
+        if self._is_giving:
+            return
+        self._is_giving = True
+        try:
+            while self._turns:
+                target, place, waiting, connection = self._turns.popleft()
+                if waiting.called:
+                    self._next(target, place, connection)  # it does not want it any more
+                else:
+                    waiting.callback(connection)
+        finally:
+            self._is_giving = False
+
+    async def _opened(self, target: Target, hop: NextHop) -> Connection:
+        until, reply = self._down.get(target, (0.0, None))
+        if reply is not None and self._reactor.seconds() < until:
+            raise Unusable(reply)
+        try:
+            connection = await self._opener.open(target, is_stranger=hop.lookup == "mx")
+        except Unreachable as failed:
+            until = self._reactor.seconds() + self._back_off
+            _remember(self._down, target, (until, failed.reply))
+            raise
+        self._down.pop(target, None)
+        self._open.add(connection)
+        connection.on_end = self._ended(target)
+        connection.closed.addCallback(lambda _: self._open.discard(connection))
+        return connection
+
+    def _ended(self, target: Target) -> Callable[[Connection], None]:
+        def ended(connection: Connection) -> None:
+            place = self._places.get(target)
+            if place is None:
+                return
+            for each in place.idle:
+                if each[0] is connection:
+                    if each[1].active():
+                        each[1].cancel()
+                    place.idle.remove(each)
+                    break
+            if not place.busy and not place.idle and not place.waiting:
+                del self._places[target]
+
+        return ended
+
+
+def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:
+    """The newest are kept."""
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _when_closed(connection: Connection) -> Deferred[None]:
+    waiting: Deferred[None] = Deferred()
+    connection.closed.addCallback(lambda _: waiting.callback(None))
+    return waiting

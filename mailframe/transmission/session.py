@@ -1,0 +1,206 @@
+"""From a target to a connection that is ready for mail: dial, greeting, EHLO, TLS, AUTH."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+)
+from twisted.internet.error import ConnectError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+
+from ..smtp.client import ClientDialogue
+from ..smtp.command import Auth, Ehlo, Helo, Lhlo, StartTls
+from ..smtp.event import AuthLine
+from ..smtp.reply import Reply
+from .connection import Connection, Ended, HandshakeFailed
+from .exchanges import Target
+from .times import Waits
+from .tls import ClientTls
+
+_LOOP = "says that it is this host: mail loops back"
+
+
+class Unusable(Exception):
+    """No mail can be handed over there now; `reply` says why, in words for the sender."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class Unreachable(Unusable):
+    """Not even a connection came about."""
+
+
+class Opener:
+    """Opens connections.
+
+    `hostname` is our name in EHLO. `bind` are our addresses to dial from, one of each family
+    at most. `lmtp` speaks LMTP.
+    """
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        reactor: Any,
+        tls: ClientTls,
+        waits: Waits,
+        bind: Sequence[str] = (),
+        lmtp: bool = False,
+    ) -> None:
+        self._hostname = hostname
+        self._reactor = reactor
+        self._tls = tls
+        self._waits = waits
+        self._bind = {":" in address: address for address in bind}
+        self._lmtp = lmtp
+
+    async def open(self, target: Target, *, is_stranger: bool = False) -> Connection:
+        """A connection after EHLO (and STARTTLS and AUTH, as the target demands).
+
+        `is_stranger` refuses a host that calls itself by our name. Raises Unusable; nothing
+        stays open then.
+        """
+        try:
+            return await self._opened(target, is_stranger, in_clear=target.tls == "never")
+        except HandshakeFailed as failed:
+            if target.tls != "opportunistic":
+                raise Unusable(failed.reply) from failed
+            # RFC 7435 section 3: what could not be encrypted is sent as ever.
+            try:
+                return await self._opened(target, is_stranger, in_clear=True)
+            except Ended as ended:
+                raise Unusable(ended.reply) from ended
+        except Ended as ended:
+            raise Unusable(ended.reply) from ended
+
+    async def _opened(self, target: Target, is_stranger: bool, in_clear: bool) -> Connection:
+        connection = await self._dial(target)
+        ready = False
+        try:
+            if target.tls == "implicit":
+                await connection.start_tls(self._options(target), self._waits.tls)
+            [greeting] = await connection.listen(self._waits.greeting)
+            if not greeting.reply.positive:
+                raise Unusable(greeting.reply)
+            await self._hello(connection)
+            if connection.tls is None and not in_clear:
+                await self._encrypt(connection, target)
+            # A domain of ours would send the mail round and round (RFC 5321 section 6.3).
+            if is_stranger and connection.dialogue.extensions.domain == self._hostname.lower():
+                raise Unusable(Reply(554, f"{target} {_LOOP}", "5.4.6"))
+            if target.user is not None:
+                await self._authenticate(connection, target)
+            ready = True
+            return connection
+        finally:
+            if not ready:
+                connection.leave()
+
+    async def _dial(self, target: Target) -> Connection:
+        dialogue = ClientDialogue(lmtp=self._lmtp)
+        factory = Factory.forProtocol(lambda: Connection(dialogue, str(target), self._reactor))
+        factory.noisy = False
+        try:
+            connected: Deferred[Any] = self._endpoint(target).connect(factory)
+            connection: Connection = await connected
+        except ConnectTimeout as failed:
+            raise Unreachable(Reply(451, f"{target} cannot be reached", "4.4.1")) from failed
+        except (ConnectError, OSError) as failed:
+            text = f"{target} cannot be reached: {_reason(failed)}"
+            raise Unreachable(Reply(451, text, "4.4.1")) from failed
+        return connection
+
+    def _endpoint(self, target: Target) -> IStreamClientEndpoint:
+        if target.port == 0:
+            return UNIXClientEndpoint(  # type: ignore[no-untyped-call]
+                self._reactor, target.address, self._waits.connect
+            )
+        is_ipv6 = ":" in target.address
+        kind = TCP6ClientEndpoint if is_ipv6 else TCP4ClientEndpoint
+        bind = self._bind.get(is_ipv6)
+        return kind(
+            self._reactor,
+            target.address,
+            target.port,
+            timeout=self._waits.connect,
+            bindAddress=None if bind is None else (bind, 0),
+        )
+
+    async def _hello(self, connection: Connection) -> None:
+        """EHLO, or HELO where that is not understood (RFC 5321 section 3.2)."""
+        hello = Lhlo(self._hostname) if self._lmtp else Ehlo(self._hostname)
+        [answer] = await connection.ask(hello, timeout=self._waits.hello)
+        if answer.reply.permanent and not self._lmtp:
+            [answer] = await connection.ask(Helo(self._hostname), timeout=self._waits.hello)
+        if not answer.reply.positive:
+            raise Unusable(answer.reply)
+
+    async def _encrypt(self, connection: Connection, target: Target) -> None:
+        """STARTTLS where it is offered, and a failure where it is demanded and is not."""
+        refused = Reply(451, f"{target} does not offer TLS, which this route demands", "4.7.10")
+        if "STARTTLS" in connection.dialogue.extensions:
+            [answer] = await connection.ask(StartTls(), timeout=self._waits.hello)
+            if answer.reply.positive:
+                await connection.start_tls(self._options(target), self._waits.tls)
+                return await self._hello(connection)
+            refused = answer.reply
+        if target.tls != "opportunistic":
+            raise Unusable(for_now(refused))
+        return None
+
+    def _options(self, target: Target) -> Any:
+        try:
+            return self._tls.options(target.host, target.tls)
+        except ValueError as wrong:
+            text = f"No certificate can name {target.host}"
+            raise Unusable(Reply(451, text, "4.7.5")) from wrong
+
+    async def _authenticate(self, connection: Connection, target: Target) -> None:
+        """AUTH PLAIN or LOGIN (RFC 4616), the password never in the clear to a stranger.
+
+        A refusal is not the message's fault: it waits until the operator has the right one.
+        """
+        mechanisms = connection.dialogue.extensions.mechanisms
+        user, password = (target.user or "").encode(), (target.password or "").encode()
+        if connection.tls is None and target.tls != "never" and not target.private:
+            text = f"{target} offers no TLS, and the password is not sent without"
+            raise Unusable(Reply(454, text, "4.7.0"))
+        wait = self._waits.hello
+        if "PLAIN" in mechanisms:
+            plain = Auth("PLAIN", b"\0" + user + b"\0" + password)
+            [answer] = await connection.ask(plain, timeout=wait)
+        elif "LOGIN" in mechanisms:
+            [answer] = await connection.ask(Auth("LOGIN"), timeout=wait)
+            for secret in (user, password):
+                if answer.reply.code == 334:
+                    [answer] = await connection.ask(AuthLine(secret), timeout=wait)
+        else:
+            text = f"{target} offers neither AUTH PLAIN nor AUTH LOGIN"
+            raise Unusable(Reply(454, text, "4.7.0"))
+        if answer.reply.code != 235:
+            raise Unusable(for_now(answer.reply))
+
+
+def for_now(reply: Reply) -> Reply:
+    """A refusal that blames this host's settings, not the message: it may be tried again."""
+    if not reply.permanent:
+        return reply if reply.temporary else Reply(454, reply.text, "4.7.0")
+    return Reply(454, reply.text, f"4{reply.status[1:]}" if reply.status else "4.0.0")
+
+
+def _reason(failed: Exception) -> str:
+    """The system's words for it, such as "Connection refused"."""
+    error = getattr(failed, "osError", None)
+    number = error if isinstance(error, int) else getattr(failed, "errno", None)
+    return os.strerror(number) if number else type(failed).__name__

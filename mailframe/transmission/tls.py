@@ -1,0 +1,83 @@
+"""TLS as a client: who must be who they say, and what is taken as it comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+from zope.interface import implementer
+
+from ..domains import to_ascii
+from ..message import TlsUse
+
+_KEPT = 200  # contexts for names that were verified; each costs tens of kilobytes
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _AnyCertificate:
+    """Encrypts to whoever answers (RFC 7435), and asks for the certificate of `name`."""
+
+    def __init__(self, context: SSL.Context, name: str) -> None:
+        self._context = context
+        self._name = name
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        if _is_name(self._name):
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        return connection
+
+
+class ClientTls:
+    """What `transport.startTLS` needs, by host and by how much is demanded.
+
+    `authorities` is a PEM file of the certificates to trust, None for those of the platform.
+    Raises ValueError or OSError where the file is not that.
+    """
+
+    def __init__(self, authorities: Path | None = None) -> None:
+        self._trust: Any = _read_trust(authorities) if authorities else None
+        self._any: SSL.Context = CertificateOptions(verify=False).getContext()
+        self._verifying: OrderedDict[str, IOpenSSLClientConnectionCreator] = OrderedDict()
+
+    def options(self, host: str, use: TlsUse) -> IOpenSSLClientConnectionCreator:
+        """For "verify" and "implicit" the certificate must name `host` (RFC 6125, RFC 9525).
+
+        `host` is a name or an IP address. ValueError where it can be neither.
+        """
+        name = to_ascii(host)
+        if use not in ("verify", "implicit"):
+            return _AnyCertificate(self._any, name)
+        options = self._verifying.pop(name, None)
+        if options is None:
+            options = optionsForClientTLS(name, self._trust)
+        self._verifying[name] = options
+        if len(self._verifying) > _KEPT:
+            self._verifying.popitem(last=False)
+        return options
+
+
+def _is_name(host: str) -> bool:
+    """False for an IP address, which SNI cannot carry (RFC 6066 section 3)."""
+    return ":" not in host and not host.rpartition(".")[2].isdigit()
+
+
+def _read_trust(file: Path) -> Any:
+    marker = b"-----BEGIN CERTIFICATE-----"
+    _, *found = file.read_bytes().split(marker)
+    if not found:
+        raise ValueError(f"{file} holds no certificate in PEM")
+    try:
+        certificates = [Certificate.loadPEM(marker + each) for each in found]
+    except crypto.Error as wrong:
+        raise ValueError(f"{file} holds a damaged certificate") from wrong
+    return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]

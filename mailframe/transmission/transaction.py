@@ -1,0 +1,254 @@
+"""One mail transaction (RFC 5321 section 3.3) over a connection that is ready for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..message import Recipient
+from ..smtp.address import Mailbox
+from ..smtp.client import Answer
+from ..smtp.command import Bdat, Data, Mail, Rcpt, Rset
+from ..smtp.event import ContentEnd
+from ..smtp.reply import BAD_LINE_ENDS, LOCAL_ERROR, Reply
+from ..smtp.transparency import BadLineEnds
+from .commands import fit_address, mail_command, rcpt_command
+from .connection import Connection, Ended
+from .content import send_chunk, send_data
+from .parcel import Form, Parcel
+from .times import Waits
+
+NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
+BAD_ADDRESS = Reply(553, "Not an address that SMTP can carry", "5.1.3")
+BAD_SENDER = Reply(553, "Not a sender's address that SMTP can carry", "5.1.7")
+TOO_MANY = Reply(452, "Too many recipients", "4.5.3")
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What became of a transaction.
+
+    `replies` are the final words for some recipients. `again` want a transaction of their own
+    here (there were too many). For `elsewhere` nothing was handed over when the server went
+    away; `lost` says how, and is temporary.
+    """
+
+    replies: dict[Recipient, Reply] = field(default_factory=dict)
+    again: list[Recipient] = field(default_factory=list)
+    elsewhere: list[Recipient] = field(default_factory=list)
+    lost: Reply | None = None
+
+
+class Transaction:
+    """Hands one message to some recipients: `run()` once.
+
+    `sender` is the reverse-path. Whatever goes wrong is in the Verdicts; when the connection
+    is of no use afterwards, it has ended.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        parcel: Parcel,
+        sender: Mailbox | None,
+        recipients: Sequence[Recipient],
+        waits: Waits,
+    ) -> None:
+        self._connection = connection
+        self._extensions = connection.dialogue.extensions
+        self._parcel = parcel
+        self._sender = sender
+        self._waits = waits
+        self._open = list(recipients)  # those without a verdict, in the order of RCPT
+        self._verdicts = Verdicts()
+
+    async def run(self) -> Verdicts:
+        """From MAIL to the reply to the content."""
+        self._connection.transactions += 1
+        try:
+            form = await self._parcel.form(self._extensions)
+            if isinstance(form, Reply):
+                self._close_all(form)
+            elif self._extensions.size and form.content.size > self._extensions.size:
+                text = f"The next host takes at most {self._extensions.size} octets"
+                self._close_all(Reply(552, text, "5.3.4"))
+            else:
+                await self._converse(form)
+        except Ended as ended:
+            self._verdicts.lost = _deferring(ended.reply)
+            self._verdicts.elsewhere += self._open
+        except OSError:
+            # Half a message is with the server perhaps: it must never see an end of it.
+            self._connection.drop()
+            self._close_all(LOCAL_ERROR)
+        return self._verdicts
+
+    async def _converse(self, form: Form) -> None:
+        commands = self._commands(form)
+        if not commands:
+            return
+        go_ahead = await self._envelope(commands, form)
+        self._sort_out_ended()
+        if not self._open:
+            await self._abandon(go_ahead)
+        elif form.in_chunks:
+            size = form.content.size
+            self._connection.write(self._connection.dialogue.send(Bdat(size, last=True)))
+            await self._content(form)
+        elif go_ahead is not None and go_ahead.positive:
+            await self._content(form)
+        elif go_ahead is not None:
+            self._close_all(go_ahead)
+            await self._reset()
+
+    def _commands(self, form: Form) -> list[Mail | Rcpt]:
+        """MAIL and a RCPT for each open recipient; [] where nothing can be said."""
+        sender = fit_address(self._sender, self._extensions) if self._sender else None
+        rcpts: list[Rcpt] = []
+        for recipient in list(self._open):
+            address = fit_address(recipient.address, self._extensions)
+            if address is None or (self._sender and sender is None):
+                self._close(recipient, NO_UNICODE)
+                continue
+            command = rcpt_command(recipient, address, self._extensions)
+            if command is None:
+                self._close(recipient, BAD_ADDRESS)
+            else:
+                rcpts.append(command)
+        mail = self._mail(form, sender, rcpts)
+        if mail is None:
+            self._close_all(BAD_SENDER)
+        return [mail, *rcpts] if rcpts and mail is not None else []
+
+    def _mail(self, form: Form, sender: Mailbox | None, rcpts: list[Rcpt]) -> Mail | None:
+        envelope = self._parcel.message.envelope
+        addresses = [rcpt.recipient for rcpt in rcpts] + ([sender] if sender else [])
+        unicode = envelope.smtputf8 or not all(address.is_ascii for address in addresses)
+        return mail_command(
+            envelope,
+            self._sender,
+            sender,
+            size=form.content.size,
+            body=form.body,
+            smtputf8=unicode and "SMTPUTF8" in self._extensions,
+            extensions=self._extensions,
+        )
+
+    async def _envelope(self, commands: list[Mail | Rcpt], form: Form) -> Reply | None:
+        """MAIL, RCPT and DATA: the reply to DATA, None where it was not asked."""
+        data = [] if form.in_chunks else [Data()]
+        if "PIPELINING" in self._extensions:
+            answers = await self._connection.ask(*commands, *data, timeout=self._waits.recipient)
+            go_ahead = answers.pop().reply if data else None
+            self._judge(answers)
+            return go_ahead
+        answers = []
+        for command in commands:
+            wait = self._waits.mail if isinstance(command, Mail) else self._waits.recipient
+            answers += await self._connection.ask(command, timeout=wait)
+            if not answers[0].reply.positive or self._connection.ended is not None:
+                break
+        self._judge(answers)
+        if not self._open or not data or self._connection.ended is not None:
+            return None
+        [answer] = await self._connection.ask(Data(), timeout=self._waits.data)
+        return answer.reply
+
+    def _judge(self, answers: list[Answer]) -> None:
+        """What the replies to MAIL and to each RCPT mean; who was accepted stays open."""
+        mail, *rcpts = answers
+        if not mail.reply.positive:
+            if mail.reply.code != 421:
+                self._close_all(mail.reply)
+            return
+        judged = list(zip(list(self._open), rcpts, strict=False))
+        accepts_any = any(answer.reply.positive for _, answer in judged)
+        for recipient, answer in judged:
+            reply = answer.reply
+            if reply.positive or reply.code == 421:
+                continue
+            if not _is_too_many(reply):
+                self._close(recipient, reply)
+            elif accepts_any:
+                self._open.remove(recipient)
+                self._verdicts.again.append(recipient)
+            else:
+                self._close(recipient, reply if reply.temporary else TOO_MANY)
+
+    def _sort_out_ended(self) -> None:
+        """A 421 has ended it: nothing was handed over."""
+        if self._connection.ended is not None:
+            raise self._connection.ended
+
+    async def _abandon(self, go_ahead: Reply | None) -> None:
+        """Nobody was accepted: RFC 2920 section 3.1 for a 354 nonetheless."""
+        if go_ahead is not None and go_ahead.positive:
+            self._connection.write(b".\r\n")
+            await self._connection.ask(ContentEnd(), timeout=self._waits.final)
+        await self._reset()
+
+    async def _reset(self) -> None:
+        """The connection fit for another transaction, or ended."""
+        if self._connection.ended is not None:
+            return
+        try:
+            [answer] = await self._connection.ask(Rset(), timeout=self._waits.reset)
+        except Ended:
+            return  # all verdicts are known; the pool sees that it has ended
+        if not answer.reply.positive:
+            self._connection.drop()
+
+    async def _content(self, form: Form) -> None:
+        send = send_chunk if form.in_chunks else send_data
+        try:
+            await send(self._connection, form.content, self._parcel.in_thread, self._waits.block)
+        except BadLineEnds:
+            self._connection.drop()
+            return self._close_all(BAD_LINE_ENDS)
+        except Ended as ended:
+            if ended.spoken and ended.reply.code != 421 and not ended.reply.positive:
+                return self._close_all(ended.reply)  # it did not wait for the end to say no
+            raise
+        return await self._final()
+
+    async def _final(self) -> None:
+        """The reply to the content, or in LMTP one for each recipient.
+
+        Where the server goes away without it, it may have the message: the recipients are
+        deferred, and perhaps get it twice (RFC 5321 section 4.5.4.1), never not at all.
+        """
+        lost: Reply | None = None
+        try:
+            answers = await self._connection.ask(ContentEnd(), timeout=self._waits.final)
+        except Ended as ended:
+            answers, lost = self._connection.heard(), _deferring(ended.reply)
+        waiting = list(self._open)
+        if self._connection.dialogue.lmtp:
+            for recipient, answer in zip(waiting, answers, strict=False):
+                self._close(recipient, answer.reply)
+        elif answers:
+            self._close_all(answers[0].reply)
+        if lost is not None:
+            self._close_all(lost)
+        elif not all(answer.reply.positive for answer in answers):
+            await self._reset()
+
+    def _close(self, recipient: Recipient, reply: Reply) -> None:
+        self._open.remove(recipient)
+        self._verdicts.replies[recipient] = reply
+
+    def _close_all(self, reply: Reply) -> None:
+        for recipient in list(self._open):
+            self._close(recipient, reply)
+
+
+def _is_too_many(reply: Reply) -> bool:
+    """452, and 552 as RFC 5321 section 4.5.3.1.10 wants it read, unless the status differs."""
+    return reply.code in (452, 552) and (reply.status or "")[1:] in (".5.3", ".0.0")
+
+
+def _deferring(reply: Reply) -> Reply:
+    """These words as a temporary failure."""
+    if reply.temporary:
+        return reply
+    return Reply(451, "The server went away before it took the message", "4.4.2")

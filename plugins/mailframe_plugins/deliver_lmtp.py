@@ -1,0 +1,82 @@
+"""`[deliver.dovecot]` `plugin = "lmtp"`, `path = "/run/dovecot/lmtp"`: to a mail store over LMTP.
+
+    path = "/run/dovecot/lmtp"        # a unix socket
+    host = "store.example.org"        # or a host and port, instead
+    port = 24
+
+Local mailboxes go there (RFC 2033): the store answers for each recipient, and what it takes
+is delivered. It is told the recipient's address with its tag, and adds Return-Path itself. A
+route that has a next hop of its own goes there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from mailframe.interfaces import IDeliveryAgent
+from mailframe.message import NextHop
+from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission.agent import Agent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    path: Path | None = setting("the store's unix socket", None)
+    host: str | None = setting("the store's name or IP address, instead of `path`", None)
+    port: int = setting("its port", 24)
+    connections: int = setting("connections at once", 10)
+    idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
+    messages: int = setting("messages over one connection", 100)
+    recipients: int = setting("recipients in one transaction", 50)
+    timeouts: Waits = setting("seconds to wait, by what is waited for", factory=Waits)
+
+
+def build(settings: Settings, site: Site) -> Agent:
+    """The agent. Raises SettingError."""
+    store = _store(settings)
+    opener = Opener(
+        hostname=site.hostname,
+        reactor=site.reactor,
+        tls=ClientTls(),
+        waits=settings.timeouts,
+        lmtp=True,
+    )
+    pool = Pool(
+        opener,
+        site.reactor,
+        connections=settings.connections,
+        idle=settings.idle,
+        messages=settings.messages,
+        back_off=0.0,  # a store that restarts is back in a moment
+    )
+    courier = Courier(
+        exchanges=Exchanges(site.resolver, site.hostname, SystemRandom(), port=settings.port),
+        pool=pool,
+        waits=settings.timeouts,
+        in_thread=site.in_thread,
+        recipients=settings.recipients,
+        final=True,
+    )
+    return Agent(courier, pool, site.reactor, lambda route: route.next_hop or store)
+
+
+def _store(settings: Settings) -> NextHop:
+    """The operator's own word for where it is, so that a private address is as good as any."""
+    if (settings.path is None) == (settings.host is None):
+        raise SettingError("path", "either path or host says where the store listens")
+    if not 0 < settings.port < 65536:
+        raise SettingError("port", f"{settings.port} is not a port (1 to 65535)")
+    for key in ("connections", "messages", "recipients"):
+        if getattr(settings, key) < 1:
+            raise SettingError(key, "must be 1 or more")
+    if settings.path is not None:
+        return NextHop(str(settings.path), lookup="unix", tls="never", private=True)
+    return NextHop(settings.host or "", lookup="host", port=settings.port, private=True)
+
+
+plugin = Plugin("lmtp", IDeliveryAgent, Settings, build)

@@ -1,0 +1,117 @@
+"""`[deliver.smtp]` `plugin = "smtp"`: to the next host over SMTP, found by MX or named.
+
+    port = 25                 # where other hosts listen, unless the route says
+    private = false           # dial loopback and private addresses too
+    connections = 20          # at once to one address
+    authorities = "ca.pem"    # whom to trust for tls = "verify"; default: the platform's
+
+Hosts are tried in the order of RFC 5321 section 5.1, with STARTTLS where it is offered;
+connections are used again. A route's next hop may demand TLS, a port, a login.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from mailframe.domains import to_ascii
+from mailframe.interfaces import IDeliveryAgent
+from mailframe.message import NextHop, Route
+from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.smtp.address import AddressError, parse_domain
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission.agent import Agent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    port: int = setting("the port of other hosts", 25)
+    private: bool = setting("dial loopback, private and link-local addresses too", False)
+    helo: str | None = setting("our name in EHLO; by default the hostname", None)
+    bind: tuple[str, ...] = setting("our IP addresses to dial from, one of each family", ())
+    authorities: Path | None = setting(
+        'a PEM file of the authorities to trust for tls = "verify"; by default the platform\'s',
+        None,
+    )
+    connections: int = setting("connections at once to one address", 20)
+    idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
+    messages: int = setting("messages over one connection", 100)
+    recipients: int = setting("recipients in one transaction", 50)
+    addresses: int = setting("addresses to dial in one attempt", 5)
+    back_off: Duration = setting(
+        "seconds to leave an address alone that could not be reached", Duration(3.0)
+    )
+    timeouts: Waits = setting("seconds to wait, by what is waited for", factory=Waits)
+
+
+def build(settings: Settings, site: Site) -> Agent:
+    """The agent. Raises SettingError."""
+    _check(settings)
+    hostname = settings.helo or site.hostname
+    opener = Opener(
+        hostname=hostname,
+        reactor=site.reactor,
+        tls=_tls(settings),
+        waits=settings.timeouts,
+        bind=settings.bind,
+    )
+    pool = Pool(
+        opener,
+        site.reactor,
+        connections=settings.connections,
+        idle=settings.idle,
+        messages=settings.messages,
+        back_off=settings.back_off,
+    )
+    exchanges = Exchanges(
+        site.resolver, site.hostname, SystemRandom(), port=settings.port, private=settings.private
+    )
+    courier = Courier(
+        exchanges=exchanges,
+        pool=pool,
+        waits=settings.timeouts,
+        in_thread=site.in_thread,
+        addresses=settings.addresses,
+        recipients=settings.recipients,
+    )
+    return Agent(courier, pool, site.reactor, _next_hop)
+
+
+def _next_hop(route: Route) -> NextHop | None:
+    """The route's; without one, the exchanges of the recipient's domain."""
+    if route.next_hop is not None or route.recipient is None:
+        return route.next_hop
+    domain = route.recipient.address.domain
+    return NextHop(domain) if domain else None
+
+
+def _tls(settings: Settings) -> ClientTls:
+    try:
+        return ClientTls(settings.authorities)
+    except (OSError, ValueError) as wrong:
+        raise SettingError("authorities", str(wrong)) from wrong
+
+
+def _check(settings: Settings) -> None:
+    if not 0 < settings.port < 65536:
+        raise SettingError("port", f"{settings.port} is not a port (1 to 65535)")
+    for key in ("connections", "messages", "recipients", "addresses"):
+        if getattr(settings, key) < 1:
+            raise SettingError(key, "must be 1 or more")
+    for address in settings.bind:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as wrong:
+            raise SettingError("bind", f"{address!r} is not an IP address") from wrong
+    if settings.helo is not None:
+        try:
+            to_ascii(parse_domain(settings.helo))
+        except (AddressError, ValueError) as wrong:
+            raise SettingError("helo", str(wrong)) from wrong
+
+
+plugin = Plugin("smtp", IDeliveryAgent, Settings, build)

@@ -1,0 +1,178 @@
+"""Messages for 7-bit servers: the same to who reads them, or not sent at all."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailframe.transmission.downgrade import CannotConvert, has_unicode_headers, to_seven_bit
+
+TEXT = "Grüße\r\n.\r\n  trailing \r\n=x\r\nFrom y\r\n"
+HEAD = b"Subject: x\r\nMIME-Version: 1.0\r\n"
+
+
+def text_message(
+    body: bytes = TEXT.encode(),
+    head: bytes = b"Content-Type: text/plain; charset=utf-8\r\n",
+    encoding: bytes = b"8bit",
+) -> bytes:
+    """A message of one text."""
+    return HEAD + head + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + body
+
+
+def multipart(*parts: bytes, kind: bytes = b"mixed", end: bytes = b"\r\n--=_b--\r\n") -> bytes:
+    """A message of parts."""
+    head = HEAD + b"Content-Type: multipart/" + kind + b';\r\n\tboundary="=_b"\r\n'
+    head += b"Content-Transfer-Encoding: 8bit\r\nX-Folded: a\r\n  b\r\n\r\n"
+    return head + b"preamble" + b"".join(b"\r\n--=_b\r\n" + part for part in parts) + end
+
+
+def decoded(octets: bytes) -> list[bytes]:
+    """The bodies that a reader sees."""
+    message = message_from_bytes(octets, policy=policy.SMTP)
+    assert isinstance(message, EmailMessage)
+    return [
+        part.get_payload(decode=True) or b"" for part in message.walk() if not part.is_multipart()
+    ]
+
+
+def is_sendable(octets: bytes) -> bool:
+    """7-bit lines within the limit."""
+    lines = octets.split(b"\r\n")
+    return octets.isascii() and all(
+        len(line) <= 998 and not set(line) & set(b"\r\n\0") for line in lines
+    )
+
+
+PART = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+ASCII_PART = b"X-Odd:   kept \r\n\tas it is\r\n\r\nplain\r\n"
+BINARY_PART = (
+    b"Content-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n\x89PNG\r\n\0\n\r\xff"
+)
+
+
+def test_text_becomes_quoted_printable() -> None:
+    """RFC 2045 section 6.7; the header but for the encoding stays, octet for octet."""
+    result = to_seven_bit(text_message())
+    assert is_sendable(result) and decoded(result) == [TEXT.encode()]
+    assert result.startswith(HEAD + b"Content-Type: text/plain; charset=utf-8\r\n")
+    assert result.count(b"Content-Transfer-Encoding") == 1
+    assert b"Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC" in result
+
+
+def test_binary_becomes_base64_and_the_rest_stays() -> None:
+    """BINARYMIME (RFC 3030): only what must change does."""
+    original = multipart(PART + TEXT.encode(), ASCII_PART, BINARY_PART)
+    result = to_seven_bit(original)
+    assert is_sendable(result)
+    assert decoded(result) == [TEXT.encode(), b"plain\r\n", b"\x89PNG\r\n\0\n\r\xff"]
+    assert ASCII_PART in result and b"X-Folded: a\r\n  b\r\n" in result
+    assert result.split(b"\r\n\r\n")[0].count(b"Transfer-Encoding") == 0
+
+
+def test_what_is_seven_bit_is_not_touched() -> None:
+    """Octet for octet the same."""
+    octets = multipart(ASCII_PART)
+    assert to_seven_bit(octets) is octets
+
+
+def test_text_without_mime_is_of_an_unknown_character_set() -> None:
+    """RFC 1428 section 3."""
+    result = to_seven_bit(b"Subject: x\r\n\r\n\xe9t\xe9\r\n")
+    assert is_sendable(result) and decoded(result) == [b"\xe9t\xe9\r\n"]
+    assert b"charset=unknown-8bit" in result and b"MIME-Version: 1.0\r\n" in result
+
+
+def test_messages_within_messages() -> None:
+    """message/rfc822 may not be encoded itself, but what is in it (RFC 2046 section 5.2.1)."""
+    inner = (
+        b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + text_message()
+    )
+    result = to_seven_bit(multipart(inner))
+    assert is_sendable(result) and decoded(result) == [TEXT.encode()]
+    headless = to_seven_bit(multipart(b"\r\n" + TEXT.encode()))
+    assert decoded(headless) == [TEXT.encode()]
+
+
+def test_lines_without_end() -> None:
+    """A line of text longer than 998 octets is folded by the encoding."""
+    result = to_seven_bit(text_message(b"x" * 5000 + b"\r\n", encoding=b"binary"))
+    assert is_sendable(result) and decoded(result) == [b"x" * 5000 + b"\r\n"]
+
+
+SIGNED_PART = multipart(PART + TEXT.encode(), kind=b'signed; protocol="a/b"')
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (SIGNED_PART, "signed"),
+        (multipart(SIGNED_PART.replace(b"=_b", b"=_inner")), "signed"),
+        ("Subject: é\r\n\r\nx\r\n".encode(), "not ASCII"),
+        (multipart(PART + TEXT.encode(), end=b"\r\n"), "does not end"),
+        (multipart(PART + b"\xe9").replace(b'boundary="=_b"', b"x=y"), "no boundary"),
+        (multipart(PART + b"\xe9", kind=b"digest"), "digest"),
+        (multipart(b"Content-Type: message/partial\r\n\r\n\xe9"), "message/partial"),
+        (multipart(PART + b"x").replace(b"preamble", b"pr\xe9"), "between the parts"),
+        (multipart(b"", PART + b"\xe9").replace(b"\r\n\r\n--=_b", b"\r\n--=_b"), "empty"),
+        (multipart(PART + b"\xe9").replace(b"8bit\r\nX", b"base64\r\nX"), "composite"),
+        (text_message(b"\xe9\r\n", encoding=b"quoted-printable"), "forbids"),
+        (text_message(b"\xe9\r\n", encoding=b"x-what"), "forbids"),
+        (text_message(head=b"Content-Type: text/plain\r\n" * 2), "broken"),
+        (b"no header\r\n\r\n\xe9\r\n", "broken"),
+        (b"Content-Type: text/plain\r\n\r\n\xe9\r\n", "MIME-Version"),
+        (b"Subject: x\nY: z\r\n\r\n\xe9\r\n", "CRLF"),
+        (b"Subject: \xe9", "does not end"),
+    ],
+)
+def test_what_would_be_harmed_is_not_converted(octets: bytes, why: str) -> None:
+    """Signatures break, broken MIME means nothing: a bounce tells the sender."""
+    with pytest.raises(CannotConvert, match=why):
+        to_seven_bit(octets)
+
+
+def test_nesting_has_an_end() -> None:
+    """A bomb of parts within parts is not followed down."""
+    octets = text_message()
+    for _ in range(40):
+        octets = HEAD + b"Content-Type: message/rfc822\r\n\r\n" + octets
+    with pytest.raises(CannotConvert, match="deeply"):
+        to_seven_bit(octets)
+
+
+def test_unicode_headers_are_found_wherever_they_are() -> None:
+    """RFC 6532: of the message, of parts, of messages inside; bodies do not count."""
+    assert not has_unicode_headers(multipart(PART + TEXT.encode()))
+    assert has_unicode_headers("Subject: é\r\n\r\n".encode())
+    named = 'Content-Type: image/png; name="é"\r\n\r\nx'.encode()
+    assert has_unicode_headers(multipart(named))
+    inner = b"Content-Type: message/global\r\n\r\n" + "To: é@x.example\r\n\r\nx".encode()
+    assert has_unicode_headers(multipart(inner))
+    broken = multipart(PART + TEXT.encode(), end=b"\r\n")
+    assert has_unicode_headers(broken)  # who can tell
+
+
+@given(st.text(alphabet=st.sampled_from("aé=. \t\r\n-"), max_size=300))
+@settings(deadline=None, max_examples=200)
+def test_any_text_is_read_the_same_afterwards(text: str) -> None:
+    """The body that the reader sees is the body that the sender wrote."""
+    body = text.encode()
+    result = to_seven_bit(text_message(body, encoding=b"binary"))
+    assert is_sendable(result) and decoded(result) == [body]
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None, max_examples=200)
+def test_any_octets_are_read_the_same_or_refused(octets: bytes) -> None:
+    """Nothing but CannotConvert is ever raised."""
+    try:
+        assert is_sendable(to_seven_bit(octets))
+    except CannotConvert:
+        pass
+    part = b"Content-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\n" + octets
+    if b"=_b" not in octets:
+        assert decoded(to_seven_bit(multipart(part)))[0] == octets
