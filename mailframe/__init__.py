@@ -11,7 +11,7 @@ The map, floor by floor; imports run downwards only:
    `registry`, `config`   finding plugins; mailframe.toml
    `resolver`, `tls`, `maildir`, `watched_file`   what several rooms and plugins share
 5. `reception`     the way in;  `queue` the waiting room;  `transmission` the way out
-6. `host`, `tap`, `control`, `command_line`   one Twisted service, twistd, the operator
+6. `host`, `tap`, `command_line`   one Twisted service, twistd, the operator
    `testing`       public: the test kit for plugin authors
 
 The path of one message: `reception.protocol` turns bytes into the dialogue's events;

@@ -66,9 +66,12 @@ class DraftContract(_Base):
         """Commit a message; to bob@example.org unless told otherwise."""
         around = envelope(sender, *(recipients or ("bob@example.org",)), id=id, **more)
         draft = self.store.begin(around)
-        for start in range(0, len(body), 1 << 16):
-            await soon(draft.write(body[start : start + (1 << 16)]))
-        entry: Entry = await soon(draft.commit(around, HEADERS, claimed=claimed))
+        try:
+            for start in range(0, len(body), 1 << 16):
+                await soon(draft.write(body[start : start + (1 << 16)]))
+            entry: Entry = await soon(draft.commit(around, HEADERS, claimed=claimed))
+        finally:
+            draft.abort()
         return entry
 
     async def claim(self, now: float = NOW, limit: int = 100, *excluding: str) -> list[str]:

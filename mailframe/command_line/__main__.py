@@ -1,0 +1,5 @@
+"""`python -m mailframe.command_line`."""
+
+from .commands import main
+
+main()

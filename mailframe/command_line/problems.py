@@ -1,0 +1,64 @@
+"""Everything that is wrong with a configuration, on this machine, each thing with its line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import Composition, ConfigError, ConfigErrors, load
+from ..config.toml_index import index
+from ..host.account import NoSuchAccount, account
+from ..host.listening import StartError, certificates_of
+from ..host.premises import Premises
+from ..settings import HostSettings
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration that has been looked at. `composition` is None where it has errors."""
+
+    composition: Composition | None
+    errors: tuple[ConfigError, ...] = ()
+
+
+def check(path: Path, reactor: Any) -> Checked:
+    """Read it and build everything in it; no port is bound and no queue is opened."""
+    errors: list[ConfigError] = []
+    sound: Composition | None
+    try:
+        composition = sound = load(path)
+    except ConfigErrors as wrong:
+        # What can be built without those may have something to say as well.
+        composition, sound = None, wrong.sound
+        errors += wrong.errors
+    if sound is not None:
+        errors += _of_plugins(sound, reactor)
+        errors += _of_machine(sound.settings, path)
+    ordered = tuple(sorted(errors, key=lambda error: error.line))
+    return Checked(None if errors else composition, ordered)
+
+
+def _of_plugins(composition: Composition, reactor: Any) -> tuple[ConfigError, ...]:
+    """What plugins say against their settings when they are built."""
+    try:
+        Premises(composition, reactor, time.time)
+    except ConfigErrors as wrong:
+        return wrong.errors
+    return ()
+
+
+def _of_machine(settings: HostSettings, path: Path) -> Iterator[ConfigError]:
+    """What this machine lacks: certificates that can be read, the account."""
+    lines = index(path.read_text("utf-8"))
+    try:
+        certificates_of(settings)
+    except StartError as wrong:
+        yield ConfigError(path, lines.get(("tls", "certificates"), 0), "", str(wrong))
+    try:
+        account(settings.user, settings.group)
+    except NoSuchAccount as wrong:
+        key = wrong.key
+        yield ConfigError(path, lines.get((key,), 0), key, str(wrong))

@@ -1,0 +1,216 @@
+"""Asking a host: over its control socket, or from its store where it is down."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..host.account import NoSuchAccount, account, become
+from ..host.state import InUse, StateFolder
+from .failures import CONFIGURATION, NO_PERMISSION, Wrong, unavailable
+
+if TYPE_CHECKING:
+    from ..config import Composition
+    from ..host.control import Control, Row, Rows
+    from ..host.premises import Premises
+
+PATIENCE = 30.0  # seconds to wait for the next line of an answer
+DOES_NOT_ANSWER = "the host is running but does not answer"
+
+
+class Session(Protocol):
+    """Somebody who answers the questions of `mailframe.host.control`."""
+
+    def ask(self, question: str, **fields: Any) -> Iterator[Row]:
+        """The rows of the answer, as they come. Raises Wrong."""
+
+
+@contextmanager
+def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[Session]:
+    """The running host if there is one, else its store, opened here for so long.
+
+    `reactor()` gives the one that runs the store's work, in a thread of its own.
+    """
+    state = StateFolder(composition.settings.state)
+    connection = _connect(state)
+    if connection is None:
+        with _offline(composition, state, reactor()) as offline:
+            yield offline
+    else:
+        with connection:
+            yield connection
+
+
+class Connection:
+    """The control socket of a running host."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lines = channel.makefile("rb")
+
+    def ask(self, question: str, **fields: Any) -> Iterator[Row]:
+        """See Session."""
+        try:
+            self._channel.sendall(json.dumps({"ask": question, **fields}).encode() + b"\n")
+            for line in self._lines:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise unavailable(answer["error"])
+                if "done" in answer:
+                    return
+                yield answer["row"]
+        except TimeoutError:
+            raise unavailable(DOES_NOT_ANSWER) from None
+        except (ConnectionError, ValueError):
+            pass  # BrokenPipeError here is the host's, not that of whoever reads us
+        raise unavailable("the host hung up in the middle of its answer")
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._lines.close()
+        self._channel.close()
+
+
+def _connect(state: StateFolder) -> Connection | None:
+    """The running host, None where nobody listens. Raises Wrong."""
+    channel = socket.socket(socket.AF_UNIX)
+    channel.settimeout(PATIENCE)
+    try:
+        channel.connect(str(state.control))
+    except (FileNotFoundError, ConnectionRefusedError):
+        channel.close()
+        return None
+    except PermissionError:
+        channel.close()
+        raise Wrong(f"{state.path}: only the host's user may ask", NO_PERMISSION) from None
+    except OSError as wrong:  # a full backlog, a path that is too long
+        channel.close()
+        raise unavailable(f"{DOES_NOT_ANSWER}: {wrong.strerror or wrong}") from None
+    return Connection(channel)
+
+
+class Offline:
+    """The store of a host that is down; the reactor runs in a thread beside us."""
+
+    def __init__(self, control: Control, reactor: Any) -> None:
+        self._control = control
+        self._reactor = reactor
+
+    def ask(self, question: str, **fields: Any) -> Iterator[Row]:
+        """See Session."""
+        from twisted.internet.threads import blockingCallFromThread
+
+        try:
+            rows: Rows = self._control.answer({"ask": question, **fields})
+            try:
+                while (row := blockingCallFromThread(self._reactor, _next, rows)) is not None:
+                    yield row
+            finally:
+                blockingCallFromThread(self._reactor, _close, rows)
+        except (ValueError, OSError) as wrong:
+            raise unavailable(str(wrong)) from None
+
+
+def _next(rows: Rows) -> Any:
+    from twisted.internet.defer import Deferred
+
+    async def step() -> Row | None:
+        return await anext(rows, None)
+
+    return Deferred.fromCoroutine(step())
+
+
+def _close(rows: Rows) -> Any:
+    from twisted.internet.defer import Deferred
+
+    async def close() -> None:
+        await rows.aclose()
+
+    return Deferred.fromCoroutine(close())
+
+
+@contextmanager
+def _offline(composition: Composition, state: StateFolder, reactor: Any) -> Generator[Offline]:
+    _enter(composition, state)
+    try:
+        with _opened(composition, reactor) as control:
+            yield Offline(control, reactor)
+    finally:
+        state.let_go()
+
+
+def _enter(composition: Composition, state: StateFolder) -> None:
+    """Hold the state folder as the user that the host would be. Raises Wrong."""
+    settings = composition.settings
+    try:
+        # What this process creates must be the host's to open.
+        become(account(settings.user, settings.group))
+        state.hold()
+    except InUse:
+        raise unavailable(DOES_NOT_ANSWER) from None
+    except NoSuchAccount as wrong:
+        raise Wrong(str(wrong), CONFIGURATION) from None
+    except FileNotFoundError:
+        raise unavailable(f"{state.path} is not there: this host has never run") from None
+    except PermissionError:
+        raise Wrong(f"{state.path}: only the host's user may look", NO_PERMISSION) from None
+
+
+@contextmanager
+def _opened(composition: Composition, reactor: Any) -> Generator[Control]:
+    """The store and the traces of a host that is down, at work in a running reactor."""
+    from twisted.internet.threads import blockingCallFromThread
+
+    from ..config import ConfigErrors
+    from ..host.control import control_of
+    from ..host.premises import Premises
+    from .commands import configuration_wrong
+
+    try:
+        premises = Premises(composition, reactor, time.time, {"queue", "observe"})
+    except ConfigErrors as wrong:
+        raise configuration_wrong(composition.file, wrong.errors) from None
+    running = threading.Thread(target=reactor.run, args=(False,), name="reactor")
+    running.start()
+    try:
+        try:
+            blockingCallFromThread(reactor, _begin, premises)
+        except OSError as wrong:
+            raise unavailable(f"the queue cannot be opened: {wrong}") from None
+        yield control_of(premises, look=lambda: None)
+    finally:
+        blockingCallFromThread(reactor, _end, premises)
+        reactor.callFromThread(reactor.stop)
+        running.join()
+
+
+def _begin(premises: Premises) -> Any:
+    premises.open()
+    for each in premises.services():
+        each.startService()
+
+
+def _end(premises: Premises) -> Any:
+    """Give back what was leased and let go of the files; a hanging store is left behind."""
+    from twisted.internet.defer import Deferred
+
+    from ..eventual import at_once
+    from ..host.stopping import Stopping
+
+    async def end() -> None:
+        stopping = Stopping(premises.reactor, premises.settings.stop_timeout)
+        for each in reversed(premises.services()):
+            await stopping.step(str(each.name), each.stopService)
+        store = premises.hooks.store
+        if store is not None:
+            await stopping.step("store", lambda: at_once(store.close()))
+        await stopping.step("threads", premises.close)
+
+    return Deferred.fromCoroutine(end())

@@ -1,0 +1,67 @@
+"""Words for a terminal: times, sizes and other people's text, one line each."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+# C0, DEL and C1: what could make a terminal do something. Line separators with them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def safe(text: object) -> str:
+    """A stranger's text without control characters, each written as its escape."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+
+
+def say(*parts: object) -> None:
+    """Print a line, safely."""
+    click.echo(safe(" ".join(map(str, parts))))
+
+
+def say_json(row: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line of its own."""
+    click.echo(json.dumps(row, ensure_ascii=True))
+
+
+def clock(seconds: float) -> str:
+    """Local time to the second: 2026-11-22 14:03:11."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: 45s, 3m 20s, 4h 5m, 2d 3h."""
+    left = max(0, round(seconds))
+    parts: list[str] = []
+    for letter, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or parts or letter == "s":
+            parts.append(f"{count}{letter}")
+    return " ".join(part for part in parts[:2] if part[0] != "0" or len(parts) == 1)
+
+
+def octets(size: int) -> str:
+    """A size in the largest unit that leaves a number: 950, 4.0K, 25M."""
+    value = float(size)
+    for unit in ("", "K", "M", "G"):
+        if value < 1000 or unit == "G":
+            break
+        value /= 1024
+    return f"{value:.1f}{unit}" if unit and value < 10 else f"{value:.0f}{unit}"
+
+
+def path(address: str) -> str:
+    """A reverse-path or forward-path as RFC 5321 writes it."""
+    return f"<{address}>"
+
+
+def facts(row: Mapping[str, Any]) -> Iterator[str]:
+    """key=value for each fact that says something."""
+    for key, value in row.items():
+        if value not in (None, "", [], {}):
+            yield f"{key}={value}"

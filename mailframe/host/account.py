@@ -1,0 +1,61 @@
+"""becoming an ordinary user once ports are bound and keys are read."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+
+
+class NoSuchAccount(ValueError):
+    """The configuration names a user or group that this machine has not.
+
+    `key` is the setting: "user" or "group".
+    """
+
+    def __init__(self, key: str, name: str) -> None:
+        super().__init__(f"there is no {key} {name!r} on this machine")
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user and the group that the host becomes, as the kernel knows them."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def account(user: str | None, group: str | None) -> Account | None:
+    """Whom `user` and `group` of the configuration name; None where no user is given.
+
+    The group is by default the user's own. Raises NoSuchAccount.
+    """
+    if user is None:
+        return None
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise NoSuchAccount("user", user) from None
+    try:
+        gid = entry.pw_gid if group is None else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise NoSuchAccount("group", group or "") from None
+    return Account(entry.pw_name, entry.pw_uid, gid)
+
+
+def become(whom: Account | None) -> bool:
+    """Give root's rights up for good; False where there is nothing to give up.
+
+    That is: no account is configured, or this process is not root (twistd's `--uid`, or a
+    service manager, was quicker). Afterwards no call brings the rights back.
+    """
+    if whom is None or os.geteuid() != 0:
+        return False
+    os.initgroups(whom.name, whom.gid)
+    # The group first: without root's rights it could no longer be changed.
+    os.setresgid(whom.gid, whom.gid, whom.gid)
+    os.setresuid(whom.uid, whom.uid, whom.uid)
+    return True

@@ -1,0 +1,96 @@
+"""the ports that clients connect to, bound by name, with errors in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+
+from ..settings import HostSettings, Listener
+from ..tls import Certificates
+
+
+class StartError(Exception):
+    """The host cannot start; the message is for the operator."""
+
+
+def why(wrong: BaseException | None) -> str:
+    """An error's cause in words: "Address already in use (EADDRINUSE)"."""
+    if isinstance(wrong, CannotListenError):
+        return why(wrong.socketError) if wrong.socketError else str(wrong)
+    if isinstance(wrong, OSError) and wrong.errno is not None:
+        where = f"{wrong.filename}: " if wrong.filename else ""
+        name = errno.errorcode.get(wrong.errno, wrong.errno)
+        return f"{where}{wrong.strerror or os.strerror(wrong.errno)} ({name})"
+    return str(wrong) or type(wrong).__name__
+
+
+def certificates_of(settings: HostSettings) -> Certificates | None:
+    """The certificates of `[tls]`, read now. Raises StartError."""
+    if settings.tls is None:
+        return None
+    try:
+        return Certificates(settings.tls, settings.hostname)
+    except (OSError, ValueError) as wrong:
+        raise StartError(f"[tls] certificates: {why(wrong)}") from None
+
+
+class Listening:
+    """The bound ports of one host."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._binding: list[Deferred[Any]] = []
+        self._ports: dict[str, IListeningPort] = {}
+        self._stopped = False
+
+    def bind(self, listener: Listener, factory: IProtocolFactory) -> None:
+        """Listen there. Raises StartError where the endpoint fails at once, ValueError for none."""
+        binding = serverFromString(self._reactor, listener.endpoint).listen(factory)
+        failed: list[StartError] = []
+
+        def bound(port: IListeningPort) -> Any:
+            self._ports[listener.name] = port
+            return port.stopListening() if self._stopped else None
+
+        def not_bound(failure: Failure) -> Failure:
+            cause = why(failure.value)
+            wrong = StartError(
+                f"listener {listener.name!r} cannot listen on {listener.endpoint}: {cause}"
+            )
+            failed.append(wrong)
+            return Failure(wrong)
+
+        binding.addCallbacks(bound, not_bound)
+        if failed:
+            binding.addErrback(lambda _: None)
+            raise failed[0]
+        self._binding.append(binding)
+
+    def all_bound(self) -> Deferred[Any]:
+        """Fires when every port is bound, fails with the first StartError."""
+        return gatherResults(self._binding, consumeErrors=True)
+
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        """Address and port by listener's name; the path and 0 for a unix socket."""
+        return {name: _address(port.getHost()) for name, port in self._ports.items()}
+
+    def stop(self) -> Deferred[Any]:
+        """Take no more connections; those that are there stay."""
+        self._stopped = True
+        ports, self._ports = self._ports, {}  # Twisted's do not bear being stopped twice
+        stopped = [maybeDeferred(port.stopListening) for port in ports.values()]
+        return gatherResults(stopped, consumeErrors=True)
+
+
+def _address(host: Any) -> tuple[str, int]:
+    if isinstance(host, UNIXAddress):
+        return os.fsdecode(host.name or b""), 0
+    return str(host.host), int(host.port)

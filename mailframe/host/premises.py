@@ -1,0 +1,105 @@
+"""what a host lends to its plugins: a reactor, a clock, threads, DNS, the queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from ..config import Composition, Section, compose
+from ..hooks import Hooks
+from ..interfaces import IQueueStore
+from ..plugin import Site
+from ..resolver import Resolver
+
+
+class _DaemonThread(threading.Thread):
+    """Does not keep the process: a plugin's work that hangs ends with it."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how, daemon=True)
+
+
+class Premises:
+    """The place where one composition's plugins work, and the plugins built into it.
+
+    `stages` limits what is built ("queue", "observe", …); None builds all. Raises
+    ConfigErrors with everything that the plugins say against their settings. No file is
+    opened for writing and no thread runs before `open`.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        reactor: Any,
+        now: Callable[[], float],
+        stages: Collection[str] | None = None,
+    ) -> None:
+        self.settings = composition.settings
+        self.folder = composition.folder
+        self.reactor = reactor
+        self.now = now
+        self.resolver = Resolver.from_settings(reactor, self.settings.dns)
+        self._threads = ThreadPool(0, self.settings.threads, "mailframe")
+        self._threads.threadFactory = _DaemonThread  # type: ignore[assignment]
+        if stages is not None:
+            kept = tuple(section for section in composition.sections if section.stage in stages)
+            composition = replace(composition, sections=kept)
+        self.hooks: Hooks = compose(composition, self._site_for)
+
+    def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Run blocking work in one of `threads` threads; more of it waits for its turn."""
+        return deferToThreadPool(self.reactor, self._threads, function, *args, **kwargs)
+
+    def open(self) -> None:
+        """Let the threads run: after the fork into a daemon, which would lose them."""
+        self._threads.start()
+
+    def close(self) -> Deferred[None]:
+        """End the threads; fires once they have done what they are at."""
+        done: Deferred[None] = Deferred()
+        if not self._threads.started:
+            done.callback(None)
+            return done
+
+        def wait() -> None:
+            self._threads.stop()
+            self.reactor.callFromThread(done.callback, None)
+
+        # A thread that hangs must keep neither the reactor nor the process.
+        threading.Thread(target=wait, name="mailframe-threads-end", daemon=True).start()
+        return done
+
+    def services(self) -> list[IService]:
+        """Every plugin that is a Twisted service, the store first."""
+        hooks = self.hooks
+        bound = (*hooks.auth, *hooks.relay, *hooks.filters, *hooks.routes, *hooks.observers,
+                 *hooks.agents.values(), *hooks.services)  # fmt: skip
+        plugins = [hooks.store, *(each.plugin for each in bound)]
+        return [plugin for plugin in plugins if IService.providedBy(plugin)]
+
+    def _site_for(self, section: Section) -> Site:
+        return Site(
+            hostname=self.settings.hostname,
+            state=self.settings.state,
+            folder=self.folder,
+            reactor=self.reactor,
+            now=self.now,
+            in_thread=self.in_thread,
+            resolver=self.resolver,
+            store=self.store,
+            name=section.name,
+        )
+
+    def store(self) -> IQueueStore:
+        """The queue's store, for plugins that send mail; once all plugins are built."""
+        store = self.hooks.store
+        if store is None:
+            raise LookupError("this composition has no [queue]")
+        return store

@@ -1,0 +1,68 @@
+"""Which recipients of a message travel together: those of one agent, next hop and sender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..message import NextHop, Recipient, Route
+from ..smtp.address import Mailbox
+
+#: Agent and host (with its port), or agent and mailbox domain: what limits count by.
+Place = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Parcel:
+    """Recipients for one call of an agent.
+
+    `shared` are for each route all recipients that stand for the same mailbox: it gets one
+    copy, and its outcome is theirs. `remote` is False for mailboxes of this host.
+    """
+
+    agent: str
+    place: Place
+    sender: Mailbox | None
+    remote: bool
+    routes: list[Route] = field(default_factory=list)
+    shared: list[list[Recipient]] = field(default_factory=list)
+
+    @property
+    def recipients(self) -> Iterable[Recipient]:
+        """All of them."""
+        return (recipient for same in self.shared for recipient in same)
+
+
+def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
+    """The parcels of these routes, whose recipients are all set."""
+    parcels: dict[tuple[str, NextHop | str, Mailbox | None], Parcel] = {}
+    copies: dict[tuple[Mailbox, Mailbox | None], list[Recipient]] = {}
+    for route in routes:
+        recipient = route.recipient
+        if recipient is None:
+            raise ValueError("a Route without a recipient cannot be delivered")
+        copy = (recipient.address, recipient.sender)
+        same = copies.get(copy)
+        if same is not None:
+            same.append(recipient)
+            continue
+        same = copies[copy] = [recipient]
+        target = route.next_hop or (route.mailbox or recipient.address).domain
+        key = (route.agent, target, recipient.sender)
+        parcel = parcels.get(key)
+        if parcel is None:
+            parcel = parcels[key] = Parcel(
+                route.agent,
+                (route.agent, _name(target)),
+                recipient.sender,
+                route.next_hop is not None,
+            )
+        parcel.routes.append(route)
+        parcel.shared.append(same)
+    return list(parcels.values())
+
+
+def _name(target: NextHop | str) -> str:
+    if isinstance(target, str):
+        return target
+    return target.host if target.port is None else f"{target.host}:{target.port}"

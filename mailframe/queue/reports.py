@@ -1,0 +1,197 @@
+"""Who is told what became of a message: reports are messages of this host's own.
+
+A report has the null sender and waits in the queue like any other message. It is durable
+before the failure that it tells of is recorded: after a crash somebody may be told twice,
+but never not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from ..eventual import at_once
+from ..interfaces import IQueueStore
+from ..message import Client, Content, Entry, Envelope, Recipient, new_id
+from ..settings import BounceSettings
+from ..smtp.address import Mailbox
+from .bounce import Notice, Original, Report, build
+
+if TYPE_CHECKING:
+    from ..hooks import Hooks
+
+_MAX_HEADER = 1 << 18  # octets returned of a header section
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What writing reports needs. `hand_over(entry, claimed)` is the scheduler's accept."""
+
+    hooks: Hooks
+    store: IQueueStore
+    hostname: str
+    settings: BounceSettings
+    reactor: Any
+    now: Callable[[], float]
+    give_up_after: float
+    may_claim: Callable[[], bool]
+    hand_over: Callable[[Entry, bool], None]
+
+
+class Reports:
+    """Writes what is owed about a message."""
+
+    _log = Logger()
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def send(self, entry: Entry, notices: Sequence[Notice]) -> list[Notice]:
+        """Make the reports about `entry` durable; those notices that could not be.
+
+        Null senders, NOTIFY=NEVER and the like get none, and that is no failure.
+        """
+        missed: list[Notice] = []
+        groups: dict[tuple[Mailbox, str], list[Notice]] = {}
+        for notice in notices:
+            reader = self._reader(entry, notice)
+            if reader is not None:
+                groups.setdefault((reader, notice.action), []).append(notice)
+        for (reader, _), group in groups.items():
+            try:
+                await self._send(entry, reader, group)
+            # Whatever keeps the report from being stored: what it tells of waits, too.
+            except Exception:  # noqa: BLE001
+                self._log.failure(
+                    "{id}: the report to {reader} could not be queued",
+                    id=entry.id,
+                    reader=str(reader),
+                )
+                missed += group
+        return missed
+
+    def _reader(self, entry: Entry, notice: Notice) -> Mailbox | None:
+        """Who is to read it; None where nobody wants to know, or may."""
+        recipient, envelope = notice.recipient, entry.message.envelope
+        notify = recipient.notify
+        if notice.action == "failed" and notify is not None and "FAILURE" not in notify:
+            self._tell(entry, "not reported", notice)
+            return None
+        sender = recipient.sender or envelope.sender
+        if sender is not None or notice.action != "failed":
+            return sender
+        postmaster = self._desk.settings.double_bounces
+        # What cannot even be delivered there must not go round in circles.
+        if postmaster is None or postmaster in (recipient.address, recipient.original):
+            self._log.warn(
+                "{id}: a report to {recipient} cannot be delivered and is dropped: {reply}",
+                id=entry.id,
+                recipient=str(recipient.address),
+                reply=str(notice.reply),
+            )
+            self._tell(entry, "double bounce dropped", notice)
+            return None
+        return postmaster
+
+    async def _send(self, entry: Entry, reader: Mailbox, notices: list[Notice]) -> None:
+        desk, around = self._desk, entry.message.envelope
+        now = desk.now()
+        id = new_id(now)
+        utf8 = around.smtputf8 or not reader.is_ascii
+        sender = desk.settings.sender or Mailbox("MAILER-DAEMON", desk.hostname.lower())
+        report = Report(
+            notices,
+            hostname=desk.hostname,
+            sender=sender,
+            to=reader,
+            id=id,
+            now=now,
+            arrived=entry.created,
+            until=entry.created + desk.give_up_after,
+            envid=around.envid if reader == around.sender else None,
+            original=await self._original(entry, notices[0].action == "failed"),
+            utf8=utf8,
+        )
+        octets = build(report)
+        envelope = Envelope(
+            id,
+            Client("127.0.0.1", hello=desk.hostname, protocol="local"),
+            None,
+            (Recipient(reader),),
+            body="7BIT" if octets.isascii() else "8BITMIME",
+            smtputf8=utf8 and not (octets.isascii() and reader.is_ascii),
+            received=now,
+        )
+        await self._commit(envelope, octets)
+        for notice in notices:
+            self._tell(entry, "reported", notice, report=id)
+
+    async def _commit(self, envelope: Envelope, octets: bytes) -> None:
+        desk = self._desk
+        draft = desk.store.begin(envelope)
+        try:
+            await _soon(draft.write(octets))
+            claimed = desk.may_claim()
+            entry: Entry = await _soon(draft.commit(envelope, b"", claimed=claimed))
+        finally:
+            draft.abort()
+        desk.hooks.tell(
+            "queue",
+            "accepted",
+            id=envelope.id,
+            sender="<>",
+            recipient=str(envelope.recipients[0].address),
+            size=len(octets),
+        )
+        desk.hand_over(entry, claimed)
+
+    async def _original(self, entry: Entry, failed: bool) -> Original | None:
+        """RFC 3461 section 4.3: RET says what a failure returns; other reports the headers."""
+        content, envelope = entry.message.content, entry.message.envelope
+        complete = (
+            failed
+            and envelope.ret != "HDRS"
+            and envelope.body != "BINARYMIME"
+            and content.size <= self._desk.settings.return_size
+        )
+        most = content.size if complete else min(content.size, _MAX_HEADER)
+        octets = content.at_hand
+        if octets is None:
+            pool = self._desk.reactor.getThreadPool()
+            try:
+                octets = await deferToThreadPool(self._desk.reactor, pool, _read, content, most)
+            except OSError as wrong:
+                self._log.error(
+                    "{id}: its report goes without it: {reason}", id=entry.id, reason=str(wrong)
+                )
+                return None
+        return Original(octets[:most], complete)
+
+    def _tell(self, entry: Entry, verdict: str, notice: Notice, report: str = "") -> None:
+        self._desk.hooks.tell(
+            "queue",
+            verdict,
+            id=entry.id,
+            action=notice.action,
+            recipient=str(notice.recipient.address),
+            report=report,
+        )
+
+
+def _read(content: Content, most: int) -> bytes:
+    with content.open() as file:
+        pieces = []
+        while most > 0 and (piece := file.read(most)):
+            pieces.append(piece)
+            most -= len(piece)
+        return b"".join(pieces)
+
+
+async def _soon(eventual: Any) -> Any:
+    value = at_once(eventual)
+    return await value if isinstance(value, Deferred) else value

@@ -1,0 +1,336 @@
+"""[queue] plugin = "sqlite"
+
+Accepted messages in an SQLite database (WAL, synchronous=FULL) in the state folder. One
+thread writes; what waits is committed together with one sync. Bodies up to `inline` octets
+are in the database, larger ones in files of their own, synced before the row that names
+them. What is damaged is set aside in `corrupt`, never deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from zlib import crc32
+
+from twisted.application import service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailframe.interfaces import IQueueStore
+from mailframe.message import Content, Entry, Envelope, Message, Pending
+from mailframe.plugin import Plugin, SettingError, Site, Size, setting
+from mailframe_plugins.sqlite_store.codec import Damaged, encode_envelope
+from mailframe_plugins.sqlite_store.draft import Body, Budget, Draft
+from mailframe_plugins.sqlite_store.errors import is_damage, translated
+from mailframe_plugins.sqlite_store.ledger import Ledger
+from mailframe_plugins.sqlite_store.readings import Reading, counts, find
+from mailframe_plugins.sqlite_store.rows import AT_HAND, BodyOf, Broken, entries_of, read_rows
+from mailframe_plugins.sqlite_store.shelf import Shelf
+from mailframe_plugins.sqlite_store.stored import NewMessage, searchable
+from mailframe_plugins.sqlite_store.writer import Writer
+
+T = TypeVar("T")
+
+FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
+DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
+_SPACE_KNOWN_FOR = 1.0  # seconds
+_AT_ONCE = 500  # messages changed in one transaction
+_VERBS = ("hold", "release", "retry", "delete")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set."""
+
+    path: Path | None = setting("the folder; by default `queue` in the state folder", None)
+    inline: Size = setting("bodies up to this size are in the database", Size(256 << 10))
+    minimum_free: Size = setting(
+        "space to be left on the disk: below it no message is begun (452 4.3.1)", Size(16 << 20)
+    )
+
+
+@implementer(IQueueStore)
+class SqliteQueue(service.Service):
+    """See IQueueStore. Opened by `startService`, or when it is first asked."""
+
+    _log = Logger()
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        if settings.inline > 16 << 20:
+            raise SettingError("inline", "a body of more than 16M is better kept in a file")
+        folder = settings.path or site.state / "queue"
+        if site.worker:
+            folder = folder / str(site.worker)
+        self.name = site.name or "queue"
+        self.inline = int(settings.inline)
+        self.budget = Budget(DRAFTS_IN_MEMORY)
+        self.in_thread = site.in_thread
+        self._minimum_free = settings.minimum_free
+        self._now = site.now
+        self._reactor = site.reactor
+        self._shelf = Shelf(folder, site.now)
+        self.bodies = self._shelf.bodies
+        self._listing = Reading(self._shelf)
+        self._opening = Reading(self._shelf)
+        self._opened: Writer | None = None
+        self._closed: Deferred[None] | None = None
+        self._under_way: set[Deferred[Any]] = set()
+        self._space: tuple[float, int] = (float("-inf"), 0)  # when it was asked for, octets
+
+    def startService(self) -> None:
+        """Open the database. OSError where it cannot be, or another process has it."""
+        self._writer()
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def _writer(self) -> Writer:
+        if self._opened is not None:
+            return self._opened
+        if self._closed is not None:
+            raise OSError(errno.ESHUTDOWN, "the queue is closed")
+        ledger = self._shelf.open()
+        writer = Writer(self._shelf, ledger, self._reactor)
+        # Whatever file is here before the first draft is can only be a crash's or a row's.
+        found = self.bodies.found()
+        for start in range(0, len(found), _AT_ONCE):
+            writer.tell(partial(self._sweep, found[start : start + _AT_ONCE]))
+        writer.start()
+        self._opened = writer
+        return writer
+
+    def _sweep(self, ids: list[str], ledger: Ledger) -> None:
+        # Where a database was damaged, a file without a row may be all that is left.
+        keep = bool(self.bodies.set_aside_databases())
+        for id in set(ids) - ledger.known(ids):
+            if keep:
+                self.bodies.set_aside(id)
+            else:
+                self.bodies.remove(id)
+            self._log.info("{id}: a body without a message is put away", id=id)
+
+    def begin(self, envelope: Envelope) -> Draft:
+        """See IQueueStore."""
+        self._writer()
+        wanted = self._minimum_free + (envelope.size or 0)
+        asked, free = self._space
+        moment = self._reactor.seconds()
+        if not 0 <= moment - asked < _SPACE_KNOWN_FOR:
+            free = self._shelf.free
+            self._space = moment, free
+        if free < wanted:
+            raise OSError(
+                errno.ENOSPC, f"{free} octets are left for the queue, {wanted} are wanted"
+            )
+        return Draft(self, envelope)
+
+    def keep(
+        self, envelope: Envelope, headers: bytes, body: Body, claimed: bool
+    ) -> Deferred[Entry]:
+        """A draft's commit."""
+        now = self._now()
+        pending = tuple([Pending(recipient, now) for recipient in envelope.recipients])
+        sender = b"" if envelope.sender is None else searchable((envelope.sender,))
+        check = crc32(headers, body.check)
+        new = NewMessage(envelope.id, now, pending, sender, body.size,
+                         encode_envelope(envelope), check, headers, body.octets)  # fmt: skip
+        octets: bytes | Callable[[], BinaryIO] | None = body.octets
+        if octets is None or body.size > AT_HAND:
+            octets = self._opener(BodyOf(envelope.id, body.size, octets is None, check, headers))
+        message = Message(envelope.id, envelope, Content(headers, octets, body.size))
+        entry = Entry(message, pending, now, leased=claimed)
+        inserted = self._writer().insert(new, now + FIRST_LEASE if claimed else None)
+        return self.watch(inserted.addCallback(lambda _: entry))
+
+    def watch(self, work: Deferred[T]) -> Deferred[T]:
+        """The same; close() waits for it."""
+        self._under_way.add(work)
+
+        def forget(result: Any) -> Any:
+            self._under_way.discard(work)
+            return result
+
+        return work.addBoth(forget)
+
+    def _opener(self, body: BodyOf) -> Callable[[], BinaryIO]:
+        return partial(self._open_body, body)
+
+    def _open_body(self, body: BodyOf) -> BinaryIO:
+        """In a thread. OSError for a damaged one, which is set aside then."""
+        try:
+            if body.file:
+                return self.bodies.open(body)
+            return self._opening.run(partial(_stored_body, body))
+        except (Damaged, sqlite3.Error) as wrong:
+            if isinstance(wrong, sqlite3.Error) and not is_damage(wrong):
+                raise translated(wrong, self._shelf.free) from wrong
+            writer, reason = self._opened, str(wrong)
+            if writer is not None:
+                writer.tell(lambda ledger: ledger.set_aside_id(body.id, reason))
+            raise OSError(errno.EIO, f"message {body.id}: {reason}") from wrong
+
+    def claim(
+        self, now: float, limit: int, lease: float, excluding: frozenset[str] = frozenset()
+    ) -> Deferred[Sequence[Entry]]:
+        """See IQueueStore."""
+        until = now + lease
+        return self._writer().call(
+            lambda ledger: ledger.claim(now, limit, until, excluding, self._opener)
+        )
+
+    def renew(self, ids: Sequence[str], until: float) -> Deferred[frozenset[str]]:
+        """See IQueueStore."""
+        return self._writer().call(lambda ledger: ledger.renew(ids, until))
+
+    def record(self, id: str, pending: Sequence[Pending], release: bool = True) -> Deferred[None]:
+        """See IQueueStore."""
+        if not pending:
+            return self._writer().remove(id)
+        return self._writer().call(lambda ledger: ledger.record(id, pending, release))
+
+    def release(self, ids: Sequence[str]) -> Deferred[None]:
+        """See IQueueStore."""
+        return self._writer().call(lambda ledger: ledger.release(ids))
+
+    def next_due(self) -> Deferred[float | None]:
+        """See IQueueStore."""
+        return self._writer().call(lambda ledger: ledger.next_due())
+
+    async def find(
+        self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+    ) -> Sequence[Entry]:
+        """See IQueueStore."""
+        wanted = address.lower().encode("utf-8", "surrogatepass")
+        last, found = after, list[Entry]()
+        while len(found) < limit:
+            keys = await self._read(partial(_find, last, limit - len(found), wanted, hold))
+            if not keys:
+                break
+            rows, entries = await self._entries(keys)
+            found += entries
+            # Where damaged ones were set aside the page is filled from those after them.
+            last = max((row_id for row_id in rows), default=last)
+            if len(entries) == len(keys):
+                break
+        return found
+
+    async def get(self, id: str) -> Entry | None:
+        """See IQueueStore."""
+        keys = await self._read(partial(_key_of, id))
+        _, entries = await self._entries(keys)
+        return entries[0] if entries else None
+
+    async def _entries(self, keys: list[int]) -> tuple[list[str], list[Entry]]:
+        """The ids and the entries of these messages; the damaged are set aside."""
+        rows, broken = await self._read(partial(read_rows, keys=keys, bodies=False))
+        ids = [row.id for row in rows] + [each.id for each in broken]
+        leased = await self._writer().call(lambda ledger: {id for id in ids if id in ledger.leases})
+        entries, more = entries_of(rows, leased, self._opener)
+        broken = [*broken, *more]
+        if broken:
+            await self._writer().call(partial(_set_aside, broken))
+        return ids, entries
+
+    async def counts(self) -> dict[str, int]:
+        """See IQueueStore."""
+        found = await self._read(counts)
+        found["leased"] = await self._writer().call(lambda ledger: len(ledger.leases))
+        found["corrupt"] += len(await self.in_thread(self.bodies.set_aside_databases))
+        return found
+
+    async def change(self, ids: Sequence[str], verb: str, now: float) -> Sequence[str]:
+        """See IQueueStore."""
+        if verb not in _VERBS:
+            raise ValueError(f"{verb!r} is none of {', '.join(_VERBS)}")
+        changed: list[str] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            changed += await self._writer().call(partial(_change, some, verb, now))
+        return changed
+
+    async def corrupt(self) -> Sequence[str]:
+        """See IQueueStore."""
+        lines = await self._read(partial(_corrupt, f"{self._shelf.database}, table corrupt"))
+        databases: list[str] = await self.in_thread(self.bodies.set_aside_databases)
+        return lines + databases
+
+    async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
+        writer = self._writer()
+        try:
+            result: T = await self.in_thread(self._listing.run, what)
+        except sqlite3.Error as wrong:
+            if is_damage(wrong):
+                # There it is found again, and mended.
+                return await writer.call(lambda ledger: ledger.read(what))
+            raise translated(wrong, self._shelf.free) from wrong
+        return result
+
+    def close(self) -> Deferred[None]:
+        """See IQueueStore."""
+        if self._closed is None:
+            self._closed = Deferred.fromCoroutine(self._close())
+        again: Deferred[None] = Deferred()
+
+        def closed(result: T) -> T:
+            again.callback(None)
+            return result
+
+        self._closed.addCallback(closed)
+        return again
+
+    async def _close(self) -> None:
+        if self._opened is None:
+            return
+        if self._under_way:
+            await DeferredList(list(self._under_way))
+        writer, self._opened = self._opened, None
+        await writer.stop()
+        self._listing.close()
+        self._opening.close()
+        self._shelf.close()
+
+
+def _stored_body(body: BodyOf, connection: sqlite3.Connection) -> BinaryIO:
+    row = connection.execute(
+        "SELECT b.octets FROM message m JOIN body b ON b.key = m.key WHERE m.id = ?", (body.id,)
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise Damaged("its body is missing")
+    body.verify(row[0])
+    return BytesIO(row[0])
+
+
+def _find(
+    after: str, limit: int, address: bytes, hold: bool | None, connection: sqlite3.Connection
+) -> list[int]:
+    return find(connection, after, limit, address, hold)
+
+
+def _key_of(id: str, connection: sqlite3.Connection) -> list[int]:
+    return [key for (key,) in connection.execute("SELECT key FROM message WHERE id = ?", (id,))]
+
+
+def _corrupt(place: str, connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT id, reason FROM corrupt ORDER BY key").fetchall()
+    return [f"{place}: {id}: {reason}" for id, reason in rows]
+
+
+def _set_aside(broken: list[Broken], ledger: Ledger) -> None:
+    for each in broken:
+        ledger.set_aside(each)
+
+
+def _change(ids: Sequence[str], verb: str, now: float, ledger: Ledger) -> list[str]:
+    return ledger.change(ids, verb, now)
+
+
+def _build(settings: Any, site: Site) -> SqliteQueue:
+    return SqliteQueue(settings, site)
+
+
+plugin = Plugin("sqlite", IQueueStore, Settings, _build)

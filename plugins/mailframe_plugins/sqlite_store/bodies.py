@@ -1,0 +1,113 @@
+"""Bodies that are files of their own: `bodies/ID.body`, mode 0600.
+
+A file is written and synced, and then its folder, before the row that names it is
+committed; it is removed after the row's removal is. What a crash leaves between the two is
+a file without a row, removed by the sweep at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+from zlib import crc32
+
+from twisted.logger import Logger
+
+from .codec import Damaged
+from .rows import BodyOf
+
+_PIECE = 1 << 18  # octets read at a time
+_ENDING = ".body"
+
+
+class Bodies:
+    """The folders `bodies` and `corrupt`. All methods block; OSError where a file cannot."""
+
+    _log = Logger()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "bodies"
+        self._corrupt = folder / "corrupt"
+
+    def make(self) -> None:
+        """Make the folders where they are missing."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._corrupt.mkdir(mode=0o700, exist_ok=True)
+
+    def path(self, id: str) -> Path:
+        """Where the body of this message is."""
+        return self._folder / (quote(id, safe="") + _ENDING)
+
+    def create(self, id: str) -> int:
+        """A descriptor of a new file, for writing. FileExistsError for a second one."""
+        return os.open(self.path(id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def sync(self, descriptor: int) -> None:
+        """The file and its name outlive a power cut once this returns."""
+        os.fsync(descriptor)
+        sync_folder(self._folder)
+
+    def open(self, body: BodyOf) -> BinaryIO:
+        """The body of this message, read through once. Raises Damaged; OSError."""
+        try:
+            file = self.path(body.id).open("rb")
+        except FileNotFoundError:
+            raise Damaged("the file of its body is missing") from None
+        try:
+            self._check(file, body)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _check(self, file: BinaryIO, body: BodyOf) -> None:
+        size = os.fstat(file.fileno()).st_size
+        if size != body.size:
+            raise Damaged(f"the file of its body has {size} octets instead of {body.size}")
+        found = 0
+        while piece := file.read(_PIECE):
+            found = crc32(piece, found)
+        if crc32(body.prefix, found) != body.check:
+            raise Damaged("the checksum of its body's file is wrong")
+
+    def remove(self, id: str) -> None:
+        """Remove the file; where it cannot be, the sweep at the next start will."""
+        try:
+            self.path(id).unlink(missing_ok=True)
+        except OSError as wrong:
+            self._log.error("{id}: its body stays: {reason}", id=id, reason=str(wrong))
+
+    def set_aside(self, id: str) -> None:
+        """Move the file, if there is one, to `corrupt`."""
+        path = self.path(id)
+        try:
+            if path.exists():
+                path.rename(self._corrupt / path.name)
+        except OSError as wrong:
+            self._log.error("{id}: its body stays: {reason}", id=id, reason=str(wrong))
+
+    def found(self) -> list[str]:
+        """The ids of all files that are there now."""
+        names = os.listdir(self._folder)
+        return [unquote(name.removesuffix(_ENDING)) for name in names if name.endswith(_ENDING)]
+
+    def set_aside_databases(self) -> list[str]:
+        """A line for each database that was set aside as damaged."""
+        lines = []
+        for folder in sorted(path for path in self._corrupt.iterdir() if path.is_dir()):
+            reason = folder / "reason"
+            text = reason.read_text("utf-8").strip() if reason.exists() else "no reason is known"
+            lines.append(f"{folder}: {text}")
+        return lines
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created or renamed in the folder outlives a power cut once this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,343 @@
+"""Every statement that changes the queue. Synchronous, for the one thread that writes.
+
+What is done between `begin` and `commit` is done together or not at all, leases included.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+from zlib import crc32
+
+from twisted.logger import Logger
+
+from mailframe.message import Entry, Pending
+
+from .bodies import Bodies
+from .claims import Claims
+from .codec import Damaged, decode_pending
+from .errors import damage
+from .leases import Lease, Leases
+from .rows import Broken, Opener, entries_of, read_rows
+from .stored import NewMessage, due_at, insertion, marks, waiting
+
+T = TypeVar("T")
+
+_COLUMNS = (
+    "id, created, due, hold, domain, waiting, sender, addresses, size, file, "
+    "envelope, envelope_sum, pending, pending_sum, body_sum"
+)
+_SET_ASIDE = (
+    "INSERT INTO corrupt (id, found, reason, created, envelope, pending, prefix, octets) "
+    "SELECT m.id, ?, ?, m.created, m.envelope, m.pending, {body} WHERE m.key = ?"
+)
+_MOST_AT_ONCE = 64
+
+
+class Ledger:
+    """The tables, the leases, and the files that go with them."""
+
+    _log = Logger()
+
+    def __init__(
+        self, connection: sqlite3.Connection, bodies: Bodies, now: Callable[[], float]
+    ) -> None:
+        self._connection = connection
+        self._bodies = bodies
+        self._now = now
+        self.leases = Leases()
+        self.claims = Claims(self.leases)
+        self._files: list[Callable[[], None]] = []  # to be done to files once it is committed
+        highest = connection.execute(
+            "SELECT max((SELECT coalesce(max(key), 0) FROM message),"
+            " (SELECT coalesce(max(key), 0) FROM body))"
+        ).fetchone()[0]
+        self._next_key = int(highest) + 1
+
+    def begin(self) -> None:
+        """What comes now belongs together."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self.leases.begin()
+        self._files.clear()
+
+    def commit(self) -> None:
+        """Durable once this returns. Raises sqlite3.Error; then `rollback` is due."""
+        self._connection.execute("COMMIT")
+        files, self._files = self._files, []
+        for change in files:
+            change()
+
+    def rollback(self) -> None:
+        """As it was at `begin`."""
+        self.leases.undo()
+        self.claims.restart()
+        self._files.clear()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def give_back_log(self) -> None:
+        """Shrink the write-ahead log, where space is short. Raises nothing."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as wrong:
+            self._log.warn("the queue's log could not be shortened: {reason}", reason=str(wrong))
+
+    def adopt(self, earlier: Ledger) -> None:
+        """Take over the leases of what had this database before it was saved."""
+        earlier.leases.undo()
+        self.leases = earlier.leases
+        self.claims = Claims(self.leases)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close()
+
+    def insert(self, messages: Sequence[tuple[NewMessage, float | None]]) -> None:
+        """Store these, each with the end of its lease or None."""
+        rows: list[tuple[object, ...]] = []
+        bodies: list[tuple[object, ...]] = []
+        for new, until in messages:
+            key = self._next_key
+            self._next_key += 1
+            row = waiting(new.pending)
+            file = new.octets is None
+            about = (key, new.id, new.created, row.due, 0, row.domain, row.recipients)
+            found_by = (new.sender, row.addresses, new.size, file)
+            sums = (crc32(new.envelope), row.octets, crc32(row.octets), new.body_sum)
+            rows.append((*about, *found_by, new.envelope, *sums))
+            bodies.append((key, new.prefix, new.octets))
+            if until is not None:
+                self.leases.put(new.id, Lease(until, key, row.due, file))
+            else:
+                self.claims.freed(row.due, key)
+        self._insert("message", f"key, {_COLUMNS}", rows)
+        self._insert("body", "key, prefix, octets", bodies)
+
+    def _insert(self, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
+        # One statement for many rows: each gives the interpreter's lock up once, not per row.
+        while rows:
+            count = 1 << (min(len(rows), _MOST_AT_ONCE).bit_length() - 1)
+            values = [value for row in rows[:count] for value in row]
+            self._connection.execute(insertion(table, columns, count), values)
+            rows = rows[count:]
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Forget these messages; those that are not there are left alone."""
+        keys: list[int] = []
+        for id in ids:
+            lease = self.leases.drop(id)
+            if lease is not None:
+                key, file = lease.key, lease.file
+            else:
+                row = self._find(id)
+                if row is None:
+                    continue
+                key, file = row.key, bool(row.file)
+            keys.append(key)
+            if file:
+                self._files.append(lambda id=id: self._bodies.remove(id))  # type: ignore[misc]
+        while keys:
+            count = 1 << (min(len(keys), _MOST_AT_ONCE).bit_length() - 1)
+            some, keys = keys[:count], keys[count:]
+            self._delete(some)
+
+    def _delete(self, keys: Sequence[int]) -> None:
+        for table in ("message", "body"):
+            self._connection.execute(f"DELETE FROM {table} WHERE key IN ({marks(len(keys))})", keys)
+
+    def claim(
+        self, now: float, limit: int, until: float, excluding: frozenset[str], opener: Opener
+    ) -> list[Entry]:
+        """Lease up to `limit` of the due until `until`; the damaged are set aside."""
+
+        def excluded(key: int) -> float | None:
+            return self._excluded(key, now, excluding)
+
+        entries: list[Entry] = []
+        while len(entries) < limit:
+            due: dict[int, float] = {}
+            for when, key in self.claims.due(self._connection, now, excluding, excluded):
+                due[key] = when
+                if len(entries) + len(due) >= limit or len(due) >= _MOST_AT_ONCE:
+                    break
+            if not due:
+                break
+            rows, broken = read_rows(self._connection, list(due), bodies=True)
+            # A set, so that every entry says that it is leased.
+            found, more = entries_of(rows, {row.id for row in rows}, opener)
+            for each in (*broken, *more):
+                self.set_aside(each)
+            by_id = {row.id: row for row in rows}
+            for entry in found:
+                row = by_id[entry.id]
+                self.leases.put(entry.id, Lease(until, row.key, due[row.key], bool(row.file)))
+            entries += found
+            if not found and not broken and not more:
+                # The index names what the table does not have.
+                raise damage("the index of the due names what is not there")
+        return entries
+
+    def _excluded(self, key: int, now: float, excluding: frozenset[str]) -> float | None:
+        row = self._connection.execute(
+            "SELECT pending FROM message WHERE key = ?", (key,)
+        ).fetchone()
+        try:
+            pending = decode_pending(row[0])
+        except (Damaged, TypeError):
+            return None  # claimed, and found out there
+        later = float("inf")
+        for each in pending:
+            if each.due > now:
+                later = min(later, each.due)
+            elif each.recipient.address.domain not in excluding:
+                return None
+        return later
+
+    def renew(self, ids: Iterable[str], until: float) -> frozenset[str]:
+        """Prolong leases; the ids that had one."""
+        ours = set()
+        for id in ids:
+            lease = self.leases.get(id)
+            if lease is not None:
+                self.leases.put(id, lease._replace(until=until))
+                ours.add(id)
+        return frozenset(ours)
+
+    def release(self, ids: Iterable[str]) -> None:
+        """Give leases back."""
+        for id in ids:
+            lease = self.leases.drop(id)
+            if lease is not None:
+                self.claims.freed(lease.due, lease.key)
+
+    def record(self, id: str, pending: Sequence[Pending], release: bool) -> None:
+        """Put these in place of all that waited; a message that is gone is left alone."""
+        lease = self.leases.get(id)
+        found = self._find(id) if lease is None else None
+        if lease is None and found is None:
+            return
+        key = lease.key if lease is not None else found.key  # type: ignore[union-attr]
+        if lease is not None and lease.retry is not None:
+            pending = due_at(pending, lease.retry)
+        due = self._update(key, pending)
+        if lease is not None and release:
+            self.leases.drop(id)
+        elif lease is not None:
+            self.leases.put(id, lease._replace(due=due))
+        self.claims.freed(due, key)
+
+    def _update(self, key: int, pending: Sequence[Pending]) -> float:
+        row = waiting(pending)
+        self._connection.execute(
+            "UPDATE message SET due = ?, domain = ?, waiting = ?, addresses = ?, pending = ?, "
+            "pending_sum = ? WHERE key = ?",
+            (
+                row.due,
+                row.domain,
+                row.recipients,
+                row.addresses,
+                row.octets,
+                crc32(row.octets),
+                key,
+            ),
+        )
+        return row.due
+
+    def change(self, ids: Sequence[str], verb: str, now: float) -> list[str]:
+        """ "hold", "release", "retry" or "delete"; the ids that it did something to."""
+        act = {
+            "hold": lambda row: self._hold(row, True),
+            "release": lambda row: self._hold(row, False),
+            "retry": lambda row: self._retry(row, now),
+            "delete": self._delete_free,
+        }[verb]
+        changed = []
+        for id in dict.fromkeys(ids):
+            row = self._find(id)
+            if row is not None and act(row):
+                changed.append(id)
+        return changed
+
+    def _hold(self, row: _Found, hold: bool) -> bool:
+        if row.hold == hold:
+            return False
+        self._connection.execute("UPDATE message SET hold = ? WHERE key = ?", (hold, row.key))
+        self.claims.freed(row.due, row.key)
+        return True
+
+    def _retry(self, row: _Found, now: float) -> bool:
+        try:
+            pending = decode_pending(row.pending)
+        except Damaged as wrong:
+            self.set_aside(Broken(row.key, row.id, str(wrong)))
+            return False
+        due = self._update(row.key, due_at(pending, now))
+        lease = self.leases.get(row.id)
+        if lease is not None:
+            self.leases.put(row.id, lease._replace(due=due, retry=now))
+        self.claims.freed(due, row.key)
+        return True
+
+    def _delete_free(self, row: _Found) -> bool:
+        if row.id in self.leases:
+            return False
+        self.remove([row.id])
+        return True
+
+    def set_aside(self, broken: Broken) -> None:
+        """Move a damaged message where `corrupt` shows it; nothing of it is lost by that."""
+        what = (self._now(), broken.reason, broken.key)
+        whole = _SET_ASIDE.format(body="b.prefix, b.octets FROM message m LEFT JOIN body b "
+                                       "ON b.key = m.key")  # fmt: skip
+        alone = _SET_ASIDE.format(body="NULL, NULL FROM message m")
+        self._connection.execute("SAVEPOINT aside")
+        tables: tuple[str, ...] = ("message", "body")
+        try:
+            self._connection.execute(whole, what)
+        except sqlite3.DatabaseError:
+            self._connection.execute("ROLLBACK TO aside")
+            self._connection.execute(alone, what)
+            tables = ("message",)  # the body stays where it cannot be read
+        self._connection.execute("RELEASE aside")
+        for table in tables:
+            self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (broken.key,))
+        self.leases.drop(broken.id)
+        self._files.append(lambda: self._bodies.set_aside(broken.id))
+        self._log.error("{id}: damaged, set aside: {reason}", id=broken.id, reason=broken.reason)
+
+    def set_aside_id(self, id: str, reason: str) -> None:
+        """The same for what was found out while its body was read."""
+        row = self._find(id)
+        if row is not None:
+            self.set_aside(Broken(row.key, id, reason))
+
+    def read(self, what: Callable[[sqlite3.Connection], T]) -> T:
+        """What a reading connection found damaged, once more where damage is mended."""
+        return what(self._connection)
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of these messages that are here."""
+        rows = self._connection.execute(
+            f"SELECT id FROM message WHERE id IN ({marks(len(ids))})", ids
+        )
+        return {id for (id,) in rows}
+
+    def next_due(self) -> float | None:
+        """When something is due next, or a lease runs out."""
+        return self.claims.next_due(self._connection)
+
+    def _find(self, id: str) -> _Found | None:
+        row = self._connection.execute(
+            "SELECT key, id, due, hold, file, pending FROM message WHERE id = ?", (id,)
+        ).fetchone()
+        return None if row is None else _Found(*row)
+
+
+class _Found(NamedTuple):
+    key: int
+    id: str
+    due: float
+    hold: int
+    file: int
+    pending: bytes

@@ -1,0 +1,81 @@
+"""The tables, and how a connection to them is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+VERSION = 1
+CHECKPOINT_PAGES = 2000  # of write-ahead log (8 MB) before it is copied into the database
+
+_TABLES = """
+CREATE TABLE message (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    created REAL NOT NULL,
+    due REAL NOT NULL,             -- the earliest of its recipients
+    hold INTEGER NOT NULL,
+    domain TEXT NOT NULL,          -- of all recipients that wait, '' where they have several
+    waiting INTEGER NOT NULL,      -- how many recipients
+    sender BLOB NOT NULL,          -- lower case, as find() compares it
+    addresses BLOB NOT NULL,       -- of the recipients, each between line feeds
+    size INTEGER NOT NULL,         -- octets of the body without the prefix
+    file INTEGER NOT NULL,         -- 1: the body is the file bodies/ID
+    envelope BLOB NOT NULL,
+    envelope_sum INTEGER NOT NULL, -- CRC-32s: SQLite does not notice a flipped bit
+    pending BLOB NOT NULL,
+    pending_sum INTEGER NOT NULL,
+    body_sum INTEGER NOT NULL      -- of the body and then the prefix
+);
+CREATE TABLE body (key INTEGER PRIMARY KEY, prefix BLOB NOT NULL, octets BLOB);
+CREATE TABLE corrupt (
+    key INTEGER PRIMARY KEY, id TEXT, found REAL, reason TEXT, created REAL,
+    envelope BLOB, pending BLOB, prefix BLOB, octets BLOB
+);
+-- Claims and counts read these alone, never the messages that they pass over.
+CREATE INDEX due ON message (due, key, domain, waiting) WHERE hold = 0;
+CREATE INDEX held ON message (id, waiting) WHERE hold = 1;
+"""
+
+
+def connect(database: Path, *, reading: bool = False) -> sqlite3.Connection:
+    """A connection that any one thread at a time may use; transactions are the caller's.
+
+    `reading` may not write, and sees what others commit. Raises sqlite3.Error.
+    """
+    connection = sqlite3.connect(
+        database, isolation_level=None, check_same_thread=False, timeout=10.0, cached_statements=256
+    )
+    # A damaged octet must not keep the rest of a row from being read.
+    connection.text_factory = lambda octets: octets.decode("utf-8", "replace")
+    try:
+        if reading:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA cache_size = -2000")
+        else:
+            _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA page_size = 4096")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"the file system allows no write-ahead log, only {mode}")
+    # FULL: the log is synced at every commit, else a power cut could take a 250 back.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cache_size = -8000")
+    # Debian's SQLite overwrites what is deleted, which doubles the work of every removal.
+    connection.execute("PRAGMA secure_delete = OFF")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+    elif version != VERSION:
+        raise sqlite3.OperationalError(
+            f"the database has version {version}, this mailframe knows version {VERSION}"
+        )

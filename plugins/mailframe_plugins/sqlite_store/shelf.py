@@ -1,0 +1,153 @@
+"""The store's folder: taken by one process, its database opened, or saved where it is damaged.
+
+lock      held (flock) by the process that works here; its number inside
+queue.db  the database, with queue.db-wal and queue.db-shm
+bodies/   bodies too large for the database
+corrupt/  what was set aside as damaged
+ballast   space kept for the end: on a full disk it lets messages be finished and removed
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from .bodies import Bodies, sync_folder
+from .errors import is_damage, translated
+from .ledger import Ledger
+from .salvage import Salvage
+from .schema import connect
+
+BALLAST = 8 << 20  # octets; as many as the log holds before it is copied into the database
+
+
+class Shelf:
+    """One store's folder. All methods block and raise OSError.
+
+    `generation` counts the databases: a connection opened to an earlier one is stale.
+    """
+
+    _log = Logger()
+
+    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
+        self.folder = folder
+        self.database = folder / "queue.db"
+        self.bodies = Bodies(folder)
+        self.generation = 0
+        self._now = now
+        self._salvage = Salvage(self.database, folder / "corrupt", now)
+        self._lock: int | None = None
+
+    @property
+    def free(self) -> int:
+        """Octets that an ordinary user may still write here."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
+
+    def open(self) -> Ledger:
+        """Take the folder, made where it is missing, and open the database."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take()
+        try:
+            self.bodies.make()
+            self._salvage.finish()
+            ledger = self._open()
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            self.take_ballast()
+        except BaseException as wrong:
+            self.close()
+            if isinstance(wrong, sqlite3.Error):
+                raise translated(wrong, self.free) from wrong
+            raise
+        return ledger
+
+    def _take(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(self.folder / "lock", flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(lock)
+            raise OSError(
+                errno.EAGAIN, f"the queue {self.folder} is in use by process {owner}"
+            ) from None
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+
+    def _open(self) -> Ledger:
+        try:
+            return self._ledger()
+        except sqlite3.Error as wrong:
+            if not is_damage(wrong):
+                raise
+            self.save(wrong)
+            return self._ledger()
+
+    def _ledger(self) -> Ledger:
+        connection = connect(self.database)
+        try:
+            return Ledger(connection, self.bodies, self._now)
+        except BaseException:
+            connection.close()
+            raise
+
+    def save(self, wrong: BaseException) -> None:
+        """Set the damaged database aside; what can be read of it is in a new one then."""
+        self._log.critical(
+            "the queue's database {path} is damaged ({reason}): saving what can be read",
+            path=str(self.database),
+            reason=str(wrong),
+        )
+        outcome = self._salvage.run(str(wrong))
+        self.generation += 1
+        self._log.critical("the queue's database was set aside: {outcome}", outcome=outcome)
+
+    def reopened(self, ledger: Ledger, wrong: BaseException) -> Ledger:
+        """A new ledger in place of one whose database is damaged; its leases go on."""
+        ledger.close()
+        self.save(wrong)
+        new = self._ledger()
+        new.adopt(ledger)
+        return new
+
+    def take_ballast(self) -> bool:
+        """Keep some space, where there is plenty; whether there is some now. Raises nothing."""
+        path = self.folder / "ballast"
+        try:
+            size = min(BALLAST, self.free // 3)
+            if path.exists():
+                return True
+            with path.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(size, 4096))
+        except OSError as wrong:
+            path.unlink(missing_ok=True)
+            self._log.warn("no space could be kept in hand: {reason}", reason=str(wrong))
+            return False
+        return True
+
+    def drop_ballast(self) -> bool:
+        """Give that space to what makes more; whether there was any. OSError."""
+        path = self.folder / "ballast"
+        if not path.exists():
+            return False
+        path.unlink()
+        self._log.error("the disk of {path} is full", path=str(self.folder))
+        return True
+
+    def close(self) -> None:
+        """Give the folder up."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

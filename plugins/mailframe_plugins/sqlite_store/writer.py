@@ -1,0 +1,181 @@
+"""The one thread that writes: whatever waits is done in one transaction, with one sync.
+
+While it syncs, the next ones gather: the more sessions commit at once, the fewer syncs a
+message costs. The reactor hears of a whole batch in one call.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .errors import is_damage, is_full, translated
+from .ledger import Ledger
+from .shelf import Shelf
+from .stored import NewMessage
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE = 512
+_REFILL = 10.0  # seconds
+
+
+class _Job:
+    """One thing to do, and who waits for it; `argument` by `kind`."""
+
+    __slots__ = ("argument", "done", "kind", "result")
+
+    def __init__(
+        self, kind: Literal["insert", "remove", "call", "stop"], argument: Any, done: bool = True
+    ) -> None:
+        self.kind = kind
+        self.argument = argument
+        self.done: Deferred[Any] | None = Deferred() if done else None
+        self.result: Any = None
+
+
+class Writer:
+    """Runs between `start` and `stop`. Everything given to it is durable when its Deferred fires.
+
+    Fails with OSError, or with what the call raised; nothing of it was done then.
+    """
+
+    _log = Logger()
+
+    def __init__(self, shelf: Shelf, ledger: Ledger, reactor: IReactorFromThreads) -> None:
+        self._shelf = shelf
+        self._ledger = ledger
+        self._reactor = reactor
+        self._inbox: SimpleQueue[_Job] = SimpleQueue()
+        self._stopping = False
+        self._refill_at: float | None = None  # monotonic seconds
+        self._thread = threading.Thread(target=self._run, name="mailframe-queue", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def insert(self, message: NewMessage, until: float | None) -> Deferred[None]:
+        """Store a message, leased until then or not at all."""
+        return self._put(_Job("insert", (message, until)))
+
+    def remove(self, id: str) -> Deferred[None]:
+        """Forget a message."""
+        return self._put(_Job("remove", id))
+
+    def call(self, what: Callable[[Ledger], T]) -> Deferred[T]:
+        """Do this; it is done again where something else in its batch fails."""
+        return self._put(_Job("call", what))
+
+    def tell(self, what: Callable[[Ledger], object]) -> None:
+        """Do this some time; from any thread, and nobody waits for it."""
+        if not self._stopping:
+            self._inbox.put(_Job("call", what, done=False))
+
+    def stop(self) -> Deferred[None]:
+        """Do what was given before, then end; fires when the database is closed."""
+        job = _Job("stop", None)
+        self._stopping = True
+        self._inbox.put(job)
+        return job.done  # type: ignore[return-value]
+
+    def _put(self, job: _Job) -> Deferred[Any]:
+        if self._stopping:
+            raise OSError(errno.ESHUTDOWN, "the queue is closed")
+        self._inbox.put(job)
+        return job.done  # type: ignore[return-value]
+
+    def _run(self) -> None:
+        stopped = False
+        while not stopped:
+            jobs = [self._inbox.get()]
+            try:
+                while len(jobs) < _MOST_AT_ONCE:
+                    jobs.append(self._inbox.get_nowait())
+            except Empty:
+                pass
+            stopped = any(job.kind == "stop" for job in jobs)
+            work = [job for job in jobs if job.kind != "stop"]
+            if work:
+                self._settle(work)
+            if self._refill_at is not None and time.monotonic() >= self._refill_at:
+                ready = self._shelf.take_ballast()
+                self._refill_at = None if ready else time.monotonic() + _REFILL
+            if stopped:
+                self._ledger.close()
+            self._reactor.callFromThread(self._answer, jobs)
+
+    def _answer(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            if job.done is not None:
+                job.done.callback(job.result)
+            elif isinstance(job.result, Failure):
+                self._log.failure("the queue could not be changed", failure=job.result)
+
+    def _settle(self, jobs: Sequence[_Job], mended: bool = False) -> None:
+        """All together; where that fails one by one, after mending what can be mended once."""
+        try:
+            self._together(jobs)
+            return
+        except Exception as failed:  # noqa: BLE001
+            wrong = failed
+        try:
+            mend = self._mend(jobs, wrong, mended)
+        except Exception as failed:  # noqa: BLE001
+            self._fail(jobs, failed)
+            return
+        if mend or len(jobs) > 1:
+            for job in jobs:
+                self._settle([job], mended or mend)
+        else:
+            self._fail(jobs, wrong)
+
+    def _mend(self, jobs: Sequence[_Job], wrong: Exception, mended: bool) -> bool:
+        """Take the failed batch back; whether it can be hoped that it works now."""
+        if is_damage(wrong) and not mended:
+            self._ledger = self._shelf.reopened(self._ledger, wrong)
+            return True
+        self._ledger.rollback()
+        if not is_full(wrong):
+            return False
+        # What is finished makes room: it gets the last of it, new messages do not.
+        spent = all(job.kind != "insert" for job in jobs) and self._shelf.drop_ballast()
+        if spent:
+            self._refill_at = time.monotonic() + _REFILL
+        if spent or not mended:
+            self._ledger.give_back_log()
+            return True
+        return False
+
+    def _together(self, jobs: Sequence[_Job]) -> None:
+        ledger = self._ledger
+        inserts = [job.argument for job in jobs if job.kind == "insert"]
+        removals = [job.argument for job in jobs if job.kind == "remove"]
+        ledger.begin()
+        # A new message, and the end of one, depend on nothing else that waits here.
+        if inserts:
+            ledger.insert(inserts)
+        if removals:
+            ledger.remove(removals)
+        for job in jobs:
+            if job.kind == "call":
+                job.result = job.argument(ledger)
+        ledger.commit()
+
+    def _fail(self, jobs: Sequence[_Job], wrong: BaseException) -> None:
+        try:
+            free = self._shelf.free
+        except OSError:
+            free = 1 << 40
+        failure = Failure(translated(wrong, free))  # type: ignore[no-untyped-call]
+        for job in jobs:
+            job.result = failure
