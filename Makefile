@@ -1,0 +1,54 @@
+# What a person does with a checkout. Needs python3 (3.11 or later) with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo test check format unit live coverage clean
+
+help:
+	@echo "make demo      a whole mail host on loopback, with mail going through it"
+	@echo "make test      every check and every test, the live ones too (.ci/run --install-only"
+	@echo "               installs the servers they need)"
+	@echo "make check     lint, types, and which room may import which"
+	@echo "make unit      the tests that need no other server"
+	@echo "make live      the tests with real clients and servers"
+	@echo "make coverage  make unit, with a line-by-line report in build/coverage"
+	@echo "make format    lay the code out"
+
+install: $(INSTALLED)
+
+# Once installed, nothing here asks the network until pyproject.toml changes.
+$(INSTALLED): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+	  || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/sandbox/demo.py
+
+test: check
+	$(BIN)/pytest --cov --cov-report=term --durations=10
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -m 'not live'
+
+live: $(INSTALLED)
+	$(BIN)/pytest -m live
+
+coverage: $(INSTALLED)
+	$(BIN)/pytest -m 'not live' --cov --cov-report=term --cov-report=html:build/coverage
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .hypothesis _trial_temp* .demo
