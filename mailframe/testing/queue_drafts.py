@@ -32,8 +32,8 @@ async def soon(eventual: Eventual[T]) -> T:
     return await value if isinstance(value, Deferred) else value
 
 
-class DraftContract(_Base):
-    """The first half of QueueStoreContract, and what a store's own tests use of it."""
+class StoreCase(_Base):
+    """What a store's own tests use, too: a store for each, and short ways to ask it."""
 
     durable = False
 
@@ -90,6 +90,10 @@ class DraftContract(_Base):
                 return file.read()
 
         return await deferToThread(octets)
+
+
+class DraftContract(StoreCase):
+    """The first half of QueueStoreContract."""
 
     async def test_it_provides_the_interface(self) -> None:
         """A store provides IQueueStore, its drafts IDraft."""

@@ -22,7 +22,7 @@ from twisted.trial.unittest import TestCase
 
 from mailframe.message import Pending
 from mailframe.plugin import SettingError, Size
-from mailframe.testing.queue_drafts import BODY, HEADERS, NOW, DraftContract
+from mailframe.testing.queue_drafts import BODY, HEADERS, NOW, StoreCase
 from mailframe.testing.queue_store import QueueStoreContract
 from mailframe.testing.values import envelope, recipient, site
 from mailframe_plugins.queue_sqlite import Settings, plugin
@@ -83,7 +83,7 @@ class TestSmallDrafts(SqliteCase, QueueStoreContract, TestCase):
     settings = {"inline": Size(0)}
 
 
-class TestSqliteDamage(SqliteCase, DraftContract, TestCase):
+class TestSqliteDamage(SqliteCase, StoreCase, TestCase):
     """What is damaged is set aside and reported; the rest goes on."""
 
     async def put_three(self):
@@ -274,7 +274,7 @@ class TestSqliteDamage(SqliteCase, DraftContract, TestCase):
         await self.whole("M1", "M2", "M3")
 
 
-class TestSqliteFiles(SqliteCase, DraftContract, TestCase):
+class TestSqliteFiles(SqliteCase, StoreCase, TestCase):
     """The folder, its lock, its files."""
 
     async def test_one_process_at_a_time(self):
@@ -466,7 +466,7 @@ reactor.run()
 """
 
 
-class TestSqliteKilled(SqliteCase, DraftContract, TestCase):
+class TestSqliteKilled(SqliteCase, StoreCase, TestCase):
     """kill -9 at any moment."""
 
     async def test_what_was_acknowledged_is_there(self):
@@ -515,7 +515,7 @@ class TestSqliteKilled(SqliteCase, DraftContract, TestCase):
         return "".join(lines)
 
 
-class TestSqliteFullDisk(SqliteCase, DraftContract, TestCase):
+class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
     """A real small disk: mounting one needs root's rights."""
 
     def setUp(self):

@@ -84,7 +84,7 @@ class House:
         self.clock.advance(1_000_000)
         self.offset = 0.0
         self.router, self.agent, self.told = Routers(), Agent(), Remembered()
-        self.store = store or MemoryQueue(Settings(), site(reactor=self.clock, now=self.now))
+        self.store = (store or MemoryQueue)(Settings(), site(reactor=self.clock, now=self.now))
         self.hooks = compose_hooks(
             routes=[self.router],
             agents={"smtp": Bound("deliver", "smtp", self.agent, timeout=agent_timeout)},
@@ -410,8 +410,8 @@ class FullStore(MemoryQueue):
 
 def test_a_failure_nobody_could_be_told_of_is_not_recorded():
     """The report comes first: while it cannot be stored, the message waits."""
-    store = FullStore(Settings(), site())
-    house = House(store=store)
+    house = House(store=FullStore)
+    store = house.store
     house.agent.answers["far.example"] = (Status.FAILED, NO)
     around = envelope("alice@client.example", "bob@far.example", id="M1")
     draft = store.begin(around)
@@ -428,8 +428,8 @@ def test_a_failure_nobody_could_be_told_of_is_not_recorded():
 
 def test_an_outcome_is_recorded_until_it_is():
     """A store that cannot record is asked again; the message is not delivered twice."""
-    store = FullStore(Settings(), site())
-    house = House(store=store)
+    house = House(store=FullStore)
+    store = house.store
     store.broken = True
     house.send()
     assert house.queued() == ["M1"]
@@ -691,7 +691,7 @@ def test_a_store_that_does_not_answer_is_asked_again():
                 raise OSError(errno.EIO, "no")
             return super().claim(*arguments)
 
-    house = House(store=Failing(Settings(), site()), start=False)
+    house = House(store=Failing, start=False)
     house.send()
     house.scheduler.startService()
     house.clock.advance(0)
@@ -747,8 +747,8 @@ def test_a_stop_while_routes_are_asked():
 
 def test_a_stop_while_the_store_cannot_record():
     """The outcome is given up; the lease runs out, and it is tried again later."""
-    store = FullStore(Settings(), site())
-    house = House(store=store)
+    house = House(store=FullStore)
+    store = house.store
     store.broken = True
     house.send()
     stopped = house.scheduler.stopService()
@@ -769,8 +769,8 @@ def test_a_slow_route_is_waited_for():
 
 def test_a_delay_nobody_could_be_told_of_is_told_later():
     """The sender hears of the delay at the next attempt."""
-    store = FullStore(Settings(), site())
-    house = House(store=store)
+    house = House(store=FullStore)
+    store = house.store
     house.agent.answers["far.example"] = (Status.DEFERRED, BUSY, "mx")
     house.send()
     house.wait(14400 - 1800)
@@ -800,7 +800,7 @@ def test_a_report_of_what_is_read_in_a_thread():
             content = replace(message.content, body=open_body)
             return super().add(replace(message, content=content), claimed)
 
-    house = House(store=InFiles(Settings(), site()))
+    house = House(store=InFiles)
     house.clock.getThreadPool = lambda: house.clock
     house.clock.callInThreadWithCallback = _call_here
     house.clock.callFromThread = lambda call, *arguments: call(*arguments)
@@ -829,6 +829,7 @@ def test_leases_that_were_lost_are_told():
     house.agent.answers["far.example"] = Deferred()
     house.send()
     house.store.release(["M1"])
+    house.store.change(["M1"], "delete", house.now())
     globalLogPublisher.addObserver(said.append)
     try:
         house.wait(101)
@@ -844,7 +845,7 @@ def test_leases_that_cannot_be_renewed_do_no_harm():
         def renew(self, ids, until):
             raise OSError(errno.EIO, "no")
 
-    house = House(store=Forgetful(Settings(), site()), agent_timeout=4000.0)
+    house = House(store=Forgetful, agent_timeout=4000.0)
     slow = house.agent.answers["far.example"] = Deferred()
     house.send()
     house.wait(250, 50)
