@@ -69,7 +69,7 @@ def test_the_examples_are_correct_as_they_stand(name: str) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     complaints = [line for line in done.stderr.splitlines() if ".toml:" in line and line[:1] == "/"]
-    lacking = re.compile(r"No such file or directory|is no folder|there is no user")
+    lacking = re.compile(r"No such file or directory|is not a folder|there is no user")
     assert all(lacking.search(line) for line in complaints), done.stderr
 
 
