@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test check format unit live coverage clean
+.PHONY: help install demo test check format unit live crash fuzz coverage clean
 
 help:
 	@echo "make demo      a whole mail host on loopback, with mail going through it"
@@ -12,6 +12,10 @@ help:
 	@echo "make check     lint, types, and which room may import which"
 	@echo "make unit      the tests that need no other server"
 	@echo "make live      the tests with real clients and servers"
+	@echo "make crash     kills, full and failing disks, damage: an hour of it (WITH='--kills 9'"
+	@echo "               or '--scenario relay' for less, see tests/crash/crash_run.py)"
+	@echo "make fuzz      a minute of random sessions with an oracle (WITH='--seconds 600 --seed 7',"
+	@echo "               '--live', '--replay SEED:INDEX', see tests/fuzz/fuzz_run.py)"
 	@echo "make coverage  make unit, with a line-by-line report in build/coverage"
 	@echo "make format    lay the code out"
 
@@ -41,6 +45,13 @@ unit: $(INSTALLED)
 
 live: $(INSTALLED)
 	$(BIN)/pytest -m live
+
+crash: $(INSTALLED)
+	$(BIN)/python tests/crash/crash_run.py $(WITH)
+	CRASH_POINTS=12 $(BIN)/pytest tests/crash/test_store_on_failing_disk.py
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz/fuzz_run.py $(WITH)
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest -m 'not live' --cov --cov-report=term --cov-report=html:build/coverage

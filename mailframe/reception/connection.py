@@ -309,7 +309,7 @@ class Connection(Protocol):
             return  # it is we who take the time
         elif waited > self._patience(session) or now - self._began > limits.session_timeout:
             self._time_out(session)
-        elif session.dialogue.in_content and session.transaction is not None:
+        elif session.transaction is not None:  # between two chunks, too
             began = session.transaction.began
             if began is not None and now - began > limits.data_total:
                 self._time_out(session)

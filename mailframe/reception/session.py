@@ -104,7 +104,7 @@ class Session:
     async def answer(self, event: Event) -> Answer:
         """The answer to one event; None where it wants none. Raises nothing."""
         kind = type(event)
-        refusal = self._tally.command(kind)
+        refusal = self._tally.command(event)
         if refusal is not None:
             return refusal
         try:

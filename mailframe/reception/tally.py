@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from ..settings import Limits
-from ..smtp.command import Auth, Ehlo, Expn, Helo, Help, Lhlo, Noop, Rcpt, Rset, Vrfy
-from ..smtp.event import AuthLine
+from ..smtp.command import Auth, Bdat, Ehlo, Expn, Helo, Help, Lhlo, Noop, Rcpt, Rset, Vrfy
+from ..smtp.event import AuthLine, Event
 from ..smtp.reply import TOO_MANY_COMMANDS, TOO_MANY_ERRORS, Reply
 
 TOO_MANY_MESSAGES = Reply(421, "Too many messages in one session, connect again", "4.7.0")
 
 _WITHOUT_MAIL = frozenset({Helo, Ehlo, Lhlo, Noop, Rset, Vrfy, Expn, Help})
 _AUTH = frozenset({Auth, AuthLine})
+
+
+def _is_empty(event: Event) -> bool:
+    """Whether it is a chunk of nothing that ends nothing."""
+    return isinstance(event, Bdat) and not event.size and not event.last
 
 
 class Tally:
@@ -27,9 +32,10 @@ class Tally:
         self._limits = limits
         self._commands = self._errors = self._messages = self._put_off = 0
 
-    def command(self, kind: type) -> Reply | None:
-        """One more event of this kind; the refusal where it is one too many."""
-        if kind not in _WITHOUT_MAIL:
+    def command(self, event: Event) -> Reply | None:
+        """One more event; the refusal where it is one command without mail too many."""
+        kind = type(event)
+        if kind not in _WITHOUT_MAIL and not _is_empty(event):
             return None
         self._commands += 1
         return TOO_MANY_COMMANDS if self._commands > self._limits.commands else None

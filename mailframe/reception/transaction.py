@@ -115,7 +115,8 @@ class Transaction:
     async def recipient(self, command: Rcpt) -> Reply:
         """The answer to RCPT: relay decides, then route, then the filters."""
         hooks = self._shared.hooks
-        if len(self.envelope.recipients) >= self._shared.limits.recipients:
+        # One that is repeated counts, too: LMTP owes a reply for each.
+        if self.accepted >= self._shared.limits.recipients:
             return TOO_MANY_RECIPIENTS
         recipient = Recipient(command.recipient, command.notify, command.orcpt)
         allowed = await settled(hooks.judge(self.envelope, recipient))

@@ -15,6 +15,8 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 
 MAX_DEPTH = 30  # parts within parts
+MAX_HEAD = 64 << 10  # octets of one header section: to parse its parameters takes their square
+MAX_DELIMITERS = 10_000  # lines of a whole message that may divide parts
 _MAX_LINE = 998  # octets without CRLF, RFC 5321 section 4.5.3.1.6
 _NO_TEXT = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _LONG_LINE = re.compile(rb"[^\n]{%d}" % (_MAX_LINE + 2))
@@ -51,15 +53,22 @@ def to_seven_bit(octets: bytes) -> bytes:
     Signed and encrypted parts must not change (RFC 1847 section 2.1), header fields have no
     7-bit spelling that means the same, and broken MIME has no meaning to keep.
     """
+    _check_parts(octets)
     return _converted(octets, 0)
 
 
 def has_unicode_headers(octets: bytes) -> bool:
     """Whether header fields, of the message or of its parts, need SMTPUTF8 (RFC 6532)."""
     try:
+        _check_parts(octets)
         return any(not entity.head.isascii() for entity in _walk(octets, 0))
     except CannotConvert:
         return not octets.isascii()
+
+
+def _check_parts(octets: bytes) -> None:
+    if octets.count(b"\r\n--") > MAX_DELIMITERS:
+        raise CannotConvert("it has too many parts")
 
 
 def _is_seven_bit(octets: bytes) -> bool:
@@ -128,6 +137,8 @@ def _split(octets: bytes, depth: int) -> _Entity:
                 raise CannotConvert("a header section does not end")
         else:
             head, body = octets[: at + 2], octets[at + 4 :]
+    if len(head) > MAX_HEAD:
+        raise CannotConvert("a header section is too large")
     fields = BytesHeaderParser().parsebytes(head)
     if fields.defects or fields.get_payload() or any(len(fields.get_all(n, [])) > 1 for n in _ONCE):
         raise CannotConvert("a header section is broken")
