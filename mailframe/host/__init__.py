@@ -51,7 +51,18 @@ def make_service(composition: Composition | str | Path) -> Host:
 
     if not isinstance(composition, Composition):
         composition = load(Path(composition).absolute())
+    steady(reactor)
     return Host(composition, reactor)
+
+
+def steady(reactor: Any) -> None:
+    """Let the reactor's time be one that nobody sets: its own is the wall clock's.
+
+    A clock set back would let every delayed call sleep that much longer. It can be done only
+    while none waits.
+    """
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 class Host(service.MultiService):
@@ -161,7 +172,11 @@ class Host(service.MultiService):
         )
 
     def _ready(self, _result: object) -> None:
-        self._state.write_ports(self.ports)
+        try:
+            self._state.write_ports(self.ports)
+        except OSError as failed:
+            # A full disk: the host serves, and tells its clients so.
+            self._log.warn("the ports could not be written down: {why}", why=why(failed))
         where = ", ".join(
             f"{name} {host}" + (f":{port}" if port else "")
             for name, (host, port) in self.ports.items()

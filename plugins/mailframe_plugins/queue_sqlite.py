@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
 DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
+LEAST_FREE = 16 << 20  # octets; the log needs them so that what waits can be recorded
 _SPACE_KNOWN_FOR = 1.0  # seconds
 _AT_ONCE = 500  # messages changed in one transaction
 _VERBS = ("hold", "release", "retry", "delete")
@@ -52,7 +53,7 @@ class Settings:
     path: Path | None = setting("the folder; by default `queue` in the state folder", None)
     inline: Size = setting("bodies up to this size are in the database", Size(256 << 10))
     minimum_free: Size = setting(
-        "space to be left on the disk: below it no message is begun (452 4.3.1)", Size(16 << 20)
+        "space to be left on the disk: below it no message is begun (452 4.3.1); 16M at least", Size(16 << 20)
     )
 
 
@@ -329,8 +330,11 @@ def _change(ids: Sequence[str], verb: str, now: float, ledger: Ledger) -> list[s
     return ledger.change(ids, verb, now)
 
 
-def _build(settings: Any, site: Site) -> SqliteQueue:
+def build(settings: Settings, site: Site) -> SqliteQueue:
+    """The store. Raises SettingError."""
+    if settings.minimum_free < LEAST_FREE:
+        raise SettingError("minimum_free", "16M at least: on a full disk no message could leave")
     return SqliteQueue(settings, site)
 
 
-plugin = Plugin("sqlite", IQueueStore, Settings, _build)
+plugin = Plugin("sqlite", IQueueStore, Settings, build)

@@ -532,7 +532,7 @@ class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
         super().setUp()
 
     def make_store(self, folder=None, **more):
-        return super().make_store(self.disk, minimum_free=Size(0), **more)
+        return super().make_store(self.disk, minimum_free=Size(4 << 20), **more)
 
     async def fill(self, body):
         """Messages until the disk is full; how many there are."""
