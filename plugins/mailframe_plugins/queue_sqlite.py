@@ -53,7 +53,8 @@ class Settings:
     path: Path | None = setting("the folder; by default `queue` in the state folder", None)
     inline: Size = setting("bodies up to this size are in the database", Size(256 << 10))
     minimum_free: Size = setting(
-        "space to be left on the disk: below it no message is begun (452 4.3.1); 16M at least", Size(16 << 20)
+        "space to be left on the disk: below it no message is begun (452 4.3.1); 16M at least",
+        Size(16 << 20),
     )
 
 
