@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
+from ..reception.transport import make_prompt
 from ..settings import HostSettings, Listener
 from ..tls import Certificates
 
@@ -58,6 +59,7 @@ class Listening:
 
         def bound(port: IListeningPort) -> Any:
             self._ports[listener.name] = port
+            make_prompt(port)
             return port.stopListening() if self._stopped else None
 
         def not_bound(failure: Failure) -> Failure:

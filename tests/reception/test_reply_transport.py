@@ -1,0 +1,76 @@
+"""PromptServer: replies go straight to the socket, and nothing is lost where it is full."""
+
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from mailframe.reception.transport import PromptServer, make_prompt
+
+
+class Watching:
+    """A reactor that only remembers who wants to read and to write."""
+
+    def __init__(self) -> None:
+        self.readers: set[Any] = set()
+        self.writers: set[Any] = set()
+        self.addReader, self.removeReader = self.readers.add, self.readers.discard
+        self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
+
+
+class PromptServerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.client, ours = socket.socketpair()
+        self.client.setblocking(False)
+        self.addCleanup(self.client.close)
+        self.addCleanup(ours.close)
+        self.reactor = Watching()
+        self.transport: Any = PromptServer(
+            ours, Protocol(), ("127.0.0.1", 1), tcp.Port(0, None, reactor=self.reactor), 0,
+            self.reactor,
+        )  # fmt: skip
+
+    def test_small_reply(self) -> None:
+        """A reply is with the client as soon as it is written; no turn of the reactor is asked."""
+        self.transport.write(b"250 OK\r\n")
+        assert self.client.recv(100) == b"250 OK\r\n"
+        assert not self.reactor.writers
+
+    def test_full_socket(self) -> None:
+        """What does not fit waits, and all that is written later comes behind it, in order."""
+        sent = b"".join(b"%07d\n" % number for number in range(1 << 18))
+        self.transport.write(sent)
+        self.transport.write(b"the end")
+        assert self.transport in self.reactor.writers
+        came = bytearray()
+        while self.reactor.writers:
+            came += self.client.recv(1 << 16)
+            self.transport.doWrite()
+        while True:
+            try:
+                came += self.client.recv(1 << 16)
+            except BlockingIOError:
+                break
+        assert bytes(came) == sent + b"the end"
+
+    def test_client_is_gone(self) -> None:
+        """A write that fails is left to the reactor, which finds the connection lost."""
+        self.client.close()
+        self.transport.write(b"250 OK\r\n")
+        assert self.transport in self.reactor.writers
+        assert isinstance(self.transport.doWrite(), Exception)
+
+    def test_nothing_after_the_end(self) -> None:
+        """After the connection is lost nothing is written any more."""
+        self.transport.connected = 0
+        self.transport.write(b"250 OK\r\n")
+        self.assertRaises(BlockingIOError, self.client.recv, 100)
+
+    def test_ports(self) -> None:
+        """Only ports of Twisted's own TCP transport are changed."""
+        port, other = tcp.Port(0, None), object()
+        make_prompt(port)
+        make_prompt(other)  # type: ignore[arg-type]
+        assert port.transport is PromptServer
