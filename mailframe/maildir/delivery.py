@@ -48,7 +48,9 @@ class _Draft:
     def __init__(self, copy: Copy, unique: str) -> None:
         self.copy = copy
         self.unique = unique
-        self.place = copy.folder.path / "tmp" / unique
+        self.folder = str(copy.folder.path)
+        self.place = f"{self.folder}/tmp/{unique}"
+        self.final = ""
         self.file = -1
         self.size = 0
         self.reserved = 0
@@ -57,7 +59,6 @@ class _Draft:
     def write(self, line_ends: LineEnds) -> None:
         """Put the octets into tmp; not synced yet."""
         folder = self.copy.folder
-        folder.check()
         try:
             self.file = _create(self.place)
         except FileNotFoundError:
@@ -68,23 +69,26 @@ class _Draft:
         if folder.owner.chosen:
             os.fchown(self.file, folder.owner.uid, folder.owner.gid)
         ender = LineEnder(line_ends)
-        _write(self.file, ender.feed(self.copy.head))
-        if isinstance(self.copy.content.body, bytes):
-            _write(self.file, ender.feed(self.copy.content.prefix + self.copy.content.body))
+        content = self.copy.content
+        if isinstance(content.body, bytes):
+            octets = ender.feed(self.copy.head + content.prefix + content.body)
+            _write(self.file, octets + ender.finish())
         else:
-            with self.copy.content.open() as source:
+            _write(self.file, ender.feed(self.copy.head))
+            with content.open() as source:
                 while octets := source.read(CHUNK):
                     _write(self.file, ender.feed(octets))
-        _write(self.file, ender.finish())
+            _write(self.file, ender.finish())
         self.size = ender.size
-        self.final = folder.path / "new" / with_sizes(self.unique, ender.size, ender.wire_size)
+        self.final = f"{self.folder}/new/{with_sizes(self.unique, ender.size, ender.wire_size)}"
 
-    def publish(self, now: float) -> None:
-        """Take its room from the quota and give it to the readers."""
-        # Only now, so that a count finds what was published just before.
-        account = self.copy.account
-        quotas.reserve(account, self.copy.quota, self.size, self.unique + "q", now)
-        self.reserved = self.size
+    def publish(self, now: float, counted: bool) -> None:
+        """Take its room from the quota, if one is kept, and give it to the readers."""
+        if counted:
+            # Only now, so that a count finds what was published just before.
+            account = self.copy.account
+            quotas.reserve(account, self.copy.quota, self.size, self.unique + "q", now)
+            self.reserved = self.size
         os.rename(self.place, self.final)
         self.place = self.final
 
@@ -98,7 +102,7 @@ class _Draft:
         """Leave nothing behind; the reason is kept."""
         self.failed = why
         with contextlib.suppress(OSError):  # what failed once may fail again; `why` is told
-            self.place.unlink(missing_ok=True)
+            os.unlink(self.place)
         if self.reserved:
             with contextlib.suppress(OSError):
                 quotas.add(self.copy.account, -self.reserved, -1)
@@ -118,18 +122,23 @@ def deliver(
     where the kernel reports their errors, which is quicker than file by file.
     """
     drafts = [_Draft(copy, names.new()) for copy in copies]
-    together = 0 < syncfs_from <= len(drafts) and can_syncfs()
+    counted = functools.cache(quotas.is_kept)
+    many = syncfs_from if syncfs_from > 0 and can_syncfs() else len(drafts) + 1
     try:
+        _each_folder(drafts, lambda some: some[0].copy.folder.check())
         _each(drafts, lambda draft: draft.write(line_ends))
-        if together:
+        if len(drafts) >= many:
             _each_device(drafts)
         else:
             _each(drafts, lambda draft: os.fsync(draft.file))
-        _each(drafts, lambda draft: draft.publish(names.now()))
-        if together:
+        _each(
+            drafts,
+            lambda draft: draft.publish(names.now(), counted(draft.copy.account, draft.copy.quota)),
+        )
+        if len({draft.folder for draft in drafts}) >= many:
             _each_device(drafts)
         else:
-            _each_folder(drafts)
+            _each_folder(drafts, lambda some: sync_folder(Path(some[0].folder, "new")))
     finally:
         for draft in drafts:
             draft.close()
@@ -150,32 +159,35 @@ def _each(drafts: Iterable[_Draft], step: Callable[[_Draft], None]) -> None:
 def _each_device(drafts: Iterable[_Draft]) -> None:
     """Sync the file systems that hold drafts."""
     devices: dict[int, list[_Draft]] = {}
-    for draft in drafts:
-        if draft.failed is None:
-            devices.setdefault(os.fstat(draft.file).st_dev, []).append(draft)
+
+    def sort(some: list[_Draft]) -> None:
+        devices.setdefault(os.fstat(some[0].file).st_dev, []).extend(some)
+
+    _each_folder(drafts, sort)
     for together in devices.values():
-        _all_or_none(together, functools.partial(_syncfs, together[0].file))
+        _all_or_none(together, lambda some: _syncfs(some[0].file))
 
 
-def _each_folder(drafts: Iterable[_Draft]) -> None:
-    """Sync the folders that drafts were published in."""
-    folders: dict[Path, list[_Draft]] = {}
+def _each_folder(drafts: Iterable[_Draft], step: Callable[[list[_Draft]], None]) -> None:
+    """Do the step once for all drafts of each folder."""
+    folders: dict[str, list[_Draft]] = {}
     for draft in drafts:
         if draft.failed is None:
-            folders.setdefault(draft.final.parent, []).append(draft)
-    for path, together in folders.items():
-        _all_or_none(together, functools.partial(sync_folder, path))
+            folders.setdefault(draft.folder, []).append(draft)
+    for together in folders.values():
+        _all_or_none(together, step)
 
 
-def _all_or_none(drafts: Iterable[_Draft], step: Callable[[], None]) -> None:
+def _all_or_none(drafts: list[_Draft], step: Callable[[list[_Draft]], None]) -> None:
     try:
-        step()
-    except OSError as why:
+        step(drafts)
+    # Whatever it is, the others go on.
+    except Exception as why:  # noqa: BLE001
         for draft in drafts:
             draft.withdraw(why)
 
 
-def _create(path: Path) -> int:
+def _create(path: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, 0o600)
 

@@ -133,6 +133,11 @@ def add(maildir: Maildir, octets: int, messages: int) -> None:
         os.close(file)
 
 
+def is_kept(maildir: Maildir, quota: Quota | None) -> bool:
+    """Whether anything is to be counted here at all."""
+    return quota is not None or os.path.exists(maildir.path / "maildirsize")
+
+
 def reserve(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> None:
     """Take room for a message of so many octets; `add` with minus signs gives it back.
 

@@ -12,6 +12,7 @@ import pwd
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +40,7 @@ from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
 
-MAX_CLEANED = 10_000  # mailboxes remembered
+MAX_REMEMBERED = 10_000  # mailboxes
 CLEAN_EVERY = 86400.0  # seconds
 
 STORED = Reply(250, "Delivered to the mailbox", "2.0.0")
@@ -79,7 +80,9 @@ class Settings:
     original_to: bool = setting("write X-Original-To, the address before aliases", False)
     owner: str | None = setting("the user (name or number) who owns the files", None)
     group: str | None = setting("the group (name or number) of the files", None)
-    threads: int = setting("threads used at once", 2)
+    threads: int = setting(
+        "threads used at once; a second one only for what one cannot take in one go", 2
+    )
     batch: int = setting("messages that one thread delivers in one go", 50)
     syncfs_from: int = setting(
         "from so many messages in one go on, sync the file system as a whole; 0: never", 8
@@ -119,6 +122,7 @@ class Maildirs:
         self._quota = None
         if settings.quota or settings.quota_messages:
             self._quota = Quota(settings.quota or 0, settings.quota_messages or 0)
+        self._maildir = lru_cache(MAX_REMEMBERED)(self._located)
         self._waiting: deque[_Parcel] = deque()
         self._running = 0
         self._cleaned: dict[Path, float] = {}
@@ -136,10 +140,16 @@ class Maildirs:
             self._waiting.remove(parcel)
 
     def _start(self) -> None:
-        """Give what waits to threads, as much as one goes for in each."""
-        while self._waiting and self._running < self._settings.threads:
+        """Give what waits to threads, as much as one goes for in each.
+
+        A second thread is for what one cannot take: the more go together, the fewer syncs.
+        """
+        batch, threads = self._settings.batch, self._settings.threads
+        while self._waiting and self._running < threads:
+            if self._running and len(self._waiting) < batch:
+                break
             parcels = [self._waiting.popleft()]
-            room = self._settings.batch - len(parcels[0].routes)
+            room = batch - len(parcels[0].routes)
             while self._waiting and len(self._waiting[0].routes) <= room:
                 parcels.append(self._waiting.popleft())
                 room -= len(parcels[-1].routes)
@@ -206,6 +216,9 @@ class Maildirs:
 
     def maildir(self, mailbox: Mailbox) -> Maildir:
         """The Maildir of this mailbox."""
+        return self._maildir(mailbox)
+
+    def _located(self, mailbox: Mailbox) -> Maildir:
         try:
             domain = to_ascii(mailbox.domain)
         except ValueError:
@@ -238,7 +251,7 @@ class Maildirs:
         for folder in {copy.folder for copy in copies}:
             if now - self._cleaned.get(folder.path, 0.0) < CLEAN_EVERY:
                 continue
-            if len(self._cleaned) >= MAX_CLEANED:
+            if len(self._cleaned) >= MAX_REMEMBERED:
                 self._cleaned.clear()
             self._cleaned[folder.path] = now
             try:
