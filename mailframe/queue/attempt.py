@@ -178,7 +178,8 @@ class Attempt:
             destinations.leave(parcel.place, outcomes, parcel.remote)
         for outcome, same in zip(outcomes, parcel.shared, strict=True):
             for recipient in same:
-                self._settle(replace(outcome, recipient=recipient))
+                known = outcome.recipient is recipient
+                self._settle(outcome if known else replace(outcome, recipient=recipient))
 
     def _turned_away(self, parcel: Parcel) -> None:
         """Left as they are where claims can leave them out, else out of the way for a moment."""

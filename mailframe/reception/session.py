@@ -97,7 +97,8 @@ class Session:
         except Exception:  # noqa: BLE001
             return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 knows no 451 here
         self._at_connect = found
-        self.client = replace(self.client, signals=found.signals)
+        if found.signals:
+            self.client = replace(self.client, signals=found.signals)
         self.tell("connected" if found.refusal is None else str(found.refusal))
         return found.refusal or self.dialogue.greeting()
 
