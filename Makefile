@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test check format unit live crash fuzz coverage clean
+.PHONY: help install demo test check format unit live crash fuzz bench coverage clean
 
 help:
 	@echo "make demo      a whole mail host on loopback, with mail going through it"
@@ -16,6 +16,7 @@ help:
 	@echo "               or '--scenario relay' for less, see tests/crash/crash_run.py)"
 	@echo "make fuzz      a minute of random sessions with an oracle (WITH='--seconds 600 --seed 7',"
 	@echo "               '--live', '--replay SEED:INDEX', see tests/fuzz/fuzz_run.py)"
+	@echo "make bench     mailframe beside Postfix, Exim and aiosmtpd; takes a quarter of an hour"
 	@echo "make coverage  make unit, with a line-by-line report in build/coverage"
 	@echo "make format    lay the code out"
 
@@ -52,6 +53,11 @@ crash: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz/fuzz_run.py $(WITH)
+
+bench: $(INSTALLED)
+	benchmarks/install_peers
+	mkdir -p build
+	$(BIN)/python -m benchmarks --json build/benchmarks.json
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest -m 'not live' --cov --cov-report=term --cov-report=html:build/coverage

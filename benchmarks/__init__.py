@@ -1,0 +1,1 @@
+"""mailframe beside other mail servers in one run; `python -m benchmarks --help`."""

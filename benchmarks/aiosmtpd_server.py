@@ -1,0 +1,46 @@
+"""aiosmtpd as a server that keeps its word: each message in a Maildir, synced before the 250.
+
+Run by aiosmtpd's own Python: PORT TASK FOLDER. "discard" removes the file again.
+"""
+
+import asyncio
+import itertools
+import os
+import sys
+
+from aiosmtpd.smtp import SMTP
+
+PORT, TASK, FOLDER = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+numbers = itertools.count()
+
+
+def store(octets: bytes) -> None:
+    name = f"{next(numbers)}.{os.getpid()}"
+    with open(f"{FOLDER}/tmp/{name}", "xb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(f"{FOLDER}/tmp/{name}", f"{FOLDER}/new/{name}")
+    folder = os.open(f"{FOLDER}/new", os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+    if TASK == "discard":
+        os.unlink(f"{FOLDER}/new/{name}")
+
+
+class Handler:
+    async def handle_DATA(self, server, session, envelope):  # type: ignore[no-untyped-def]
+        await asyncio.get_running_loop().run_in_executor(None, store, envelope.content)
+        return "250 OK"
+
+
+async def main() -> None:
+    for name in ("tmp", "new", "cur"):
+        os.makedirs(f"{FOLDER}/{name}")
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Handler(), hostname="mx.bench.example"), "127.0.0.1", PORT, backlog=500
+    )
+    await server.serve_forever()
+
+
+asyncio.run(main())
