@@ -201,6 +201,17 @@ class IQueueStore(Interface):
         """Finish commits under way, give all leases back, let go of files and threads."""
 
 
+class IShardedStore(IQueueStore):
+    """A store that keeps a part of its own for each worker process (`Site.worker`).
+
+    One process at a time opens a part. Where there are fewer workers than before, a worker
+    that is left opens the parts of those that are gone as well, and works them off.
+    """
+
+    def shards() -> Sequence[int]:
+        """The workers whose parts exist, this one's own or not. Opens nothing."""
+
+
 class IObserver(Interface):
     """`[[observe]]`: sees every decision."""
 

@@ -17,6 +17,7 @@ from ..hooks import Hooks
 from ..interfaces import IQueueStore
 from ..plugin import Site
 from ..resolver import Resolver
+from .shards import whole_queue
 
 
 class _DaemonThread(threading.Thread):
@@ -31,7 +32,8 @@ class Premises:
 
     `stages` limits what is built ("queue", "observe", …); None builds all. Raises
     ConfigErrors with everything that the plugins say against their settings. No file is
-    opened for writing and no thread runs before `open`.
+    opened for writing and no thread runs before `open`. `worker` of `workers` processes
+    this is; each has a part of the queue, and takes care of parts that nobody has any more.
     """
 
     def __init__(
@@ -40,7 +42,10 @@ class Premises:
         reactor: Any,
         now: Callable[[], float],
         stages: Collection[str] | None = None,
+        worker: int = 0,
+        workers: int = 1,
     ) -> None:
+        self._worker = worker
         self.settings = composition.settings
         self.folder = composition.folder
         self.reactor = reactor
@@ -51,7 +56,11 @@ class Premises:
         if stages is not None:
             kept = tuple(section for section in composition.sections if section.stage in stages)
             composition = replace(composition, sections=kept)
-        self.hooks: Hooks = compose(composition, self._site_for)
+        hooks = compose(composition, self._site_for)
+        if hooks.store is not None:
+            store = whole_queue(hooks.store, composition, self._site_for, worker, workers)
+            hooks = hooks if store is hooks.store else replace(hooks, store=store)
+        self.hooks: Hooks = hooks
 
     def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         """Run blocking work in one of `threads` threads; more of it waits for its turn."""
@@ -94,6 +103,7 @@ class Premises:
             in_thread=self.in_thread,
             resolver=self.resolver,
             store=self.store,
+            worker=self._worker,
             name=section.name,
         )
 

@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mailframe.interfaces import IQueueStore
+from mailframe.interfaces import IQueueStore, IShardedStore
 from mailframe.message import Content, Entry, Envelope, Message, Pending
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe_plugins.sqlite_store.codec import Damaged, encode_envelope
@@ -58,7 +58,7 @@ class Settings:
     )
 
 
-@implementer(IQueueStore)
+@implementer(IShardedStore)
 class SqliteQueue(service.Service):
     """See IQueueStore. Opened by `startService`, or when it is first asked."""
 
@@ -67,9 +67,8 @@ class SqliteQueue(service.Service):
     def __init__(self, settings: Settings, site: Site) -> None:
         if settings.inline > 16 << 20:
             raise SettingError("inline", "a body of more than 16M is better kept in a file")
-        folder = settings.path or site.state / "queue"
-        if site.worker:
-            folder = folder / str(site.worker)
+        self._root = settings.path or site.state / "queue"
+        folder = self._root / str(site.worker) if site.worker else self._root
         self.name = site.name or "queue"
         self.inline = int(settings.inline)
         self.budget = Budget(DRAFTS_IN_MEMORY)
@@ -85,6 +84,12 @@ class SqliteQueue(service.Service):
         self._closed: Deferred[None] | None = None
         self._under_way: set[Deferred[Any]] = set()
         self._space: tuple[float, int] = (float("-inf"), 0)  # when it was asked for, octets
+
+    def shards(self) -> Sequence[int]:
+        """See IShardedStore: worker 0 has the folder itself, each other one a folder in it."""
+        found = [int(path.parent.name) for path in self._root.glob("[1-9]*/queue.db")
+                 if path.parent.name.isdecimal()]  # fmt: skip
+        return sorted([0, *found]) if (self._root / "queue.db").exists() else sorted(found)
 
     def startService(self) -> None:
         """Open the database. OSError where it cannot be, or another process has it."""

@@ -1,0 +1,206 @@
+"""the queue of one worker: its own part, and those of workers that there are no more.
+
+Mail comes into the own part only; what an adopted part holds is claimed, tried and removed
+where it lies, with its attempts and times as they were. A part that is empty is closed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..config import Composition, Section, compose
+from ..eventual import Eventual, at_once
+from ..interfaces import IDraft, IQueueStore, IShardedStore
+from ..message import Entry, Envelope, Pending
+from ..plugin import Site
+
+
+def whole_queue(
+    own: IQueueStore,
+    composition: Composition,
+    site_for: Callable[[Section], Site],
+    worker: int,
+    workers: int,
+) -> IQueueStore:
+    """`own` and every part whose worker is gone that falls to this `worker` of so many.
+
+    The orphans are dealt out in turn: part 5 of 2 workers is worker 1's. Raises ConfigErrors.
+    """
+    if not IShardedStore.providedBy(own):
+        return own
+    orphans = [n for n in own.shards() if n >= workers and n % workers == worker]
+    alone = tuple(section for section in composition.sections if section.stage == "queue")
+    adopted: dict[int, IQueueStore] = {}
+    for number in orphans:
+
+        def site(section: Section, number: int = number) -> Site:
+            return replace(site_for(section), worker=number)
+
+        store = compose(replace(composition, sections=alone), site).store
+        if store is not None:
+            adopted[number] = store
+    return Shards(own, adopted) if adopted else own
+
+
+@implementer(IQueueStore)
+class Shards(Service):
+    """One store for whoever asks: `own`, and the `adopted` ones by their worker's number."""
+
+    _log = Logger()
+
+    def __init__(self, own: IQueueStore, adopted: Mapping[int, IQueueStore]) -> None:
+        self.name = getattr(own, "name", None) or "queue"
+        self._own = own
+        self._adopted = dict(adopted)
+        self._claimed: dict[str, IQueueStore] = {}  # what is leased in an adopted store
+
+    @property
+    def _all(self) -> tuple[IQueueStore, ...]:
+        return self._own, *self._adopted.values()
+
+    def startService(self) -> None:
+        """Open all. OSError where one cannot be."""
+        for store in self._all:
+            if IService.providedBy(store):
+                store.startService()
+        for number in self._adopted:
+            self._log.info("worker {number} is gone: its queue is worked off here", number=number)
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """As the stores themselves stop."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for store in self._all:
+            if IService.providedBy(store):
+                await _soon(store.stopService())
+
+    def begin(self, envelope: Envelope) -> IDraft:
+        """See IQueueStore: in the own store."""
+        return self._own.begin(envelope)
+
+    async def claim(
+        self, now: float, limit: int, lease: float, excluding: frozenset[str] = frozenset()
+    ) -> Sequence[Entry]:
+        """See IQueueStore. Adopted mail gets up to half of the room, so that neither starves."""
+        entries: list[Entry] = []
+        for number, store in tuple(self._adopted.items()):
+            room = max(1, limit // 2) - len(entries)
+            found = await _soon(store.claim(now, room, lease, excluding)) if room > 0 else ()
+            self._claimed.update((entry.id, store) for entry in found)
+            entries += found
+            if not found and room > 0:
+                await self._close_if_empty(number, store)
+        if len(entries) < limit:
+            entries += await _soon(self._own.claim(now, limit - len(entries), lease, excluding))
+        return entries
+
+    async def _close_if_empty(self, number: int, store: IQueueStore) -> None:
+        if store in self._claimed.values() or await _soon(store.next_due()) is not None:
+            return
+        counts = await _soon(store.counts())
+        # What was set aside stays in sight: `queue summary` names it.
+        if counts.get("messages") or counts.get("corrupt") or number not in self._adopted:
+            return
+        del self._adopted[number]
+        await _soon(store.close())
+        self._log.info("the queue of worker {number} is worked off", number=number)
+
+    def renew(self, ids: Sequence[str], until: float) -> Eventual[frozenset[str]]:
+        """See IQueueStore."""
+        return self._renew(ids, until) if self._claimed else self._own.renew(ids, until)
+
+    async def _renew(self, ids: Sequence[str], until: float) -> frozenset[str]:
+        ours: frozenset[str] = frozenset()
+        for store, some in self._by_store(ids):
+            ours |= await _soon(store.renew(some, until))
+        return ours
+
+    def record(self, id: str, pending: Sequence[Pending], release: bool = True) -> Eventual[None]:
+        """See IQueueStore."""
+        store = self._claimed.get(id)
+        if store is None:
+            return self._own.record(id, pending, release)
+        return self._record(store, id, pending, release)
+
+    async def _record(
+        self, store: IQueueStore, id: str, pending: Sequence[Pending], release: bool
+    ) -> None:
+        await _soon(store.record(id, pending, release))
+        if release or not pending:
+            self._claimed.pop(id, None)
+
+    def release(self, ids: Sequence[str]) -> Eventual[None]:
+        """See IQueueStore."""
+        return self._release(ids) if self._claimed else self._own.release(ids)
+
+    async def _release(self, ids: Sequence[str]) -> None:
+        for store, some in self._by_store(ids):
+            await _soon(store.release(some))
+            for id in some:
+                self._claimed.pop(id, None)
+
+    def _by_store(self, ids: Sequence[str]) -> Iterator[tuple[IQueueStore, list[str]]]:
+        for store in self._all:
+            some = [id for id in ids if self._claimed.get(id, self._own) is store]
+            if some:
+                yield store, some
+
+    async def next_due(self) -> float | None:
+        """See IQueueStore."""
+        found = [await _soon(store.next_due()) for store in self._all]
+        return min((due for due in found if due is not None), default=None)
+
+    async def find(
+        self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+    ) -> Sequence[Entry]:
+        """See IQueueStore."""
+        pages = [await _soon(store.find(after, limit, address, hold)) for store in self._all]
+        return list(heapq.merge(*pages, key=lambda entry: entry.id))[:limit]
+
+    async def get(self, id: str) -> Entry | None:
+        """See IQueueStore."""
+        for store in self._all:
+            entry: Entry | None = await _soon(store.get(id))
+            if entry is not None:
+                return entry
+        return None
+
+    async def counts(self) -> dict[str, int]:
+        """See IQueueStore."""
+        total: Counter[str] = Counter()
+        for store in self._all:
+            total.update(await _soon(store.counts()))
+        return dict(total)
+
+    async def change(self, ids: Sequence[str], verb: str, now: float) -> Sequence[str]:
+        """See IQueueStore."""
+        changed: list[str] = []
+        for store in self._all:
+            changed += await _soon(store.change(ids, verb, now))
+        return changed
+
+    async def corrupt(self) -> Sequence[str]:
+        """See IQueueStore."""
+        return [line for store in self._all for line in await _soon(store.corrupt())]
+
+    async def close(self) -> None:
+        """See IQueueStore."""
+        for store in self._all:
+            await _soon(store.close())
+
+
+async def _soon(eventual: Any) -> Any:
+    value = at_once(eventual)
+    return await value if isinstance(value, Deferred) else value
