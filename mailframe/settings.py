@@ -137,5 +137,6 @@ class HostSettings:
     bounce: BounceSettings = setting("[bounce]: reports", factory=BounceSettings)
     user: str | None = setting("the user to become once ports are bound and keys are read", None)
     group: str | None = setting("the group to become; by default the user's", None)
-    threads: int = setting("threads for plugins' blocking work", 10)
+    workers: int = setting("processes that share the work; more than 1 under a supervisor", 1)
+    threads: int = setting("threads for plugins' blocking work, in each worker", 10)
     stop_timeout: Duration = setting("seconds that a graceful stop may take", Duration(30.0))

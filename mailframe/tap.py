@@ -11,6 +11,7 @@ from twisted.python import usage
 from .config import ConfigErrors
 from .host import Host, make_service
 from .host.listening import StartError
+from .host.supervisor import Supervisor
 
 
 class Options(usage.Options):
@@ -23,8 +24,11 @@ class Options(usage.Options):
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
 
-def makeService(options: Options) -> Host:
-    """The host, or every error of its configuration on stderr and exit status 1."""
+def makeService(options: Options) -> Host | Supervisor:
+    """The host, or its workers' supervisor.
+
+    Or every error of its configuration on stderr and exit status 1.
+    """
     sys.excepthook = _in_words
     # twistd changes the folder when it becomes a daemon.
     file = Path(options["config"]).absolute()

@@ -12,7 +12,8 @@ import click
 
 from .commands import Chosen
 from .failures import no_such
-from .session import Session, session
+from .session import session
+from .siblings import Session
 from .text import clock, facts, octets, path, safe, say, say_json, span
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ..host.account import NoSuchAccount, account, become
 from ..host.state import InUse, StateFolder
 from .failures import CONFIGURATION, NO_PERMISSION, Wrong, unavailable
+from .siblings import Session, Siblings
 
 if TYPE_CHECKING:
     from ..config import Composition
@@ -20,14 +21,8 @@ if TYPE_CHECKING:
     from ..host.premises import Premises
 
 PATIENCE = 30.0  # seconds to wait for the next line of an answer
+RESTART = 10.0  # seconds to wait for a worker that is being replaced
 DOES_NOT_ANSWER = "the host is running but does not answer"
-
-
-class Session(Protocol):
-    """Somebody who answers the questions of `mailframe.host.control`."""
-
-    def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """The rows of the answer, as they come. Raises Wrong."""
 
 
 @contextmanager
@@ -37,13 +32,12 @@ def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[S
     `reactor()` gives the one that runs the store's work, in a thread of its own.
     """
     state = StateFolder(composition.settings.state)
-    connection = _connect(state)
-    if connection is None:
-        with _offline(composition, state, reactor()) as offline:
-            yield offline
-    else:
-        with connection:
-            yield connection
+    with ExitStack() as stack:
+        running = _running(state, composition.settings.workers, stack)
+        if running is None:
+            yield stack.enter_context(_offline(composition, state, reactor()))
+        else:
+            yield running
 
 
 class Connection:
@@ -78,12 +72,37 @@ class Connection:
         self._channel.close()
 
 
-def _connect(state: StateFolder) -> Connection | None:
-    """The running host, None where nobody listens. Raises Wrong."""
+def _running(state: StateFolder, workers: int, stack: ExitStack) -> Session | None:
+    """The running host, all its workers; None where there is none. Raises Wrong."""
+    if workers == 1 and not state.siblings():
+        connection = _connect(state, 0)
+        return None if connection is None else stack.enter_context(connection)
+    found: dict[int, Connection] = {}
+    end = time.monotonic() + RESTART
+    while True:
+        for number in {*range(workers), *state.siblings()} - found.keys():
+            connection = _connect(state, number)
+            if connection is not None:
+                found[number] = stack.enter_context(connection)
+        if not found:
+            return None
+        # The configuration may have been changed since they began.
+        workers = next(next(iter(found.values())).ask("ping"))["workers"]
+        missing = [number for number in range(workers) if number not in found]
+        if not missing:
+            return Siblings([found[number] for number in sorted(found)])
+        if time.monotonic() >= end:
+            names = ", ".join(map(str, missing))
+            raise unavailable(f"of {workers} workers those do not answer: {names}; see the log")
+        time.sleep(0.1)
+
+
+def _connect(state: StateFolder, worker: int) -> Connection | None:
+    """A running host's worker, None where nobody listens. Raises Wrong."""
     channel = socket.socket(socket.AF_UNIX)
     channel.settimeout(PATIENCE)
     try:
-        channel.connect(str(state.control))
+        channel.connect(str(StateFolder(state.path, worker).control))
     except (FileNotFoundError, ConnectionRefusedError):
         channel.close()
         return None

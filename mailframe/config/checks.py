@@ -58,8 +58,9 @@ def _numbers(settings: HostSettings) -> Iterator[Complaint]:
     for number, listener in enumerate(settings.listen):
         if listener.limits is not None:
             yield from _limits(("listen", number, "limits"), listener.limits)
-    if settings.threads < 1:
-        yield ("threads",), str(expected("1 or more", settings.threads))
+    for key in ("threads", "workers"):
+        if getattr(settings, key) < 1:
+            yield (key,), str(expected("1 or more", getattr(settings, key)))
     times: QueueTimes = settings.retry
     for key in _AT_LEAST_ONE:
         if getattr(times, key) < 1:

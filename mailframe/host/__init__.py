@@ -26,32 +26,38 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from ..config import Composition, checks, load
+from ..config import Composition, load
 from ..eventual import at_once
 from ..queue.scheduler import Scheduler
 from ..reception.protocol import Reception
-from ..settings import HostSettings, Listener
-from .account import Account, NoSuchAccount, account, become
+from ..settings import Listener
+from .account import become
 from .control import ControlFactory, control_of
+from .duty import Duty
 from .listening import Listening, StartError, certificates_of, why
 from .premises import Premises
+from .starting import account_of, check
 from .state import InUse, StateFolder
 from .stopping import Stopping
+from .supervisor import Supervisor
 
 CONTROL_MODE = 0o600
 _CLOSING = 0.2  # of stop_timeout, kept for the store: it gives the leases back
 
 
-def make_service(composition: Composition | str | Path) -> Host:
+def make_service(composition: Composition | str | Path) -> Host | Supervisor:
     """The host of a composition or of a configuration file, on Twisted's own reactor.
 
-    Raises ConfigErrors with everything that is wrong, and StartError.
+    With `workers` above 1 it is the supervisor of so many processes, a Host in each. Raises
+    ConfigErrors with everything that is wrong, and StartError.
     """
     from twisted.internet import reactor
 
     if not isinstance(composition, Composition):
         composition = load(Path(composition).absolute())
     steady(reactor)
+    if composition.settings.workers > 1:
+        return Supervisor(composition, reactor)
     return Host(composition, reactor)
 
 
@@ -73,25 +79,34 @@ class Host(service.MultiService):
     the control socket. `stopService` fires once no commit is under way, all leases are given
     back and the store is closed, at the latest after `stop_timeout`. Raises ConfigErrors and
     StartError; each start method raises StartError.
+
+    With a `duty` it is one worker of several: the state folder is its supervisor's, and the
+    ports are bound already. `ready` fires when clients are let in.
     """
 
     _log = Logger()
 
     def __init__(
-        self, composition: Composition, reactor: Any, now: Callable[[], float] = time.time
+        self,
+        composition: Composition,
+        reactor: Any,
+        now: Callable[[], float] = time.time,
+        duty: Duty | None = None,
     ) -> None:
         super().__init__()
+        self._duty = duty or Duty(composition)
         self.settings = composition.settings
         self._reactor = reactor
-        _check(composition)
-        self._account = _account_of(self.settings)
+        check(composition)
+        self._account = account_of(self.settings)
         self.certificates = certificates_of(self.settings)
-        self.premises = Premises(composition, reactor, now)
+        number, of = self._duty.number, self._duty.of
+        self.premises = Premises(composition, reactor, now, worker=number, workers=of)
         self.hooks = self.premises.hooks
         if self.hooks.store is None:
             raise StartError("the composition has no [queue]")
         self._store = self.hooks.store
-        self._state = StateFolder(self.settings.state)
+        self._state = StateFolder(self.settings.state, number)
         for each in self.premises.services():
             each.setServiceParent(self)
         self.scheduler = Scheduler(
@@ -106,7 +121,8 @@ class Host(service.MultiService):
         self.receptions = {
             listener.name: self._reception(listener, now) for listener in self.settings.listen
         }
-        self._listening = Listening(reactor)
+        self._listening = Listening(reactor, self._duty.sockets)
+        self.ready: Deferred[None] = Deferred()
         self._control = ControlFactory(control_of(self.premises, self.scheduler.look))
         self._control_port: IListeningPort | None = None
         self._old_hangup: Any = None
@@ -133,7 +149,8 @@ class Host(service.MultiService):
     def privilegedStartService(self) -> None:
         """Take the state folder and every port, with whatever rights this process has."""
         try:
-            self._state.take(self._account)
+            if not self._duty.supervised:
+                self._state.take(self._account)
         except (OSError, InUse) as wrong:
             raise self._given_up(f"state: {why(wrong)}") from None
         try:
@@ -172,18 +189,18 @@ class Host(service.MultiService):
         )
 
     def _ready(self, _result: object) -> None:
-        try:
-            self._state.write_ports(self.ports)
-        except OSError as failed:
-            # A full disk: the host serves, and tells its clients so.
-            self._log.warn("the ports could not be written down: {why}", why=why(failed))
-        where = ", ".join(
-            f"{name} {host}" + (f":{port}" if port else "")
-            for name, (host, port) in self.ports.items()
-        )
-        self._log.info(
-            "{hostname} ready: {listeners}", hostname=self.settings.hostname, listeners=where
-        )
+        if not self._duty.supervised:
+            try:
+                self._state.write_ports(self.ports)
+            except OSError as failed:
+                # A full disk: the host serves, and tells its clients so.
+                self._log.warn("the ports could not be written down: {why}", why=why(failed))
+            self._log.info(
+                "{hostname} ready: {listeners}",
+                hostname=self.settings.hostname,
+                listeners=self._listening.in_words(),
+            )
+        self.ready.callback(None)
 
     def _not_ready(self, failure: Any) -> None:
         first = failure.value.subFailure.value  # gatherResults' FirstError
@@ -202,6 +219,23 @@ class Host(service.MultiService):
         if self.certificates is not None:
             self.certificates.reload()
 
+    def retire(self) -> Deferred[None]:
+        """Let nobody in any more, while those who are here may finish; `stopService` is next.
+
+        Fires when the last client is gone, at the latest after `stop_timeout`.
+        """
+        return Deferred.fromCoroutine(self._retire())
+
+    def close_ports(self) -> Deferred[Any]:
+        """Let nobody in any more."""
+        return self._listening.stop()
+
+    async def _retire(self) -> None:
+        await self.close_ports()
+        emptied = [reception.emptied() for reception in self.receptions.values()]
+        patience = Stopping(self._reactor, self.settings.stop_timeout)
+        await patience.step("sessions", lambda: gatherResults(emptied))
+
     def stopService(self) -> Deferred[None]:
         """Stop in order: the way in, the queue, the plugins, the store. Never fails."""
         service.Service.stopService(self)
@@ -218,7 +252,8 @@ class Host(service.MultiService):
         closing = Stopping(self._reactor, seconds * _CLOSING)
         await closing.step("store", lambda: at_once(self._store.close()))
         await closing.step("threads", self.premises.close)
-        await closing.step("state folder", self._state.leave)
+        left = self._state.close_door if self._duty.supervised else self._state.leave
+        await closing.step("state folder", left)
         if self._old_hangup is not None:
             signal.signal(signal.SIGHUP, self._old_hangup)
         self._log.info("stopped")
@@ -235,21 +270,6 @@ class Host(service.MultiService):
             reception.stop_gracefully() for reception in self.receptions.values()
         ]
         return gatherResults(graceful)
-
-
-def _check(composition: Composition) -> None:
-    """What reading a file would have found, for a composition of Python's. Raises StartError."""
-    wrong = checks.check(composition.settings, composition.sections)
-    problems = [f"{'.'.join(map(str, place))}: {message}" for place, message in wrong]
-    if problems:
-        raise StartError("\n".join(problems))
-
-
-def _account_of(settings: HostSettings) -> Account | None:
-    try:
-        return account(settings.user, settings.group)
-    except NoSuchAccount as wrong:
-        raise StartError(f"{wrong.key}: {wrong}") from None
 
 
 def _deferred(result: Any) -> Deferred[Any]:

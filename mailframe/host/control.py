@@ -50,7 +50,7 @@ class Control:
 
     `look` is called when something may have become due; `now` gives seconds since the
     epoch; `in_thread` runs blocking work off the reactor. `store` or `trace` is None where
-    the composition has none.
+    the composition has none. `workers` is how many there are, each with a Control.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Control:
         now: Callable[[], float],
         in_thread: Callable[..., Deferred[Any]],
         hostname: str,
+        workers: int = 1,
     ) -> None:
         self._store = store
         self._trace = trace
@@ -69,6 +70,7 @@ class Control:
         self._now = now
         self._in_thread = in_thread
         self._hostname = hostname
+        self._workers = workers
         self._questions: dict[str, Callable[..., Rows]] = {
             "ping": self._ping,
             "find": self._find,
@@ -97,7 +99,7 @@ class Control:
         return self._store
 
     async def _ping(self) -> Rows:
-        yield {"hostname": self._hostname, "pid": os.getpid()}
+        yield {"hostname": self._hostname, "pid": os.getpid(), "workers": self._workers}
 
     async def _find(
         self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
@@ -155,6 +157,7 @@ def control_of(premises: Premises, look: Callable[[], None]) -> Control:
         now=premises.now,
         in_thread=premises.in_thread,
         hostname=premises.settings.hostname,
+        workers=premises.workers,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from ..reception.transport import make_prompt
 from ..settings import HostSettings, Listener
 from ..tls import Certificates
+from .handed import Handed
 
 
 class StartError(Exception):
@@ -44,22 +46,35 @@ def certificates_of(settings: HostSettings) -> Certificates | None:
 
 
 class Listening:
-    """The bound ports of one host."""
+    """The bound ports of one host.
 
-    def __init__(self, reactor: Any) -> None:
+    `handed` are sockets, by the listener's name, that are bound already. With `taking` False
+    nobody is let in: the ports are only held, for other processes to let clients in.
+    """
+
+    def __init__(
+        self, reactor: Any, handed: Mapping[str, int] | None = None, taking: bool = True
+    ) -> None:
         self._reactor = reactor
+        self._handed = handed or {}
+        self._taking = taking
         self._binding: list[Deferred[Any]] = []
         self._ports: dict[str, IListeningPort] = {}
         self._stopped = False
 
     def bind(self, listener: Listener, factory: IProtocolFactory) -> None:
         """Listen there. Raises StartError where the endpoint fails at once, ValueError for none."""
-        binding = serverFromString(self._reactor, listener.endpoint).listen(factory)
+        reactor = self._reactor
+        if listener.name in self._handed:
+            reactor = Handed(reactor, self._handed[listener.name])
+        binding = serverFromString(reactor, listener.endpoint).listen(factory)
         failed: list[StartError] = []
 
-        def bound(port: IListeningPort) -> Any:
+        def bound(port: Any) -> Any:
             self._ports[listener.name] = port
             make_prompt(port)
+            if not self._taking:
+                port.stopReading()
             return port.stopListening() if self._stopped else None
 
         def not_bound(failure: Failure) -> Failure:
@@ -83,6 +98,17 @@ class Listening:
     def addresses(self) -> dict[str, tuple[str, int]]:
         """Address and port by listener's name; the path and 0 for a unix socket."""
         return {name: _address(port.getHost()) for name, port in self._ports.items()}
+
+    def in_words(self) -> str:
+        """The same for the log: "mx 192.0.2.1:25, lmtp /run/lmtp"."""
+        return ", ".join(
+            f"{name} {host}" + (f":{port}" if port else "")
+            for name, (host, port) in self.addresses().items()
+        )
+
+    def sockets(self) -> dict[str, int]:
+        """The descriptor of each bound port, to be handed on."""
+        return {name: port.fileno() for name, port in self._ports.items()}  # type: ignore[attr-defined]
 
     def stop(self) -> Deferred[Any]:
         """Take no more connections; those that are there stay."""

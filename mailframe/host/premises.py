@@ -45,7 +45,7 @@ class Premises:
         worker: int = 0,
         workers: int = 1,
     ) -> None:
-        self._worker = worker
+        self._worker, self.workers = worker, workers
         self.settings = composition.settings
         self.folder = composition.folder
         self.reactor = reactor

@@ -1,7 +1,7 @@
 """the host's folder: who may enter, who is at home, and what lies at its door.
 
 lock      held (flock) by the host, or by a command while no host runs
-control   the unix socket that the commands ask (mode 0600)
+control   the unix socket that the commands ask (mode 0600); of worker 2 control.2
 ports     JSON, name of a listener -> [address, port], while the host runs
 """
 
@@ -21,13 +21,14 @@ class InUse(Exception):
 
 
 class StateFolder:
-    """`state` of the configuration."""
+    """`state` of the configuration, as worker number `worker` sees it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, worker: int = 0) -> None:
         self.path = path
-        self.control = path / "control"
+        self.control = path / (f"control.{worker}" if worker else "control")
         self.ports = path / "ports"
         self._lock: int | None = None
+        self._whom: Account | None = None
 
     def take(self, whom: Account | None) -> None:
         """Make it where it is missing, mode 0700, hold it, and give it to `whom`.
@@ -39,8 +40,11 @@ class StateFolder:
         if found.st_uid == os.geteuid():
             self.path.chmod(0o700)
         self.hold()
+        for number in self.siblings():  # we hold the folder: nobody is behind these
+            StateFolder(self.path, number).close_door()
         if whom is None or os.geteuid() != 0:
             return
+        self._whom = whom
         # A host that ran as root left root's files here, and nobody else could enter. In
         # another's folder only what we made is given: it may hold links to what is not ours.
         files = self.path.rglob("*") if found.st_uid == 0 else [self.path / "lock"]
@@ -64,6 +68,18 @@ class StateFolder:
             raise
         self._lock = lock
 
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the folder, while `hold` lasts; for other processes."""
+        if self._lock is None:
+            raise LookupError("the state folder is not held")
+        return self._lock
+
+    def siblings(self) -> list[int]:
+        """The workers, other than worker 0, whose control sockets lie here, dead or alive."""
+        found = (path.suffix[1:] for path in self.path.glob("control.*"))
+        return sorted(int(number) for number in found if number.isdecimal())
+
     def let_go(self) -> None:
         """Give the folder up; harmless where it was not held."""
         if self._lock is not None:
@@ -74,12 +90,18 @@ class StateFolder:
         """Say where the listeners are, in one atomic step."""
         new = self.path / "ports.new"
         new.write_text(json.dumps(ports) + "\n")
+        if self._whom is not None and os.geteuid() == 0:
+            os.chown(new, self._whom.uid, self._whom.gid)
         new.rename(self.ports)
+
+    def close_door(self) -> None:
+        """Take `control` away. Raises OSError."""
+        self.control.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Take `ports` and `control` away, then let go: nobody is at home. Raises OSError."""
         try:
             self.ports.unlink(missing_ok=True)
-            self.control.unlink(missing_ok=True)
+            self.close_door()
         finally:
             self.let_go()

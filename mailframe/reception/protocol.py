@@ -132,6 +132,14 @@ class Reception(ServerFactory):
         for deferred in waiting:
             deferred.callback(None)
 
+    def emptied(self) -> Deferred[None]:
+        """Fires when no client is here; those that are may take their time."""
+        ended: Deferred[None] = Deferred()
+        self._waiting_for_end.append(ended)
+        if not self._connections:
+            self._ended()
+        return ended
+
     def stop_gracefully(self) -> Deferred[None]:
         """Begin no command any more: 421 to idle clients now, to others after the running one.
 

@@ -1,0 +1,156 @@
+"""one worker's place: somebody is at it, or will be soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .worker_process import Moment, WorkerProcess
+
+FIRST_PAUSE = 0.2  # seconds until a worker that died is replaced; doubled each time
+LONGEST_PAUSE = 30.0
+STEADY = 60.0  # seconds of life after which a death counts as the first again
+
+
+def pause(deaths: int) -> float:
+    """Seconds to wait after so many deaths in a row."""
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(deaths - 1, 20)))
+
+
+class Post:
+    """Keeps a worker at work; gives its place to another one on demand.
+
+    `spawn()` begins a process, which stands by then. `patience` is seconds until a worker
+    that is to retire or to stop is killed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        number: int,
+        spawn: Callable[[], WorkerProcess],
+        reactor: IReactorTime,
+        patience: float,
+    ) -> None:
+        self.number = number
+        self._spawn = spawn
+        self._reactor = reactor
+        self._patience = patience
+        self._worker: WorkerProcess | None = None
+        self._next: WorkerProcess | None = None
+        self._deaths = 0
+        self._wait: Moment[None] | None = None
+        self._stopping = False
+        self._kept: Deferred[None] | None = None
+
+    @property
+    def processes(self) -> list[WorkerProcess]:
+        """Who is at work here, and who waits to be."""
+        both = (self._worker, self._next)
+        return [each for each in both if each is not None and not each.ended]
+
+    def begin(self) -> WorkerProcess:
+        """The first worker; from now on there is one. OSError where none can be begun."""
+        first = self._spawn()
+        self._kept = Deferred.fromCoroutine(self._keep(first))
+        self._kept.addErrback(self._failed)
+        return first
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("worker {number}: nobody is there", failure=failure, number=self.number)
+
+    async def _keep(self, worker: WorkerProcess | None) -> None:
+        while worker is not None and not self._stopping:
+            began = self._reactor.seconds()
+            self._worker = worker
+            worker.go()
+            how = await worker.ended.wait()
+            if self._stopping:
+                return
+            worker = self._successor()
+            if worker is None:
+                lived = self._reactor.seconds() - began
+                self._deaths = 1 if lived >= STEADY else self._deaths + 1
+                worker = await self._replaced(how)
+
+    def _successor(self) -> WorkerProcess | None:
+        """Who waits for this place, if somebody still does."""
+        following, self._next = self._next, None
+        return following if following is not None and not following.ended else None
+
+    async def _replaced(self, how: str) -> WorkerProcess | None:
+        """Another one after a pause; None where all is to stop."""
+        while not self._stopping:
+            seconds = pause(self._deaths)
+            self._log.critical(
+                "worker {number} ended ({how}); the next one in {seconds} s",
+                number=self.number,
+                how=how,
+                seconds=seconds,
+            )
+            await self._paused(seconds)
+            if self._stopping:
+                return None
+            try:
+                return self._successor() or self._spawn()
+            except OSError as wrong:
+                self._deaths, how = self._deaths + 1, str(wrong)
+        return None
+
+    async def _paused(self, seconds: float) -> None:
+        self._wait = Moment()
+        timer = self._reactor.callLater(seconds, self._wait.happens, None)
+        await self._wait.wait()
+        self._wait = None
+        if timer.active():
+            timer.cancel()
+
+    async def relieve(self, spawn: Callable[[], WorkerProcess]) -> str:
+        """Put a new one, who is ready to begin, in the place of who is there; "" or why not.
+
+        Whoever is there goes on working where the new one cannot even stand by. OSError.
+        """
+        following = spawn()
+        self._next = following
+        if not await following.standing_by.wait() or self._stopping:
+            if self._next is following:
+                self._next = None
+            return following.failure or "it ended before it was ready"
+        self._spawn = spawn
+        if self._wait is not None:  # nobody is there now
+            self._wait.happens(None)
+        elif self._worker is not None and self._worker is not following:
+            self._worker.retire()
+            self._kill_later(self._worker)
+        if await following.ready.wait():
+            self._deaths = 0
+            return ""
+        return following.failure or "it ended before it was ready"
+
+    def _kill_later(self, worker: WorkerProcess) -> None:
+        def kill() -> None:
+            self._log.warn("worker {number} does not end: killed", number=self.number)
+            worker.kill()
+
+        timer = self._reactor.callLater(self._patience, kill)
+
+        def ended(_how: Any) -> None:
+            if timer.active():
+                timer.cancel()
+
+        worker.ended.wait().addCallback(ended)
+
+    def stop(self) -> None:
+        """No more workers; those that are here stop gracefully."""
+        self._stopping = True
+        for worker in self.processes:
+            worker.stop()
+            self._kill_later(worker)
+        if self._wait is not None:
+            self._wait.happens(None)

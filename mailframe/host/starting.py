@@ -1,0 +1,24 @@
+"""what must hold before a host starts, whichever way its composition came."""
+
+from __future__ import annotations
+
+from ..config import Composition, checks
+from ..settings import HostSettings
+from .account import Account, NoSuchAccount, account
+from .listening import StartError
+
+
+def check(composition: Composition) -> None:
+    """What reading a file would have found, for a composition of Python's. Raises StartError."""
+    wrong = checks.check(composition.settings, composition.sections)
+    problems = [f"{'.'.join(map(str, place))}: {message}" for place, message in wrong]
+    if problems:
+        raise StartError("\n".join(problems))
+
+
+def account_of(settings: HostSettings) -> Account | None:
+    """Whom the host becomes, None where it stays who it is. Raises StartError."""
+    try:
+        return account(settings.user, settings.group)
+    except NoSuchAccount as wrong:
+        raise StartError(f"{wrong.key}: {wrong}") from None

@@ -1,0 +1,233 @@
+"""the process above the workers: it holds the ports and the state folder, and reads no mail.
+
+It keeps the rights that it was started with, so that a worker that is begun later can read
+keys and then become `user` as the first one did. From its workers it takes words and log
+lines only; whoever asks about the queue asks them.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import Any
+
+from twisted.application import service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from ..config import Composition, ConfigErrors, load
+from .duty import Duty
+from .listening import Listening, StartError, certificates_of, why
+from .post import Post
+from .premises import Premises
+from .starting import account_of, check
+from .state import InUse, StateFolder
+from .worker_process import WorkerProcess
+
+_AFTERWARDS = 10.0  # seconds for what a worker does before and after its own patience ends
+
+
+class Supervisor(service.Service):
+    """Hands the listening sockets to `workers` processes and keeps them running.
+
+    `privilegedStartService` takes the state folder and binds every port; `startService`
+    begins the workers. A worker that dies is replaced, after a pause that grows. `reload`
+    reads the configuration again and replaces one worker after the other. `stopService`
+    fires when all are gone. Raises ConfigErrors and StartError as Host does.
+    """
+
+    _log = Logger()
+
+    def __init__(self, composition: Composition, reactor: Any) -> None:
+        self._composition = composition
+        self._reactor = reactor
+        _try(composition, reactor)
+        settings = composition.settings
+        self._account = account_of(settings)
+        self._state = StateFolder(settings.state)
+        self._listening = Listening(reactor, taking=False)
+        # Those who are here, then what is under way, then the store: each may take so long.
+        patience = 2 * settings.stop_timeout + _AFTERWARDS
+        self.posts = [
+            Post(number, self._spawning(number, composition), reactor, patience)
+            for number in range(settings.workers)
+        ]
+        self._old_hangup: Any = None
+        self._reloading: Deferred[None] | None = None
+        self._again = False
+
+    @property
+    def ports(self) -> dict[str, tuple[str, int]]:
+        """Where each listener is, once bound: its address and port; a unix socket's path, 0."""
+        return self._listening.addresses()
+
+    def privilegedStartService(self) -> None:
+        """Take the state folder and every port, with whatever rights this process has."""
+        try:
+            self._state.take(self._account)
+        except (OSError, InUse) as wrong:
+            raise self._given_up(f"state: {why(wrong)}") from None
+        try:
+            for listener in self._composition.settings.listen:
+                self._listening.bind(listener, _Nobody())
+        except (StartError, CannotListenError) as wrong:
+            raise self._given_up(why(wrong)) from None
+
+    def _given_up(self, message: str) -> StartError:
+        """Let everything go that a failed start had taken; the error to raise."""
+        self._log.critical("not started: {reason}", reason=message)
+        self._listening.stop()
+        self._state.let_go()
+        return StartError(message)
+
+    def startService(self) -> None:
+        """Begin the workers, once every port is bound."""
+        super().startService()
+        if threading.current_thread() is threading.main_thread():
+            self._old_hangup = signal.signal(
+                signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
+            )
+        self._listening.all_bound().addCallback(self._begin).addErrback(self._not_ready)
+
+    def _begin(self, _result: object) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._first_workers())
+
+    async def _first_workers(self) -> None:
+        first = [post.begin() for post in self.posts]
+        for worker in first:
+            if not await worker.ready.wait():
+                how = await worker.ended.wait()
+                raise StartError(f"worker {worker.number}: {how}")
+        if not self.running:
+            return
+        self._state.write_ports(self.ports)
+        self._log.info(
+            "{hostname} ready, {workers} workers: {listeners}",
+            hostname=self._composition.settings.hostname,
+            workers=len(self.posts),
+            listeners=self._listening.in_words(),
+        )
+
+    def _not_ready(self, failure: Any) -> None:
+        if not self.running:
+            return
+        wrong = getattr(failure.value, "subFailure", failure).value  # gatherResults' FirstError
+        self._log.critical("not started: {reason}", reason=why(wrong))
+        self._reactor.stop()
+
+    def _spawning(self, number: int, composition: Composition) -> Any:
+        def spawn() -> WorkerProcess:
+            worker = WorkerProcess(Duty(composition, number, len(self.posts)))
+            worker.spawn(self._reactor, self._state.lock, self._listening.sockets())
+            return worker
+
+        return spawn
+
+    def reload(self) -> Deferred[None]:
+        """Read the configuration again and replace the workers one by one, at SIGHUP.
+
+        Every new worker is composed and stands by before the old one lets nobody in any
+        more; the sockets stay open and the other workers take what comes meanwhile. Where
+        the new configuration is wrong, all stay. Fires when it is done; never fails.
+        """
+        if self._reloading is not None:
+            self._again = True
+        else:
+            self._reloading = Deferred.fromCoroutine(self._reload())
+            self._reloading.addErrback(self._reload_failed).addCallback(self._reloaded)
+        return gatherResults([self._reloading]).addCallback(lambda _: None)
+
+    def _reload_failed(self, failure: Any) -> None:
+        self._log.failure("not reloaded", failure=failure)
+
+    def _reloaded(self, _result: object) -> None:
+        self._reloading = None
+        again, self._again = self._again, False
+        if again and self.running:
+            self.reload()
+
+    async def _reload(self) -> None:
+        try:
+            composition = self._new_composition()
+        except (ConfigErrors, StartError) as wrong:
+            self._log.error("not reloaded, all go on as they were: {reason}", reason=str(wrong))
+            return
+        self._composition = composition
+        for post in self.posts:
+            began = time.monotonic()
+            wrong_with_it = await post.relieve(self._spawning(post.number, composition))
+            if not self.running:
+                return
+            if wrong_with_it:
+                self._log.error(
+                    "worker {number} is not replaced, nor those after it: {reason}",
+                    number=post.number,
+                    reason=wrong_with_it,
+                )
+                return
+            seconds = round(time.monotonic() - began, 2)
+            self._log.info(
+                "worker {number} replaced in {seconds} s", number=post.number, seconds=seconds
+            )
+        self._log.info("reloaded")
+
+    def _new_composition(self) -> Composition:
+        """What the file says now. Raises ConfigErrors; StartError for what needs a restart."""
+        old = self._composition
+        if old.file is None:
+            return old
+        new = load(old.file)
+        _try(new, self._reactor)
+        changed = [
+            key
+            for key in ("state", "user", "group", "workers")
+            if getattr(new.settings, key) != getattr(old.settings, key)
+        ]
+        if _places(new) != _places(old):
+            changed.append("the endpoints of [[listen]]")
+        if changed:
+            raise StartError(f"{', '.join(changed)}: a change of that needs a restart")
+        return new
+
+    def stopService(self) -> Deferred[None]:
+        """Stop all workers gracefully; fires when they are gone, with the state folder free."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._old_hangup is not None:
+            signal.signal(signal.SIGHUP, self._old_hangup)
+        workers = [worker for post in self.posts for worker in post.processes]
+        for post in self.posts:
+            post.stop()
+        # Closed before they are, the sockets would fail under their hands.
+        await gatherResults([worker.closed.wait() for worker in workers])
+        await self._listening.stop()
+        await gatherResults([worker.ended.wait() for worker in workers])
+        try:
+            self._state.leave()
+        except OSError as wrong:
+            self._log.error("state folder: {reason}", reason=why(wrong))
+        self._log.info("stopped")
+
+
+class _Nobody(Factory):
+    """Whom the supervisor itself lets in."""
+
+    noisy = False
+
+
+def _try(composition: Composition, reactor: Any) -> None:
+    """Find out here what would keep every worker from starting. ConfigErrors, StartError."""
+    check(composition)
+    certificates_of(composition.settings)
+    hooks = Premises(composition, reactor, time.time).hooks
+    if hooks.store is None:
+        raise StartError("the composition has no [queue]")
+
+
+def _places(composition: Composition) -> dict[str, str]:
+    return {listener.name: listener.endpoint for listener in composition.settings.listen}

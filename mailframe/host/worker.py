@@ -1,0 +1,183 @@
+"""one worker process: `python -m mailframe.host.worker`, begun by the supervisor alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.fdesc import readFromFD, setNonBlocking
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    globalLogBeginner,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..config import ConfigErrors
+from . import Host
+from .duty import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Duty
+from .listening import StartError
+
+
+class Words:
+    """What this process tells its supervisor. Never raises: nobody may listen any more."""
+
+    def __init__(self, descriptor: int = WORDS) -> None:
+        self._descriptor = descriptor
+
+    def say(self, word: str, text: str = "") -> None:
+        """One of the words of `duty`."""
+        self._write({"word": word, "text": text})
+
+    def log(self, level: str, system: str, text: str) -> None:
+        """A line for the supervisor's log; the text may have several."""
+        self._write({"level": level, "system": system, "text": text[:MAX_TEXT]})
+
+    def _write(self, line: dict[str, str]) -> None:
+        octets = json.dumps(line).encode("ascii") + b"\n"
+        try:
+            while octets:
+                octets = octets[os.write(self._descriptor, octets) :]
+        except OSError:
+            pass  # the supervisor is gone; the end of its orders says so as well
+
+
+@implementer(ILogObserver)
+class LogToSupervisor:
+    """Sends this process's log where the supervisor keeps its own."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level") or LogLevel.info
+        if level is LogLevel.debug:
+            return
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            text = f"{text}\n{failure.getTraceback()}"
+        system = event.get("log_system") or event.get("log_namespace") or "-"
+        if text:
+            self._words.log(level.name, str(system), text)
+
+
+class Orders(FileDescriptor):
+    """Reads the supervisor's orders, a word a line; its end is the order to stop."""
+
+    def __init__(self, reactor: Any, obey: Any, descriptor: int = ORDERS) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._obey = obey
+        self._octets = b""
+        setNonBlocking(descriptor)
+
+    def fileno(self) -> int:
+        """The descriptor that is read."""
+        return self._descriptor
+
+    def doRead(self) -> Any:
+        """Twisted: there is something."""
+        return readFromFD(self._descriptor, self._received)
+
+    def _received(self, octets: bytes) -> None:
+        *lines, self._octets = (self._octets + octets).split(b"\n")
+        for line in lines:
+            self._obey(line.decode("ascii", "replace"))
+
+    def connectionLost(self, reason: Any) -> None:
+        """Twisted: the supervisor is gone."""
+        super().connectionLost(reason)
+        self._obey("stop")
+
+
+class Worker:
+    """One Host and the orders about it."""
+
+    def __init__(self, host: Host, reactor: Any, words: Words) -> None:
+        self._host = host
+        self._reactor = reactor
+        self._words = words
+        self._going = self._stopping = False
+        self.status = 0
+        host.ready.addCallback(lambda _: words.say(READY))
+
+    def obey(self, order: str) -> None:
+        """Do as the supervisor says: "go", "retire" or "stop"."""
+        if self._stopping:
+            return
+        if order == "go":
+            self._go()
+        elif order == "retire" and self._going:
+            self._retire()
+        else:
+            self._stop()
+
+    def _go(self) -> None:
+        try:
+            self._host.privilegedStartService()
+            self._host.startService()
+        except StartError as wrong:
+            self._words.say(FAILED, str(wrong))
+            self.status = 1
+            self._stop()
+        else:
+            self._going = True
+
+    def _retire(self) -> None:
+        self._host.retire().addBoth(lambda _: self._stop())
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()
+
+    def ending(self) -> Deferred[None]:
+        """The reactor stops, by an order or a signal: stop in order first."""
+        self._stopping = True
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        if self._going:
+            await maybeDeferred(self._host.close_ports)
+            self._words.say(CLOSED)
+            await self._host.stopService()
+
+
+def main() -> None:
+    """The whole life of the process."""
+    from twisted.internet import reactor
+
+    duty = Duty.read(ORDERS)
+    # Programs that plugins start have no business with these.
+    for descriptor in (ORDERS, WORDS, LOCK, *duty.sockets.values()):
+        os.set_inheritable(descriptor, False)
+    if duty.python_path is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = duty.python_path
+    words = Words()
+    globalLogBeginner.beginLoggingTo([LogToSupervisor(words)], redirectStandardIO=False)
+    try:
+        host = Host(duty.composition, reactor, duty=duty)
+    except (ConfigErrors, StartError) as wrong:
+        words.say(FAILED, str(wrong))
+        raise SystemExit(1) from None
+    worker = Worker(host, reactor, words)
+    running: Any = reactor
+    running.addSystemEventTrigger("before", "shutdown", worker.ending)
+    Orders(reactor, worker.obey).startReading()
+    words.say(STANDING_BY)
+    running.run()
+    sys.exit(worker.status)
+
+
+if __name__ == "__main__":
+    main()
