@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any
 
 from zope.interface import implementer
@@ -56,10 +57,11 @@ class Log(WriteBehind[Event]):
         if dropped:
             missed = {"dropped": dropped}
             events = [Event(self._now(), "observe", "dropped", "log", facts=missed), *events]
-        octets = "".join(map(line, events)).encode("ascii")
+        lines = [line(event).encode("ascii") for event in events]
         file = self._opened()
-        while octets:
-            octets = octets[os.write(file, octets) :]
+        for octets in [b"".join(lines)] if self._path else _pieces(lines):
+            while octets:
+                octets = octets[os.write(file, octets) :]
 
     def _opened(self) -> int:
         """The file, opened anew where another or none lies in its place."""
@@ -82,6 +84,20 @@ class Log(WriteBehind[Event]):
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+    """Whole lines, no more at once than a pipe takes in one piece from several processes.
+
+    A file that is opened to append to takes whatever one write has in one piece.
+    """
+    piece = b""
+    for each in lines:
+        if piece and len(piece) + len(each) > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += each
+    yield piece
 
 
 def line(event: Event) -> str:

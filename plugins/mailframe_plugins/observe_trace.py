@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from mailframe.smtp.address import AddressError, Mailbox
 from mailframe.write_behind import WriteBehind
 
 FORGET_EVERY = 30.0  # seconds between two looks at age and size
+OPENING = 10.0  # seconds to wait for other processes that open the file
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 MAX_N = (1 << 63) - 1
 MAX_MESSAGES = 50  # of one address in one answer
@@ -75,6 +77,7 @@ class Trace(WriteBehind[Event]):
         self._now = site.now
         self._in_thread = site.in_thread
         self._database: sqlite3.Connection | None = None
+        self._inode = 0
         self._forgot = float("-inf")
 
     def observe(self, event: Event) -> None:
@@ -121,14 +124,17 @@ class Trace(WriteBehind[Event]):
             self._forget(database)
 
     def _opened(self) -> sqlite3.Connection:
+        if self._database is not None and self._inode != _inode(self._path):
+            self._let_go()  # another process found it damaged and set it aside
         if self._database is None:
             with contextlib.suppress(FileExistsError):  # SQLite would make it by the umask
                 flags = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self._path, flags, 0o600))
+            self._inode = _inode(self._path)
             # Used by one thread at a time, though not always the same.
             database = sqlite3.connect(self._path, timeout=10.0, check_same_thread=False)
             try:
-                database.executescript(_SCHEMA)
+                _prepare(database)
             except BaseException:
                 database.close()
                 raise
@@ -163,7 +169,10 @@ class Trace(WriteBehind[Event]):
 
     def _set_aside(self, failed: sqlite3.DatabaseError) -> None:
         """Put a damaged database where somebody may look at it; the last one only."""
+        mine, there = self._inode, _inode(self._path)
         self._let_go()
+        if mine and mine != there:
+            return  # another process was quicker
         aside = self._path.with_name(self._path.name + ".damaged")
         self._log.error(
             "{file}: {problem}; set aside as {aside}",
@@ -176,7 +185,7 @@ class Trace(WriteBehind[Event]):
             Path(f"{self._path}{more}").unlink(missing_ok=True)
 
     def _let_go(self) -> None:
-        database, self._database = self._database, None
+        database, self._database, self._inode = self._database, None, 0
         if database is not None:
             database.close()
 
@@ -192,6 +201,28 @@ class Trace(WriteBehind[Event]):
                 raise
             self._log.error("{file}: {problem}", file=str(self._path), problem=str(failed))
             return []
+
+
+def _inode(path: Path) -> int:
+    """Tells a file from another of the same name; 0 where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Make the tables; workers that begin together may be at it all at once."""
+    end = time.monotonic() + OPENING
+    while True:
+        try:
+            database.executescript(_SCHEMA)
+            return
+        except sqlite3.OperationalError as failed:
+            # For the change to WAL SQLite does not wait for others, whatever the timeout.
+            if failed.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _reader(path: Path) -> sqlite3.Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from mailframe.plugin import SettingError
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import ObserverContract
 from mailframe.testing.values import site
-from mailframe_plugins.observe_log import Log, Settings, line
+from mailframe_plugins.observe_log import Log, Settings, _pieces, line
 
 NOW = 1763840000.25
 
@@ -156,3 +157,13 @@ def test_only_the_stages_wished_for(tmp_path: Path) -> None:
     with pytest.raises(SettingError) as caught:
         log(tmp_path, Clock(), file="no/such/folder/log")
     assert caught.value.key == "file"
+
+
+def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
+    """What goes to standard output goes in pieces that a pipe takes whole: lines, never parts."""
+    short = [b"x" * 99 + b"\n"] * 100
+    pieces = list(_pieces([*short, b"y" * PIPE_BUF + b"\n", *short]))
+    assert b"".join(pieces) == b"".join([*short, b"y" * PIPE_BUF + b"\n", *short])
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert sorted(map(len, pieces))[-2] <= PIPE_BUF
+    assert len(pieces) == 2 * 3 + 1

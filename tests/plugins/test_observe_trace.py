@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -266,3 +266,45 @@ class TestInThreads(TestCase):
                 events = await Deferred.fromCoroutine(to.events("M29"))
                 assert len(events) == (n + 1) // 30
         await to.stopService()
+
+
+class SeveralProcessesTests(TestCase):
+    """Workers write into one file; here each is a Trace with a connection of its own."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def workers(self, count: int) -> list[Trace]:
+        """So many traces of one file, each working in threads."""
+        lent = site(self.folder, reactor=reactor, in_thread=deferToThread, now=lambda: 3000.0)
+        return [Trace(Settings(), lent) for _ in range(count)]
+
+    async def test_they_begin_together(self) -> None:
+        """The file is made once, and nobody's events are lost to the others' locks."""
+        workers = self.workers(4)
+        for turn in range(3):
+            for number, worker in enumerate(workers):
+                for event in of_message(f"M{number}{turn}", "a@x.example", "b@y.example"):
+                    worker.observe(event)
+            await gatherResults([Deferred.fromCoroutine(each.flush()) for each in workers])
+        assert len(await workers[0].events("a@x.example")) == 4 * 3 * 2
+        await gatherResults([each.stopService() for each in workers])
+
+    async def test_one_sets_a_damaged_file_aside_for_all(self) -> None:
+        """The others go on in the new file, and leave it in its place."""
+        first, second = self.workers(2)
+        for worker, id in ((first, "M1"), (second, "M2")):
+            worker.observe(of_message(id, "a@x.example", "b@y.example")[0])
+            await worker.flush()
+        os.replace(self.folder / "trace.sqlite", self.folder / "trace.sqlite.damaged")
+        for more in ("-wal", "-shm"):
+            (self.folder / f"trace.sqlite{more}").unlink()
+        for worker, id in ((first, "M3"), (second, "M4")):
+            worker.observe(of_message(id, "a@x.example", "b@y.example")[0])
+            await worker.flush()
+        found = await second.events("a@x.example")
+        assert [event.id for event in found] == ["M3", "M4"]
+        await gatherResults([each.stopService() for each in (first, second)])
