@@ -87,7 +87,8 @@ def _running(state: StateFolder, workers: int, stack: ExitStack) -> Session | No
         if not found:
             return None
         # The configuration may have been changed since they began.
-        workers = next(next(iter(found.values())).ask("ping"))["workers"]
+        (about,) = next(iter(found.values())).ask("ping")
+        workers = about["workers"]
         missing = [number for number in range(workers) if number not in found]
         if not missing:
             return Siblings([found[number] for number in sorted(found)])

@@ -56,8 +56,7 @@ class Supervisor(service.Service):
             for number in range(settings.workers)
         ]
         self._old_hangup: Any = None
-        self._reloading: Deferred[None] | None = None
-        self._again = False
+        self._reloading = self._again = False
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
@@ -126,25 +125,25 @@ class Supervisor(service.Service):
 
         return spawn
 
-    def reload(self) -> Deferred[None]:
+    def reload(self) -> None:
         """Read the configuration again and replace the workers one by one, at SIGHUP.
 
         Every new worker is composed and stands by before the old one lets nobody in any
         more; the sockets stay open and the other workers take what comes meanwhile. Where
-        the new configuration is wrong, all stay. Fires when it is done; never fails.
+        the new configuration is wrong, all stay. Asked while it does, it does so once more.
         """
-        if self._reloading is not None:
+        if self._reloading:
             self._again = True
-        else:
-            self._reloading = Deferred.fromCoroutine(self._reload())
-            self._reloading.addErrback(self._reload_failed).addCallback(self._reloaded)
-        return gatherResults([self._reloading]).addCallback(lambda _: None)
+            return
+        self._reloading = True
+        reloading = Deferred.fromCoroutine(self._reload())
+        reloading.addErrback(self._reload_failed).addCallback(self._reloaded)
 
     def _reload_failed(self, failure: Any) -> None:
         self._log.failure("not reloaded", failure=failure)
 
     def _reloaded(self, _result: object) -> None:
-        self._reloading = None
+        self._reloading = False
         again, self._again = self._again, False
         if again and self.running:
             self.reload()

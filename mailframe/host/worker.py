@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -139,6 +140,15 @@ class Worker:
             self._stopping = True
             self._reactor.stop()
 
+    def take_signals(self) -> None:
+        """SIGTERM and SIGINT to the whole group are an order too, which may be the second one."""
+
+        def stop(*_signal: object) -> None:
+            self._reactor.callFromThread(self._stop)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+
     def ending(self) -> Deferred[None]:
         """The reactor stops, by an order or a signal: stop in order first."""
         self._stopping = True
@@ -173,6 +183,7 @@ def main() -> None:
     worker = Worker(host, reactor, words)
     running: Any = reactor
     running.addSystemEventTrigger("before", "shutdown", worker.ending)
+    running.callWhenRunning(worker.take_signals)
     Orders(reactor, worker.obey).startReading()
     words.say(STANDING_BY)
     running.run()
