@@ -201,6 +201,55 @@ def test_privileges_are_dropped(tmp_path: Path, how: str) -> None:
     assert process.returncode == -signal.SIGTERM, said
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+def test_workers_drop_privileges(tmp_path: Path) -> None:
+    """Workers become `user`, a later one too; so does all in the state folder."""
+    nobody = pwd.getpwnam("nobody")
+    configure(tmp_path, top='user = "nobody"\nworkers = 2')
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    process = twistd(tmp_path, "-n", "--pidfile=", "mailframe", "-c", "mailframe.toml")
+    try:
+        ready(process, tmp_path)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        wait_for(lambda: len(children(process.pid)) == 2)
+        wait_for(lambda: {Path(f"/proc/{pid}").stat().st_uid for pid in children(process.pid)}
+                 == {nobody.pw_uid})  # fmt: skip
+        state = tmp_path / "state"
+        owners = {path.stat().st_uid for path in (state, *state.rglob("*"))}
+        assert owners == {nobody.pw_uid}
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGTERM, said
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has begun."""
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in found for child in file.read_text().split()]
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_workers_that_cannot_start(tmp_path: Path, daemon: bool) -> None:
+    """The reason is in the log, and nobody tries for ever."""
+    configure(tmp_path, top="workers = 2")
+    (tmp_path / "state" / "queue").mkdir(parents=True)
+    (tmp_path / "state" / "queue" / "1").write_text("no folder")
+    mode = ["--logfile=log"] if daemon else ["-n", "--logfile=log"]
+    process = twistd(tmp_path, *mode, "--pidfile=pid", "mailframe", "-c", "mailframe.toml")
+    process.communicate(timeout=20)
+    wait_for(
+        lambda: (tmp_path / "log").exists() and "Server Shut" in (tmp_path / "log").read_text()
+    )
+    said = (tmp_path / "log").read_text()
+    assert "not started: worker 1: " in said
+    assert "queue/1" in said
+    assert not (tmp_path / "state" / "ports").exists()
+
+
 TAC = """\
 from twisted.application.service import Application
 from mailframe.host import make_service
