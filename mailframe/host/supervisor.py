@@ -102,7 +102,10 @@ class Supervisor(service.Service):
                 raise StartError(f"worker {worker.number}: {how}")
         if not self.running:
             return
-        self._state.write_ports(self.ports)
+        try:
+            self._state.write_ports(self.ports)
+        except OSError as failed:
+            self._log.warn("the ports could not be written down: {why}", why=why(failed))
         self._log.info(
             "{hostname} ready, {workers} workers: {listeners}",
             hostname=self._composition.settings.hostname,

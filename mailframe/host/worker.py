@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import ConfigErrors
-from . import Host
+from . import Host, steady
 from .duty import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Duty
 from .listening import StartError
 
@@ -175,6 +175,7 @@ def main() -> None:
         os.environ["PYTHONPATH"] = duty.python_path
     words = Words()
     globalLogBeginner.beginLoggingTo([LogToSupervisor(words)], redirectStandardIO=False)
+    steady(reactor)
     try:
         host = Host(duty.composition, reactor, duty=duty)
     except (ConfigErrors, StartError) as wrong:
