@@ -56,8 +56,9 @@ def test_damage(tmp_path):
     judge(crash_damage.damage, tmp_path, rounds=2)
 
 
-def test_the_clock_jumps(tmp_path):
+def test_the_clock_jumps(tmp_path, need):
     """A day ahead and back: nothing is given up, nothing waits for a day."""
+    need("faketime")
     judge(crash_clock.jumps, tmp_path)
 
 
