@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 from zlib import crc32
 
 from twisted.application import service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -140,6 +140,9 @@ class SqliteQueue(service.Service):
         self, envelope: Envelope, headers: bytes, body: Body, claimed: bool
     ) -> Deferred[Entry]:
         """A draft's commit."""
+        if self._shelf.free < self._minimum_free // 2:
+            # Others came meanwhile: the rest is for recording what leaves.
+            return fail(OSError(errno.ENOSPC, "no space is left for new messages"))
         now = self._now()
         pending = tuple([Pending(recipient, now) for recipient in envelope.recipients])
         sender = b"" if envelope.sender is None else searchable((envelope.sender,))

@@ -43,8 +43,11 @@ def _run(*words: str, good: tuple[int, ...] = (0,)) -> None:
         raise CannotRun(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
 
 
-def full(folder: Path, say: Say, *, seed: int = 1) -> Book:
-    """452 4.3.1 while there is no space; with space again it goes on by itself."""
+def full(folder: Path, say: Say, *, seed: int = 1, by_itself: bool = True) -> Book:
+    """452 4.3.1 while there is no space; with space again it goes on by itself.
+
+    `by_itself`: afterwards the queue itself fills the disk, while its next hop defers all.
+    """
     with (
         mounted(folder / "state", "-t", "tmpfs", "-o", "size=48m", "tmpfs"),
         World(folder, seed=seed, relay=True) as world,
@@ -56,16 +59,20 @@ def full(folder: Path, say: Say, *, seed: int = 1) -> Book:
         (folder / "state" / "other").unlink()
         world.accepts(20)
         say(f"filled by others and emptied: {world.book.replies[STORAGE_FULL]} × {STORAGE_FULL}")
-        # Now it is the queue itself that fills it.
-        world.sink.always = "defer MAIL"
-        world.refuses(50, STORAGE_FULL, seconds=90)
-        _killed_while_full(world)
-        world.sink.always = "take"
-        world.accepts(20, 60)
-        say(f"filled by the queue and emptied: {world.book.replies[STORAGE_FULL]} × {STORAGE_FULL}")
+        if by_itself:
+            _fill_by_itself(world, say)
         world.finish()
         world.leftovers()
     return world.book
+
+
+def _fill_by_itself(world: World, say: Say) -> None:
+    world.sink.always = "defer MAIL"
+    world.refuses(50, STORAGE_FULL, seconds=90)
+    _killed_while_full(world)
+    world.sink.always = "take"
+    world.accepts(20, 60)
+    say(f"filled by the queue and emptied: {world.book.replies[STORAGE_FULL]} × {STORAGE_FULL}")
 
 
 def _fill(path: Path) -> None:
