@@ -119,7 +119,8 @@ class _Attempt:
             try:
                 connection, used = await pool.take(target, self._hop, fresh=fresh)
             except Unusable as failed:
-                self._failures.append((failed.reply, target.remote))
+                # Nobody spoke: what waits for a dead host is known by that (Outcome.remote).
+                self._failures.append((failed.reply, target.remote if failed.spoken else ""))
                 return
             verdicts = await self._transaction(target, connection)
             if verdicts.lost is None:

@@ -30,11 +30,15 @@ _LOOP = "says that it is this host: mail loops back"
 
 
 class Unusable(Exception):
-    """No mail can be handed over there now; `reply` says why, in words for the sender."""
+    """No mail can be handed over there now; `reply` says why, in words for the sender.
 
-    def __init__(self, reply: Reply) -> None:
+    `spoken` is True where they are the host's own words.
+    """
+
+    def __init__(self, reply: Reply, *, spoken: bool = False) -> None:
         super().__init__(str(reply))
         self.reply = reply
+        self.spoken = spoken
 
 
 class Unreachable(Unusable):
@@ -80,9 +84,9 @@ class Opener:
             try:
                 return await self._opened(target, is_stranger, in_clear=True)
             except Ended as ended:
-                raise Unusable(ended.reply) from ended
+                raise Unusable(ended.reply, spoken=ended.spoken) from ended
         except Ended as ended:
-            raise Unusable(ended.reply) from ended
+            raise Unusable(ended.reply, spoken=ended.spoken) from ended
 
     async def _opened(self, target: Target, is_stranger: bool, in_clear: bool) -> Connection:
         connection = await self._dial(target)
@@ -92,7 +96,7 @@ class Opener:
                 await connection.start_tls(self._options(target), self._waits.tls)
             [greeting] = await connection.listen(self._waits.greeting)
             if not greeting.reply.positive:
-                raise Unusable(greeting.reply)
+                raise Unusable(greeting.reply, spoken=True)
             await self._hello(connection)
             if connection.tls is None and not in_clear:
                 await self._encrypt(connection, target)
@@ -144,19 +148,20 @@ class Opener:
         if answer.reply.permanent and not self._lmtp:
             [answer] = await connection.ask(Helo(self._hostname), timeout=self._waits.hello)
         if not answer.reply.positive:
-            raise Unusable(answer.reply)
+            raise Unusable(answer.reply, spoken=True)
 
     async def _encrypt(self, connection: Connection, target: Target) -> None:
         """STARTTLS where it is offered, and a failure where it is demanded and is not."""
         refused = Reply(451, f"{target} does not offer TLS, which this route demands", "4.7.10")
+        spoken = False
         if "STARTTLS" in connection.dialogue.extensions:
             [answer] = await connection.ask(StartTls(), timeout=self._waits.hello)
             if answer.reply.positive:
                 await connection.start_tls(self._options(target), self._waits.tls)
                 return await self._hello(connection)
-            refused = answer.reply
+            refused, spoken = answer.reply, True
         if target.tls != "opportunistic":
-            raise Unusable(for_now(refused))
+            raise Unusable(for_now(refused), spoken=spoken)
         return None
 
     def _options(self, target: Target) -> Any:
@@ -189,7 +194,7 @@ class Opener:
             text = f"{target} offers neither AUTH PLAIN nor AUTH LOGIN"
             raise Unusable(Reply(454, text, "4.7.0"))
         if answer.reply.code != 235:
-            raise Unusable(for_now(answer.reply))
+            raise Unusable(for_now(answer.reply), spoken=True)
 
 
 def for_now(reply: Reply) -> Reply:

@@ -243,6 +243,23 @@ class TestLosses(CourierCase):
         [outcome] = self.deliver(network)
         assert outcome.status is Status.DEFERRED and outcome.reply.code == 450
 
+    def test_who_is_named_has_spoken(self) -> None:
+        """`remote` is empty where no host said anything: a dead one is not a strict one."""
+        for says, remote in (
+            ({"GREETING": "421 4.3.2 busy"}, "mx.peer.example"),
+            ({"GREETING": DROP}, ""),
+            ({"EHLO": "421 4.3.2 closing"}, "mx.peer.example"),
+            ({"EHLO": DROP}, ""),
+            ({"MAIL": "451 4.7.1 later"}, "mx.peer.example"),
+        ):
+            [outcome] = self.deliver(Network(Peer(says=says)))
+            assert (outcome.status, outcome.remote) == (Status.DEFERRED, remote), says
+        network = Network()
+        network.world.peers["9.9.9.9", 25] = "refused"
+        [outcome] = self.deliver(network)
+        assert (outcome.status, outcome.remote) == (Status.DEFERRED, "")
+        assert "cannot be reached" in str(outcome.reply)
+
     def test_at_most_so_many_addresses_in_one_attempt(self) -> None:
         """Five dead addresses are enough for one attempt."""
         network = Network()
