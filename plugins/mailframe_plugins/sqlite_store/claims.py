@@ -1,46 +1,62 @@
 """Which messages are next: by the index of the due, without going over the same ones again.
 
 Messages that are leased, or wait for an excluded domain, stay at the head of the index. The
-place behind them is remembered, so that fifty thousand of them are passed over once and not
-at every claim; whatever becomes free before that place moves it back.
+place behind them is remembered for the last few sets of excluded domains, so that a million
+of them are passed over once and not at every claim; whatever becomes free before such a place
+moves it back.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 
 from .leases import Leases
 
 _START = (float("-inf"), -1)
+_LAST_KEY = (1 << 63) - 1
+_PLACES = 4  # remembered
 
 _DUE = (
     "SELECT due, key, domain FROM message INDEXED BY due "
-    "WHERE hold = 0 AND due <= ? AND (due, key) > (?, ?) ORDER BY due, key"
+    "WHERE hold = 0 AND due <= ? AND (due, key) > (?, ?) {others}ORDER BY due, key"
 )
+_ALL = _DUE.format(others="")
+# SQLite passes over them many times faster than we could.
+_OTHERS = _DUE.format(others="AND domain NOT IN (SELECT value FROM json_each(?)) ")
+
+
+@dataclass(slots=True)
+class _Place:
+    passed: tuple[float, int] = _START  # nothing up to here can be claimed
+    # Of those with several domains: (when another recipient is due, due, key).
+    again: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def freed(self, due: float, key: int) -> None:
+        if (due, key) <= self.passed:
+            self.passed = (due, key - 1)
 
 
 class Claims:
-    """The place in the index of the due; used by the writing thread alone."""
+    """The places in the index of the due; used by the writing thread alone."""
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
-        self._excluding: frozenset[str] = frozenset()
         self.restart()
 
     def restart(self) -> None:
         """Begin at the head again: what was found out may not hold any more."""
-        self._passed: tuple[float, int] = _START  # nothing up to here can be claimed
-        self._excluded_due = float("inf")  # the earliest of those that were excluded
-        # Of those with several domains: (when another recipient is due, due, key).
-        self._again: list[tuple[float, float, int]] = []
+        self._places: OrderedDict[frozenset[str], _Place] = OrderedDict()
 
     def freed(self, due: float, key: int) -> None:
         """This message may be claimable now."""
-        if (due, key) <= self._passed:
-            self._passed = (due, key - 1)
+        for place in self._places.values():
+            place.freed(due, key)
 
     def due(
         self,
@@ -56,32 +72,41 @@ class Claims:
         """
         for lease in self._leases.ended(now):
             self.freed(lease.due, lease.key)
-        if not excluding >= self._excluding:
-            self.restart()
-        self._excluding = excluding
-        while self._again and self._again[0][0] <= now:
-            self.freed(*heapq.heappop(self._again)[1:])
+        place = self._place(excluding)
+        while place.again and place.again[0][0] <= now:
+            place.freed(*heapq.heappop(place.again)[1:])
         leased = self._leases.keys()
-        with closing(connection.execute(_DUE, (now, *self._passed))) as index:
+        values: tuple[object, ...] = (now, *place.passed)
+        if excluding:
+            values = (*values, json.dumps(list(excluding)))
+        with closing(connection.execute(_OTHERS if excluding else _ALL, values)) as index:
             for due, key, domain in index:
-                if key in leased:
-                    pass
-                elif not excluding or (domain and domain not in excluding):
-                    yield due, key
-                elif domain:
-                    self._excluded_due = min(self._excluded_due, due)
-                elif (again := excluded(key)) is None:
-                    yield due, key
-                else:
-                    self._excluded_due = min(self._excluded_due, due)
-                    heapq.heappush(self._again, (again, due, key))
-                self._passed = (due, key)
+                if key not in leased:
+                    again = None if domain or not excluding else excluded(key)
+                    if again is None:
+                        place.passed = (due, key - 1)  # who asks may want no more
+                        yield due, key
+                    else:
+                        heapq.heappush(place.again, (again, due, key))
+                place.passed = (due, key)
+        place.passed = max(place.passed, (now, _LAST_KEY))
+
+    def _place(self, excluding: frozenset[str]) -> _Place:
+        """Where to go on: what fewer exclusions have passed over need not be looked at either."""
+        place = self._places.get(excluding)
+        if place is None:
+            fewer = [known for others, known in self._places.items() if others <= excluding]
+            best = max(fewer, key=lambda known: known.passed, default=_Place())
+            place = self._places[excluding] = _Place(best.passed, list(best.again))
+            if len(self._places) > _PLACES:
+                self._places.popitem(last=False)
+        self._places.move_to_end(excluding)
+        return place
 
     def next_due(self, connection: sqlite3.Connection) -> float | None:
         """When something is due next, or a lease runs out; never later than that."""
         leased = self._leases.keys()
-        times = [self._excluded_due, self._leases.first_end() or float("inf")]
-        with closing(connection.execute(_DUE, (float("inf"), *self._passed))) as index:
-            times += [next((due for due, key, _ in index if key not in leased), float("inf"))]
-        earliest = min(times)
+        with closing(connection.execute(_ALL, (float("inf"), *_START))) as index:
+            first = next((due for due, key, _ in index if key not in leased), float("inf"))
+        earliest = min(first, self._leases.first_end() or float("inf"))
         return None if earliest == float("inf") else earliest

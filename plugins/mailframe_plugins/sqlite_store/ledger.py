@@ -53,7 +53,8 @@ class Ledger:
             "SELECT max((SELECT coalesce(max(key), 0) FROM message),"
             " (SELECT coalesce(max(key), 0) FROM body))"
         ).fetchone()[0]
-        self._next_key = int(highest) + 1
+        #: Of the next new message; keys are not used again.
+        self.next_key = int(highest) + 1
 
     def begin(self) -> None:
         """What comes now belongs together."""
@@ -98,8 +99,8 @@ class Ledger:
         rows: list[tuple[object, ...]] = []
         bodies: list[tuple[object, ...]] = []
         for new, until in messages:
-            key = self._next_key
-            self._next_key += 1
+            key = self.next_key
+            self.next_key += 1
             row = waiting(new.pending)
             file = new.octets is None
             about = (key, new.id, new.created, row.due, 0, row.domain, row.recipients)
