@@ -7,12 +7,14 @@ from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.hooks import Bound, Hooks
+from mailframe.hooks.asking import BLOCKING
 from mailframe.hooks.breaker import FAULTS_TO_OPEN, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from mailframe.message import Finding, Outcome, Redirect, Route, Status
 from mailframe.plugin import Filter
@@ -315,6 +317,73 @@ class BypassTests(SynchronousTestCase):
         self.failureResultOf(probe, CancelledError)
         self.assertIsInstance(self.hooks.sender(envelope()), Deferred)
 
+    def test_who_keeps_blocking_is_left_alone(self) -> None:
+        """Its answers count, at once or later, until it is bypassed, and so does a probe's."""
+
+        def slow(*asked: Any) -> Any:
+            self.clock.advance(BLOCKING)
+            return Finding({"seen": "yes"})
+
+        async def slow_first(*asked: Any) -> Any:
+            answer = slow()
+            await succeed(None)
+            return answer
+
+        self.plugin.do = slow
+        answers = [result_of(self.hooks.sender(envelope())).signals for _ in range(3)]
+        self.assertEqual(answers, [{"seen": "yes"}] * 3)
+        self.plugin.do = slow_first
+        for _ in range(FAULTS_TO_OPEN):
+            self.ask()
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN)
+        self.clock.advance(FIRST_PAUSE)
+        self.ask()
+        self.ask()
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN + 1)
+        self.clock.advance(2 * FIRST_PAUSE)
+        self.plugin.do = None
+        self.ask()
+        self.ask()
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN + 3)
+
+    def test_an_agent_that_blocks_is_left_alone(self) -> None:
+        """deliver: it is patient with slow peers, not with a stopped reactor."""
+        agent = Doing(lambda message, routes: self.clock.advance(BLOCKING) or [])
+        hooks = compose_hooks(agents={"x": agent}, reactor=self.clock)
+        for _ in range(FAULTS_TO_OPEN + 2):
+            (outcome,) = result_of(
+                hooks.deliver(message(), "x", [Route("x", recipient=recipient())])
+            )
+            self.assertEqual(outcome.status, Status.DEFERRED)
+        self.assertEqual(agent.asked, FAULTS_TO_OPEN)
+
+    def test_the_log_names_who_is_bypassed_and_restored(self) -> None:
+        """The section's stage and the plugin's name, why, and for how long."""
+        said = self.listen()
+        for _ in range(FAULTS_TO_OPEN):
+            self.ask()
+        self.clock.advance(FIRST_PAUSE)
+        self.plugin.do = None
+        self.ask()
+        pause = f"failed {FAULTS_TO_OPEN} times in a row at sender: bypassed for {FIRST_PAUSE} s"
+        self.assertEqual(
+            said[-2:],
+            [f"filter plugin x {pause}", "filter plugin x answers sender again: restored"],
+        )
+        self.plugin.do = lambda *asked: self.clock.advance(2.5)
+        self.ask()
+        self.assertRegex(said[-1], "^filter plugin x blocked everything for 2.5 s at sender: ")
+
+    def listen(self) -> list[str]:
+        said: list[str] = []
+
+        def heard(event: Any) -> None:
+            said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(heard)
+        self.addCleanup(globalLogPublisher.removeObserver, heard)
+        return said
+
     def test_faults_must_come_in_a_row(self) -> None:
         """An answer in between starts the count anew."""
         for _ in range(FAULTS_TO_OPEN * 2):
@@ -363,6 +432,15 @@ class ObserverTests(SynchronousTestCase):
         for _ in range(2):
             hooks.tell("queue", "accepted")
         self.assertEqual(failing.asked, FAULTS_TO_OPEN + 2)
+
+    def test_an_observer_that_blocks_is_left_alone(self) -> None:
+        """As one that fails."""
+        clock = Clock()
+        slow = self.Failing(lambda event: clock.advance(BLOCKING))
+        hooks = compose_hooks(observers=[slow], reactor=clock)
+        for _ in range(FAULTS_TO_OPEN + 3):
+            hooks.tell("queue", "accepted")
+        self.assertEqual(slow.asked, FAULTS_TO_OPEN)
 
     def test_an_observer_is_not_waited_for(self) -> None:
         """A coroutine is a fault; a Deferred goes its own way, its failure is logged."""

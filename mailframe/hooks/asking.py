@@ -22,6 +22,7 @@ from .breaker import Breaker
 
 _REFERENCE_LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
 _LATER = (CoroutineType, Deferred)
+BLOCKING = 1.0  # seconds in which the reactor could do nothing else: a fault, however it ends
 
 
 def new_reference() -> str:
@@ -68,7 +69,8 @@ class Question:
     `accepts` tells an answer from nonsense, None excepted: that is no opinion where
     `silence` allows it. Exceptions of the classes `no` count as None. `told` hears of every
     new Fault: the place, the method, the Fault, and what was asked about (the first argument).
-    Timeouts count for the breaker unless `patient`.
+    Timeouts count for the breaker unless `patient`; blocking the reactor always does, though
+    the answer counts.
     """
 
     _log = Logger()
@@ -97,6 +99,7 @@ class Question:
         self._names: dict[str, Any] = {"stage": bound.stage, "plugin": bound.name, "method": method}
         self._breaker = Breaker()
         self._last_fault = Fault("", "")
+        self._most = min(bound.timeout, BLOCKING)
 
     def ask(self, *arguments: Any) -> Any:
         """The answer or a Fault, or a Deferred of either; raises nothing.
@@ -104,39 +107,44 @@ class Question:
         Cancelling the Deferred cancels the plugin's; that is nobody's fault and fails with
         CancelledError.
         """
-        breaker = self._breaker
-        if breaker.until is not None and not breaker.admits(self._reactor.seconds()):
+        breaker, started = self._breaker, self._reactor.seconds()
+        if breaker.until is not None and not breaker.admits(started):
             return self._last_fault
+        blocked = False
         try:
             answer = self._call(*arguments)
-            if answer is None and self._silence and not breaker.faults:
-                return None
             if isinstance(answer, _LATER):
                 answer = at_once(answer)
-                if isinstance(answer, Deferred):
-                    return self._wait(answer, arguments)
+            took = self._reactor.seconds() - started
+            if took >= self._most:
+                blocked = True
+                self._blocked(took, arguments)
+            if answer is None and self._silence and not breaker.faults:
+                return None
+            if isinstance(answer, Deferred):
+                return self._wait(answer, arguments, blocked)
         except self._no:
             answer = None
         # Whatever a plugin raises is its fault, not ours.
         except Exception:  # noqa: BLE001
             return self.failed(Failure(), arguments)  # type: ignore[no-untyped-call]
-        return self._settled(answer, arguments)
+        return self._settled(answer, arguments, blocked)
 
-    def _settled(self, answer: Any, arguments: tuple[Any, ...]) -> Any:
+    def _settled(self, answer: Any, arguments: tuple[Any, ...], blocked: bool) -> Any:
         try:
             fits = self._silence if answer is None else self._accepts(answer)
         except Exception:  # noqa: BLE001
             return self.failed(Failure(), arguments)  # type: ignore[no-untyped-call]
         if not fits:
             return self._nonsense(answer, arguments)
-        if self._breaker.faults and self._breaker.succeeded():
+        if not blocked and self._breaker.faults and self._breaker.succeeded():
             self._log.info(
                 "{stage} plugin {plugin} answers {method} again: restored",
                 **self._names,
             )
         return answer
 
-    def _wait(self, asked: Deferred[Any], arguments: tuple[Any, ...]) -> Any:
+    def _wait(self, asked: Deferred[Any], arguments: tuple[Any, ...], blocked: bool) -> Any:
         """The answer that is not at hand yet, or a Fault after the timeout."""
 
         def give_up(_: Deferred[Any]) -> None:
@@ -155,9 +163,9 @@ class Question:
                 return
             timer.cancel()
             if not isinstance(result, Failure):
-                answer.callback(self._settled(result, arguments))
+                answer.callback(self._settled(result, arguments, blocked))
             elif isinstance(result.value, self._no):
-                answer.callback(self._settled(None, arguments))
+                answer.callback(self._settled(None, arguments, blocked))
             else:
                 answer.callback(self.failed(result, arguments))
 
@@ -195,6 +203,17 @@ class Question:
             reference=fault.reference,
         )
         return self._count(fault, arguments)
+
+    def _blocked(self, seconds: float, arguments: tuple[Any, ...]) -> None:
+        fault = Fault(new_reference(), "blocked")
+        self._log.error(
+            "{stage} plugin {plugin} blocked everything for {seconds:.1f} s at {method}: "
+            "what takes long belongs into a thread, ref {reference}",
+            **self._names,
+            seconds=seconds,
+            reference=fault.reference,
+        )
+        self._count(fault, arguments)
 
     def _timed_out(self, arguments: tuple[Any, ...]) -> Fault:
         fault = Fault(new_reference(), "timeout")

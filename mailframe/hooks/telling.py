@@ -23,7 +23,7 @@ from ..message import (
     Route,
 )
 from ..smtp.reply import Reply
-from .asking import Bound, Fault
+from .asking import BLOCKING, Bound, Fault
 from .breaker import Breaker
 
 _OURS = frozenset({"stage", "verdict", "plugin", "id", "session", "milliseconds", "facts"})
@@ -63,7 +63,8 @@ class Audience:
             return
         event = Event(self._now(), stage, verdict, plugin, id, session, milliseconds, facts)
         for bound, breaker in listening:
-            if breaker.until is not None and not breaker.admits(self._reactor.seconds()):
+            started = self._reactor.seconds()
+            if breaker.until is not None and not breaker.admits(started):
                 continue
             try:
                 result = bound.plugin.observe(event)
@@ -73,7 +74,10 @@ class Audience:
             except Exception:  # noqa: BLE001
                 self._failed(bound, breaker, Failure())  # type: ignore[no-untyped-call]
             else:
-                if breaker.faults and breaker.succeeded():
+                took = self._reactor.seconds() - started
+                if took >= BLOCKING:
+                    self._blocked(bound, breaker, took)
+                elif breaker.faults and breaker.succeeded():
                     self._log.info("observe plugin {plugin} is restored", plugin=bound.name)
 
     def decided(
@@ -169,6 +173,17 @@ class Audience:
 
     def _failed(self, bound: Bound, breaker: Breaker, failure: Failure) -> None:
         self._log.failure("observe plugin {plugin} failed", failure=failure, plugin=bound.name)
+        self._count(bound, breaker)
+
+    def _blocked(self, bound: Bound, breaker: Breaker, seconds: float) -> None:
+        self._log.error(
+            "observe plugin {plugin} blocked everything for {seconds:.1f} s",
+            plugin=bound.name,
+            seconds=seconds,
+        )
+        self._count(bound, breaker)
+
+    def _count(self, bound: Bound, breaker: Breaker) -> None:
         pause = breaker.failed(self._reactor.seconds())
         if pause is not None:
             self._log.error(
