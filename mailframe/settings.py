@@ -140,3 +140,7 @@ class HostSettings:
     workers: int = setting("processes that share the work; more than 1 under a supervisor", 1)
     threads: int = setting("threads for plugins' blocking work, in each worker", 10)
     stop_timeout: Duration = setting("seconds that a graceful stop may take", Duration(30.0))
+    block_warning: Duration | None = setting(
+        "warn of a call that keeps the whole process waiting so long; `false` for never",
+        Duration(0.1),
+    )

@@ -61,6 +61,8 @@ def _numbers(settings: HostSettings) -> Iterator[Complaint]:
     for key in ("threads", "workers"):
         if getattr(settings, key) < 1:
             yield (key,), str(expected("1 or more", getattr(settings, key)))
+    if settings.block_warning is not None and settings.block_warning < 0.01:
+        yield ("block_warning",), str(expected("10ms or more, or false", settings.block_warning))
     times: QueueTimes = settings.retry
     for key in _AT_LEAST_ONE:
         if getattr(times, key) < 1:

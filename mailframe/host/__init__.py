@@ -40,6 +40,7 @@ from .starting import account_of, check
 from .state import InUse, StateFolder
 from .stopping import Stopping
 from .supervisor import Supervisor
+from .watchdog import Watchdog
 
 CONTROL_MODE = 0o600
 _CLOSING = 0.2  # of stop_timeout, kept for the store: it gives the leases back
@@ -107,8 +108,7 @@ class Host(service.MultiService):
             raise StartError("the composition has no [queue]")
         self._store = self.hooks.store
         self._state = StateFolder(self.settings.state, number)
-        for each in self.premises.services():
-            each.setServiceParent(self)
+        self._add_services()
         self.scheduler = Scheduler(
             hooks=self.hooks,
             store=self._store,
@@ -126,6 +126,14 @@ class Host(service.MultiService):
         self._control = ControlFactory(control_of(self.premises, self.scheduler.look))
         self._control_port: IListeningPort | None = None
         self._old_hangup: Any = None
+
+    def _add_services(self) -> None:
+        """Those of the plugins, and the watchdog."""
+        for each in self.premises.services():
+            each.setServiceParent(self)
+        if self.settings.block_warning is not None:
+            watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
+            watchdog.setServiceParent(self)
 
     def _reception(self, listener: Listener, now: Callable[[], float]) -> Reception:
         return Reception(

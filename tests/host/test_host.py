@@ -119,6 +119,12 @@ class HostTests(TestCase):
             socket.create_connection(("127.0.0.1", port))
         self.host()
 
+    def test_a_watchdog_unless_it_is_not_wanted(self) -> None:
+        """block_warning = false has none."""
+        self.assertTrue(self.host().getServiceNamed("watchdog").running)
+        quiet = Host(load(self.write(toml="block_warning = false\n" + TOML)), reactor)
+        self.assertNotIn("watchdog", quiet.namedServices)
+
     async def test_a_session_ends_with_421(self) -> None:
         """A client that is connected at the stop reads why before the connection closes."""
         host = self.host()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -271,3 +272,32 @@ def test_tac(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == -signal.SIGTERM, said
+
+
+def test_what_blocks_is_in_the_log(tmp_path: Path) -> None:
+    """A plugin beside the configuration that sleeps is named, with the line where it does."""
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "from mailframe.plugin import Filter\n"
+        "class Slow(Filter):\n"
+        "    def __init__(self, settings, site): pass\n"
+        "    def hello(self, client):\n"
+        "        time.sleep(0.3)\n"
+    )
+    file = configure(tmp_path)
+    file.write_text(file.read_text() + '\n[[filter]]\nplugin = "slow:Slow"\n')
+    process = twistd(tmp_path, "-n", "--pidfile=", "mailframe", "-c", "mailframe.toml")
+    try:
+        host, port = ready(process, tmp_path)["mx"]
+        with socket.create_connection((host, port), 5) as client:
+            lines = client.makefile("rb")
+            lines.readline()
+            client.sendall(b"HELO client.example\r\n")
+            assert lines.readline().startswith(b"250 ")
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert re.search(r"has been kept for 0\.\d\d s by filter plugin slow\S* at ", said), said
+    assert "slow.py" in said and "time.sleep(0.3)" in said
+    assert said.count("has been kept") == 1
