@@ -679,6 +679,35 @@ def test_a_clock_that_goes_back_makes_nothing_wait_for_days():
     assert house.queued() == []
 
 
+def test_a_clock_that_jumps_a_day_ahead_and_back():
+    """What waits is tried early rather than late: noticed within a minute, nothing given up."""
+    house = House(replace(TIMES, warn_after=None))
+    house.agent.answers["far.example"] = (Status.DEFERRED, BUSY, "mx")
+    house.send()
+    house.store.change(["M1"], "hold", house.now())
+    for number in range(2, 6):
+        house.send(f"u@d{number}.far.example", "bob@far.example", id=f"M{number}")
+    tried = len(house.agent.calls)
+    house.offset = 86400.0
+    house.wait(module.LONGEST_SLEEP, 1.0)
+    assert len(house.agent.calls) == tried + 4
+    assert all(each.due > house.now() for each in house.pending("M2"))
+    house.send("x@near.example", id="N1")
+    house.offset = 0.0
+    house.wait(module.LONGEST_SLEEP, 1.0)
+    waits = max(TIMES.waits)
+    assert all(
+        each.due <= house.now() + waits for n in range(1, 6) for each in house.pending(f"M{n}")
+    )
+    assert house.reports() == []
+    house.agent.answers.clear()
+    house.wait(2 * waits)
+    assert house.queued() == ["M1"]
+    assert sorted(house.agent.delivered) == sorted(
+        ["x@near.example", *(f"u@d{n}.far.example" for n in range(2, 6)), *["bob@far.example"] * 4]
+    )
+
+
 def test_a_store_that_does_not_answer_is_asked_again():
     """A failing claim is logged and tried again after a while."""
 
