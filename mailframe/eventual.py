@@ -6,12 +6,17 @@ and no task is made: asking ten such hooks costs less than a microsecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from inspect import iscoroutine
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Coroutine
+from contextvars import copy_context
+from functools import lru_cache
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 T = TypeVar("T")
 
@@ -19,35 +24,18 @@ T = TypeVar("T")
 Eventual: TypeAlias = T | Deferred[T] | Coroutine[Any, Any, T]
 
 
-class _Started:
-    """A coroutine that already ran to its first wait, to be awaited from there on."""
+def is_later(value: object) -> TypeIs[Deferred[Any]]:
+    """Whether it is a Deferred; many times quicker than isinstance() to say that it is not.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waiting_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waiting_for = waiting_for
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        waiting_for: Any = self._waiting_for
-        while True:
-            step: Callable[[Any], Any]
-            try:
-                value = yield waiting_for
-            except GeneratorExit:
-                self._coroutine.close()
-                raise
-            # Whatever was waited for failed: the coroutine, not we, decides what it means.
-            except BaseException as failed:  # noqa: BLE001
-                step, argument = self._coroutine.throw, failed
-            else:
-                step, argument = self._coroutine.send, value
-            try:
-                waiting_for = step(argument)
-            except StopIteration as done:
-                return done.value
+    To Python a Deferred is an abstract class, which has its metaclass asked.
+    """
+    kind = type(value)
+    return kind is Deferred or _is_deferred(kind)  # type: ignore[arg-type]
 
 
-async def _finish(started: _Started) -> Any:
-    return await started
+@lru_cache(maxsize=512)
+def _is_deferred(kind: type) -> bool:
+    return issubclass(kind, Deferred)
 
 
 def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
@@ -57,15 +45,82 @@ def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
     straight out, and its exception is raised straight out. A Deferred that has already
     fired with a value gives the value.
     """
-    if iscoroutine(eventual):
+    if type(eventual) is CoroutineType:
         try:
             waiting_for = eventual.send(None)
         except StopIteration as done:
             value: T = done.value
             return value
-        return Deferred.fromCoroutine(_finish(_Started(eventual, waiting_for)))
-    if isinstance(eventual, Deferred) and eventual.called and not eventual.paused:
+        return _Course(eventual, waiting_for).result
+    if is_later(eventual) and eventual.called and not eventual.paused:
         result: Any = eventual.result
-        if not isinstance(result, Deferred | Failure):
+        if not (is_later(result) or isinstance(result, Failure)):
             return result  # type: ignore[no-any-return]
     return eventual  # type: ignore[return-value]
+
+
+class _Course(Generic[T]):
+    """A coroutine that waits, run on whenever what it waits for is there; `result` is its end.
+
+    From its first wait on it does what Deferred.fromCoroutine does, with fewer layers.
+    Cancelling `result` cancels what is waited for, and the coroutine decides what follows.
+    """
+
+    __slots__ = ("_context", "_coroutine", "_waiting_for", "result")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], waiting_for: Any) -> None:
+        self._coroutine = coroutine
+        self._context = copy_context()
+        self._waiting_for: Any = None
+        self.result: Deferred[T] = Deferred(self._cancel)
+        self.result.addCallback(_its_end)
+        self._wait(waiting_for)
+
+    def _wait(self, waiting_for: Any) -> None:
+        # What is no Deferred, or is one that is there already, is sent back at once.
+        while not is_later(waiting_for) or (waiting_for.called and not waiting_for.paused):
+            if waiting_for is _ENDED:
+                return
+            value = waiting_for
+            if is_later(waiting_for):
+                here: list[Any] = []
+                waiting_for.addBoth(here.append)
+                (value,) = here
+            waiting_for = self._step(value)
+        self._waiting_for = waiting_for
+        waiting_for.addBoth(self._go_on)
+
+    def _go_on(self, value: Any) -> None:
+        waiting_for = self._step(value)
+        if waiting_for is not _ENDED:
+            self._wait(waiting_for)
+
+    def _step(self, value: Any) -> Any:
+        """Run to the next wait: what is waited for, or _ENDED."""
+        try:
+            if isinstance(value, Failure):
+                return self._context.run(value.throwExceptionIntoGenerator, self._coroutine)
+            return self._context.run(self._coroutine.send, value)
+        except StopIteration as done:
+            end: Any = done.value
+        # Whatever it raises is for those who wait for the result.
+        except BaseException:  # noqa: BLE001
+            end = Failure()  # type: ignore[no-untyped-call]
+        self.result.callback(end)
+        return _ENDED
+
+    def _cancel(self, result: Deferred[T]) -> None:
+        self._waiting_for.cancel()
+        if not result.called:
+            # It goes on nevertheless: who waits for this result waits for that end.
+            self.result = Deferred(self._cancel)
+            self.result.addCallback(_its_end)
+            end: Any = self
+            result.callback(end)
+
+
+_ENDED = object()
+
+
+def _its_end(value: Any) -> Any:
+    return value.result if type(value) is _Course else value

@@ -7,11 +7,12 @@ Nobody changes a value; its owner replaces it (`dataclasses.replace`).
 from __future__ import annotations
 
 import io
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from os import urandom
 from typing import Any, BinaryIO, Literal
 
 from .smtp.address import Mailbox
@@ -49,6 +50,22 @@ class Client:
     tls: Tls | None = None
     user: str | None = None
     signals: Mapping[str, str] = field(default_factory=dict)
+
+    def greeted(self, hello: str, protocol: str, signals: Mapping[str, str]) -> Client:
+        """The same after it said hello."""
+        return Client(
+            self.address,
+            self.port,
+            self.listener,
+            self.local_address,
+            self.local_port,
+            self.session,
+            hello,
+            protocol,
+            self.tls,
+            self.user,
+            signals,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +111,23 @@ class Envelope:
     auth: str | None = None
     received: float = 0.0
     signals: Mapping[str, str] = field(default_factory=dict)
+
+    def to(self, recipient: Recipient) -> Envelope:
+        """The same with one more recipient."""
+        return Envelope(
+            self.id,
+            self.client,
+            self.sender,
+            (*self.recipients, recipient),
+            self.size,
+            self.body,
+            self.smtputf8,
+            self.ret,
+            self.envid,
+            self.auth,
+            self.received,
+            self.signals,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +249,10 @@ class Route:
     tag: str = ""
     next_hop: NextHop | None = None
 
+    def of(self, recipient: Recipient) -> Route:
+        """The same for this recipient."""
+        return Route(self.agent, recipient, self.mailbox, self.tag, self.next_hop)
+
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
@@ -313,6 +351,7 @@ class Event:
 
 
 _ALPHABET = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def new_id(now: float | None = None) -> str:
@@ -322,9 +361,19 @@ def new_id(now: float | None = None) -> str:
     digits; safe in file names, headers and logs. `now` is seconds since the epoch.
     """
     ticks = int((time.time() if now is None else now) * 1e6)
-    number = (ticks % 31**11) * 31**5 + secrets.randbelow(31**5)
+    head, tail = divmod(ticks % 31**11, 31**4)
+    first, second = divmod(tail, 31**2)
+    third, rest = divmod(int.from_bytes(urandom(8), "big") % 31**5, 31**3)
+    fourth, last = divmod(rest, 31)
+    tail_letters = _PAIRS[first] + _PAIRS[second] + _PAIRS[third] + _PAIRS[fourth]
+    return _head(head) + tail_letters + _ALPHABET[last]
+
+
+@lru_cache(maxsize=4)
+def _head(number: int) -> str:
+    """The seven letters that change once in a second."""
     letters = []
-    for _ in range(16):
+    for _ in range(7):
         number, rest = divmod(number, 31)
         letters.append(_ALPHABET[rest])
     return "".join(reversed(letters))

@@ -11,6 +11,7 @@ from twisted.python import usage
 from .config import ConfigErrors
 from .host import Host, make_service
 from .host.listening import StartError
+from .host.starting import spare_the_collector
 from .host.supervisor import Supervisor
 
 
@@ -33,12 +34,15 @@ def makeService(options: Options) -> Host | Supervisor:
     # twistd changes the folder when it becomes a daemon.
     file = Path(options["config"]).absolute()
     try:
-        return make_service(file)
+        host = make_service(file)
     except ConfigErrors as wrong:
         for error in wrong.errors:
             print(error, file=sys.stderr)  # noqa: T201
     except StartError as wrong:
         print(f"{file}: {wrong}", file=sys.stderr)  # noqa: T201
+    else:
+        spare_the_collector()
+        return host
     raise SystemExit(1)
 
 

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..eventual import at_once
+from ..eventual import at_once, is_later
 from ..interfaces import IQueueStore
 from ..message import (
     Client,
@@ -36,7 +36,7 @@ from ..plugin import Filter
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
 from .asking import Bound, Fault, Question, new_reference
-from .expansion import Expansion, Routing
+from .expansion import Routing, routed
 from .telling import Audience, about
 
 __all__ = ["Bound", "Fault", "Filtered", "Hooks", "Routing", "new_reference"]
@@ -91,7 +91,7 @@ class Hooks:
         refusal, user, plugin = AUTH_FAILED, "", ""
         for question in self._asked("requestAvatarId", client.listener):
             answer = question.ask(credentials)
-            if isinstance(answer, Deferred):
+            if is_later(answer):
                 answer = await answer
             if isinstance(answer, Fault):
                 refusal = answer.reply(454, "4.7.0")
@@ -111,7 +111,7 @@ class Hooks:
         verdict, plugin = RELAYING_DENIED, ""
         for question in self._asked("judge", envelope.client.listener):
             answer = question.ask(envelope, recipient)
-            if isinstance(answer, Deferred):
+            if is_later(answer):
                 answer = await answer
             if answer is not None:
                 # A policy that cannot speak may have wanted to refuse: nobody after it opens.
@@ -128,41 +128,44 @@ class Hooks:
         """Where this recipient's copies go: redirects followed, loops refused; never empty."""
         told = self._audience.way if self._audience.wants("route") else None
         routers = self._asked("route", envelope.client.listener)
-        expansion = Expansion(envelope, routers, told, self.reactor.seconds)
-        return at_once(expansion.run(recipient))
+        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds))
 
     def connected(self, client: Client) -> Filtered | Deferred[Filtered]:
         """filter, before the greeting; a fault is a 421 here (RFC 5321 section 4.2.1)."""
-        return at_once(self._filter("connected", client))
+        return self._filtered("connected", client.listener, client)
 
     def hello(self, client: Client) -> Filtered | Deferred[Filtered]:
         """filter, at HELO, EHLO or LHLO."""
-        return at_once(self._filter("hello", client))
+        return self._filtered("hello", client.listener, client)
 
     def sender(self, envelope: Envelope) -> Filtered | Deferred[Filtered]:
         """filter, at MAIL."""
-        return at_once(self._filter("sender", envelope))
+        return self._filtered("sender", envelope.client.listener, envelope)
 
     def recipient(self, envelope: Envelope, recipient: Recipient) -> Filtered | Deferred[Filtered]:
         """filter, at RCPT, after relay and route agreed."""
-        return at_once(self._filter("recipient", envelope, recipient))
+        return self._filtered("recipient", envelope.client.listener, envelope, recipient)
 
     def content(self, envelope: Envelope, content: Content) -> Filtered | Deferred[Filtered]:
         """filter, at the end of the content."""
-        return at_once(self._filter("content", envelope, content))
+        return self._filtered("content", envelope.client.listener, envelope, content)
 
-    async def _filter(self, stage: str, subject: Client | Envelope, *more: Any) -> Filtered:
-        """Ask all filters; each one is shown the signals of those before it."""
-        listener = subject.listener if isinstance(subject, Client) else subject.client.listener
+    def _filtered(
+        self, stage: str, listener: str, subject: Client | Envelope, *more: Any
+    ) -> Filtered | Deferred[Filtered]:
         questions = self._asked(stage, listener)
-        if not questions:
-            return _PASSED
+        return at_once(self._filter(questions, stage, subject, *more)) if questions else _PASSED
+
+    async def _filter(
+        self, questions: Sequence[Question], stage: str, subject: Client | Envelope, *more: Any
+    ) -> Filtered:
+        """Ask all filters; each one is shown the signals of those before it."""
         signals: dict[str, str] = {}
         headers: list[str] = []
         for question in questions:
             started = self._started("filter")
             answer = question.ask(subject, *more)
-            if isinstance(answer, Deferred):
+            if is_later(answer):
                 answer = await answer
             if isinstance(answer, Fault):
                 if question.bound.on_error == "skip":
@@ -201,7 +204,7 @@ class Hooks:
             missing = NO_DELIVERY
         else:
             answer = question.ask(message, routes)
-            if isinstance(answer, Deferred):
+            if is_later(answer):
                 answer = await answer
             outcomes, missing = self._believed(question, message, frozenset(recipients), answer)
         result = tuple(

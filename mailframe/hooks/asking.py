@@ -16,12 +16,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..eventual import at_once
+from ..eventual import at_once, is_later
 from ..smtp.reply import Reply
 from .breaker import Breaker
 
 _REFERENCE_LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
-_LATER = (CoroutineType, Deferred)
 BLOCKING = 1.0  # seconds in which the reactor could do nothing else: a fault, however it ends
 
 
@@ -113,7 +112,7 @@ class Question:
         blocked = False
         try:
             answer = self._call(*arguments)
-            if isinstance(answer, _LATER):
+            if type(answer) is CoroutineType or is_later(answer):
                 answer = at_once(answer)
             took = self._reactor.seconds() - started
             if took >= self._most:
@@ -121,7 +120,7 @@ class Question:
                 self._blocked(took, arguments)
             if answer is None and self._silence and not breaker.faults:
                 return None
-            if isinstance(answer, Deferred):
+            if is_later(answer):
                 return self._wait(answer, arguments, blocked)
         except self._no:
             answer = None

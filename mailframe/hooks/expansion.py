@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
+from ..eventual import is_later
 from ..message import Envelope, Recipient, Redirect, Route
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_SUCH_DOMAIN, Reply
@@ -40,11 +39,30 @@ class Routing:
     refusals: tuple[tuple[Recipient, Reply], ...]
 
 
-class Expansion:
+async def routed(
+    envelope: Envelope,
+    recipient: Recipient,
+    routers: tuple[Question, ...],
+    told: Told | None,
+    seconds: Callable[[], float],
+) -> Routing:
     """One recipient's way through the routers, with all that it is redirected to.
 
     `told` hears of every decision, None where nobody listens; `seconds` is its clock.
     """
+    asking = Asking(envelope, routers, told, seconds)
+    answer, decided = await asking.ask(recipient, 0)
+    if isinstance(answer, Route):
+        return Routing((answer.of(recipient),), ())
+    if isinstance(answer, Reply):
+        return Routing((), ((recipient, answer),))
+    return await Expansion(asking, recipient).run(answer, decided)
+
+
+class Asking:
+    """The routers, asked about the recipients of one envelope; see `routed`."""
+
+    __slots__ = ("_envelope", "_routers", "_seconds", "_told")
 
     def __init__(
         self,
@@ -57,44 +75,90 @@ class Expansion:
         self._routers = routers
         self._told = told
         self._seconds = seconds
+
+    async def ask(self, recipient: Recipient, first: int) -> tuple[Route | Redirect | Reply, int]:
+        """The first answer from router `first` on, and the index of who gave it."""
+        if self._told is None:
+            return await self._first_opinion(recipient, first)
+        started = self._seconds()
+        answer, decided = await self._first_opinion(recipient, first)
+        self.tell(recipient, answer, self.name(decided), (self._seconds() - started) * 1e3)
+        return answer, decided
+
+    async def _first_opinion(
+        self, recipient: Recipient, first: int
+    ) -> tuple[Route | Redirect | Reply, int]:
+        """A fault is a 451."""
+        routers = self._routers
+        for index in range(first, len(routers)):
+            answer: Any = routers[index].ask(self._envelope, recipient)
+            if is_later(answer):
+                answer = await answer
+            if answer is None:
+                continue
+            return (answer.reply() if isinstance(answer, Fault) else answer), index
+        return NO_SUCH_DOMAIN, len(routers)
+
+    def name(self, index: int) -> str:
+        """The router's name, "" for none."""
+        return self._routers[index].bound.name if index < len(self._routers) else ""
+
+    def tell(
+        self,
+        recipient: Recipient,
+        answer: Route | Redirect | Reply,
+        plugin: str,
+        milliseconds: float = 0.0,
+    ) -> None:
+        """Tell a decision, where somebody listens."""
+        if self._told is not None:
+            self._told(self._envelope, recipient, answer, plugin, milliseconds)
+
+
+class Expansion:
+    """What becomes of a recipient that is redirected."""
+
+    def __init__(self, asking: Asking, recipient: Recipient) -> None:
+        self._asking = asking
+        self._recipient = recipient
         self._routes: list[Route] = []
         self._refusals: list[tuple[Recipient, Reply]] = []
         self._waiting: deque[tuple[Recipient, int]] = deque()
-        self._seen: dict[Mailbox, Recipient] = {}
+        self._seen: dict[Mailbox, Recipient] = {recipient.address: recipient}
         self._settled: set[Mailbox] = set()
         self._redirected_from: dict[Mailbox, list[Mailbox]] = {}
 
-    async def run(self, recipient: Recipient) -> Routing:
-        """Ask until every address is settled."""
-        self._seen[recipient.address] = recipient
-        self._waiting.append((recipient, 0))
-        while self._waiting:
+    async def run(self, answer: Route | Redirect | Reply, decided: int) -> Routing:
+        """Go on from the first answer until every address is settled."""
+        asked = self._recipient
+        while self._take(asked, answer, decided) and self._waiting:
             asked, first = self._waiting.popleft()
-            started = self._seconds() if self._told else 0.0
-            answer, decided = await _first_opinion(self._envelope, asked, self._routers, first)
-            plugin = self._routers[decided].bound.name if decided < len(self._routers) else ""
-            if self._told:
-                milliseconds = (self._seconds() - started) * 1e3
-                self._told(self._envelope, asked, answer, plugin, milliseconds)
-            if isinstance(answer, Redirect) and _keeps_again(asked, answer):
-                # Asked anew at a later attempt: its others have had their copies since.
-                self._waiting.append((asked, decided + 1))
-                continue
-            if isinstance(answer, Redirect):
-                self._follow(asked, answer, plugin, decided + 1)
-                if len(self._seen) > MAX_ADDRESSES:
-                    self._refusals.clear()
-                    self._refuse(recipient, TOO_MANY, plugin)
-                    return Routing((), tuple(self._refusals))
-                continue
-            self._settled.add(asked.address)
-            if isinstance(answer, Route):
-                self._routes.append(replace(answer, recipient=asked))
-            else:
-                self._refusals.append((asked, answer))
+            answer, decided = await self._asking.ask(asked, first)
         if self._redirected_from:
             self._refuse_rings()
         return Routing(tuple(self._routes), tuple(self._refusals))
+
+    def _take(self, asked: Recipient, answer: Route | Redirect | Reply, decided: int) -> bool:
+        """Note one answer; False where they have become too many addresses."""
+        if isinstance(answer, Route):
+            self._settled.add(asked.address)
+            self._routes.append(answer.of(asked))
+        elif isinstance(answer, Reply):
+            self._settled.add(asked.address)
+            self._refusals.append((asked, answer))
+        elif _keeps_again(asked, answer):
+            # Asked anew at a later attempt: its others have had their copies since.
+            self._waiting.append((asked, decided + 1))
+        else:
+            plugin = self._asking.name(decided)
+            self._follow(asked, answer, plugin, decided + 1)
+            if len(self._seen) > MAX_ADDRESSES:
+                self._routes.clear()
+                self._refusals.clear()
+                self._redirected_from.clear()
+                self._refuse(self._recipient, TOO_MANY, plugin)
+                return False
+        return True
 
     def _follow(self, asked: Recipient, redirect: Redirect, plugin: str, following: int) -> None:
         itself = _folded(asked.address)
@@ -132,23 +196,7 @@ class Expansion:
 
     def _refuse(self, recipient: Recipient, refusal: Reply, plugin: str) -> None:
         self._refusals.append((recipient, refusal))
-        if self._told:
-            self._told(self._envelope, recipient, refusal, plugin, 0.0)
-
-
-async def _first_opinion(
-    envelope: Envelope, recipient: Recipient, routers: tuple[Question, ...], first: int
-) -> tuple[Route | Redirect | Reply, int]:
-    """The first answer, and the index of the router that gave it; a fault is a 451."""
-    for index in range(first, len(routers)):
-        answer: Any = routers[index].ask(envelope, recipient)
-        if isinstance(answer, Deferred):
-            answer = await answer
-        if isinstance(answer, Fault):
-            return answer.reply(), index
-        if answer is not None:
-            return answer, index
-    return NO_SUCH_DOMAIN, len(routers)
+        self._asking.tell(recipient, refusal, plugin)
 
 
 def _redirected(parent: Recipient, redirect: Redirect) -> list[Recipient]:

@@ -149,7 +149,7 @@ class Watch:
         least, most = now - self._since[1], now - self._since[0]
         if not self._judged and most >= self._seconds and (overslept or least >= self._seconds / 2):
             self._judge(now, most, frames)
-        return self._seconds / 10
+        return self._seconds / 4
 
     def _judge(self, now: float, seconds: float, frames: list[FrameType]) -> None:
         """Name this call, unless it was named a moment ago."""

@@ -25,6 +25,7 @@ from ..config import ConfigErrors
 from . import Host, steady
 from .duty import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Duty
 from .listening import StartError
+from .starting import spare_the_collector
 
 
 class Words:
@@ -181,6 +182,7 @@ def main() -> None:
     except (ConfigErrors, StartError) as wrong:
         words.say(FAILED, str(wrong))
         raise SystemExit(1) from None
+    spare_the_collector()
     worker = Worker(host, reactor, words)
     running: Any = reactor
     running.addSystemEventTrigger("before", "shutdown", worker.ending)

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import at_once
+from ..eventual import at_once, is_later
 from ..interfaces import IQueueStore
 from ..message import Entry, Message, Outcome, Pending, Recipient, Route, Status
 from ..settings import QueueTimes
@@ -100,7 +100,7 @@ class Attempt:
         routes: list[Route] = []
         for pending in due:
             routing = self._room.hooks.route(envelope, pending.recipient)
-            if isinstance(routing, Deferred):
+            if is_later(routing):
                 routing = await self._wait(routing)
             self._expand(pending, routing)
             for recipient, reply in routing.refusals:
@@ -121,7 +121,7 @@ class Attempt:
         children = [route.recipient for route in routing.routes if route.recipient is not None]
         children += [recipient for recipient, _ in routing.refusals]
         recipient = pending.recipient
-        if children == [recipient]:
+        if len(children) == 1 and (children[0] is recipient or children[0] == recipient):
             return
         del self._left[recipient]
         self._changed = True
@@ -155,7 +155,7 @@ class Attempt:
     async def _carry(self, parcel: Parcel) -> None:
         destinations = self._room.destinations
         entrance = destinations.enter(parcel)
-        if isinstance(entrance, Deferred):
+        if is_later(entrance):
             try:
                 await self._wait(entrance)
             except CancelledError:
@@ -198,7 +198,7 @@ class Attempt:
             message = Message(message.id, envelope, message.content)
         try:
             outcomes = self._room.hooks.deliver(message, parcel.agent, parcel.routes)
-            if isinstance(outcomes, Deferred):
+            if is_later(outcomes):
                 outcomes.addTimeout(self._room.times.attempt_timeout, self._room.reactor)
                 outcomes = await self._wait(outcomes)
         except CancelledError:
@@ -311,7 +311,7 @@ class Attempt:
         while True:
             try:
                 done = at_once(store())
-                if isinstance(done, Deferred):
+                if is_later(done):
                     await done
                 return
             except Exception:  # noqa: BLE001

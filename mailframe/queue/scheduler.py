@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application import service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import Eventual, at_once
+from ..eventual import Eventual, at_once, is_later
 from ..interfaces import IQueueStore
 from ..message import Entry
 from ..settings import BounceSettings, QueueTimes
@@ -57,7 +57,8 @@ class Scheduler(service.Service):
         self._now = now
         self._destinations = Destinations(times, reactor.seconds, self._destination_freed)
         self._room = self._furnished(hooks, hostname, bounces)
-        self._active: dict[str, tuple[Attempt, Deferred[None]]] = {}
+        self._active: dict[str, Attempt] = {}
+        self._emptied: Deferred[None] | None = None  # fires when none is active any more
         self._backlog = False  # more was due than there was room for
         self._filling = False
         self._fill_again = False
@@ -128,28 +129,30 @@ class Scheduler(service.Service):
         if entry.id in self._active:
             return
         attempt = Attempt(self._room, entry)
-        ended: Deferred[None] = Deferred()
-        self._active[entry.id] = attempt, ended
+        self._active[entry.id] = attempt
         try:
             running: Eventual[float | None] = attempt.run()
             result = at_once(running)
         except Exception:  # noqa: BLE001
             self._log.failure("{id}: the attempt failed", id=entry.id)
             result = None
-        if isinstance(result, Deferred):
-            result.addErrback(self._broke, entry.id)
-            result.addCallback(self._ended, entry.id)
+        if is_later(result):
+            result.addCallbacks(
+                self._ended, self._broke, callbackArgs=(entry.id,), errbackArgs=(entry.id,)
+            )
         else:
             self._ended(result, entry.id)
 
     def _broke(self, failure: Any, id: str) -> None:
         # Its lease runs out, then it is claimed again.
         self._log.failure("{id}: the attempt failed", failure=failure, id=id)
+        self._ended(None, id)
 
     def _ended(self, due: float | None, id: str) -> None:
-        _, ended = self._active.pop(id)
-        ended.callback(None)
+        del self._active[id]
         if not self.running:
+            if self._emptied is not None and not self._active:
+                self._emptied.callback(None)
             return
         if self._backlog and len(self._active) <= self._times.active * 3 // 4:
             self._wake_in(0.0)
@@ -178,7 +181,7 @@ class Scheduler(service.Service):
         self._filling = True
         filling: Eventual[float | None] = self._fill()
         result = at_once(filling)
-        if isinstance(result, Deferred):
+        if is_later(result):
             result.addBoth(self._filled)
         else:
             self._filled(result)
@@ -299,16 +302,17 @@ class Scheduler(service.Service):
         if not self._active:
             return
         cut_off = self._reactor.callLater(STOP_WAIT, self._cut_off)
-        await DeferredList([ended for _, ended in self._active.values()])
+        self._emptied = Deferred()
+        await self._emptied
         if cut_off.active():
             cut_off.cancel()
 
     def _cut_off(self) -> None:
         self._log.info("{count} deliveries are cut off", count=len(self._active))
-        for attempt, _ in list(self._active.values()):
+        for attempt in list(self._active.values()):
             attempt.cancel()
 
 
 async def _soon(eventual: Eventual[Any]) -> Any:
     value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
+    return await value if is_later(value) else value

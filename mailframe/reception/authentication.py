@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from ..eventual import is_later
 from ..message import Client
 from ..smtp.command import Auth
 from ..smtp.reply import BAD_SEQUENCE, Reply
 from . import sasl
-from .transaction import Shared, settled
+from .transaction import Shared
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -49,7 +50,9 @@ class Authentication:
         if isinstance(step, Reply):
             return step
         started = self._shared.reactor.seconds()
-        user: str | Reply = await settled(self._shared.hooks.authenticate(self._client, step))
+        user = self._shared.hooks.authenticate(self._client, step)
+        if is_later(user):
+            user = await user
         if isinstance(user, Reply):
             await self._in_equal_time(started)
         return user

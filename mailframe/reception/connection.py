@@ -7,12 +7,11 @@ comes next stays in the dialogue's buffer, and past a bound the transport is pau
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.address import IPv6Address as TwistedIPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
@@ -24,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..eventual import Eventual, at_once
+from ..eventual import at_once, is_later
 from ..message import Client, Tls, new_id
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from .session import Answer, Session
@@ -121,7 +120,7 @@ class Connection(Protocol):
         """Call `then` with the value, at once or when it is there."""
         self._busy = True
         value = at_once(eventual)
-        if isinstance(value, Deferred):
+        if is_later(value):
             value.addCallback(self._came, then).addErrback(self._broken)
         else:
             self._busy = False
@@ -187,8 +186,8 @@ class Connection(Protocol):
             event = dialogue.next_event()
             if event is None:
                 break
-            answer: Any = at_once(cast("Eventual[Answer]", session.answer(event)))
-            if isinstance(answer, Deferred):
+            answer: Any = at_once(session.answer(event))
+            if is_later(answer):
                 self._busy = True
                 self._write(b"".join(replies))
                 answer.addCallback(self._came, self._answered).addErrback(self._broken)
@@ -202,10 +201,13 @@ class Connection(Protocol):
     def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> bool:
         """Add the answer to the replies; True where nothing may follow on this connection."""
         assert answer is not None
-        all_of_it = answer if isinstance(answer, tuple) else (answer,)
-        replies.append(session.dialogue.send(*all_of_it))
+        if isinstance(answer, tuple):
+            replies.append(session.dialogue.send(*answer))
+            code = answer[-1].code if answer else 0
+        else:
+            replies.append(session.dialogue.send(answer))
+            code = answer.code
         self._since = self._reception.seconds()
-        code = all_of_it[-1].code if all_of_it else 0
         if code in (221, 421):
             self._closing = True
         elif code == 220:
@@ -233,7 +235,7 @@ class Connection(Protocol):
             session.forget()
             self._read_again()
             self._start_tls()
-        elif session.dialogue.buffered <= READ_AHEAD:
+        elif self._reading_paused and session.dialogue.buffered <= READ_AHEAD:
             self._read_again()
 
     def _read_again(self) -> None:

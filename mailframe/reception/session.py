@@ -6,12 +6,14 @@ of everything, and what the hooks say.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from ..eventual import is_later
 from ..message import Client, Envelope, Tls, new_id
 from ..smtp.command import (
     Auth,
@@ -31,6 +33,7 @@ from ..smtp.command import (
     Vrfy,
 )
 from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from ..smtp.offer import Offer
 from ..smtp.reply import (
     AUTH_NEEDS_TLS,
     AUTH_REQUIRED,
@@ -46,11 +49,11 @@ from ..smtp.reply import (
     TLS_UNAVAILABLE,
     Reply,
 )
-from ..smtp.server import AUTH_NOT_OFFERED, Offer, ServerDialogue
+from ..smtp.server import AUTH_NOT_OFFERED, ServerDialogue
 from .authentication import Authentication
 from .sasl import MECHANISMS
 from .tally import Tally
-from .transaction import Shared, Transaction, fault_reply, settled
+from .transaction import Shared, Transaction, fault_reply
 
 if TYPE_CHECKING:
     from ..hooks import Filtered
@@ -93,7 +96,9 @@ class Session:
     async def open(self) -> Reply:
         """The greeting, or the refusal that takes its place and closes the connection."""
         try:
-            found = await settled(self._shared.hooks.connected(self.client))
+            found = self._shared.hooks.connected(self.client)
+            if is_later(found):
+                found = await found
         except Exception:  # noqa: BLE001
             return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 knows no 451 here
         self._at_connect = found
@@ -102,28 +107,45 @@ class Session:
         self.tell("connected" if found.refusal is None else str(found.refusal))
         return found.refusal or self.dialogue.greeting()
 
-    async def answer(self, event: Event) -> Answer:
+    def answer(self, event: Event) -> Answer | Coroutine[Any, Any, Answer]:
         """The answer to one event; None where it wants none. Raises nothing."""
-        kind = type(event)
         refusal = self._tally.command(event)
         if refusal is not None:
             return refusal
         try:
-            answer = await _ANSWERS[kind](self, event)
+            answer = _ANSWERS[type(event)](self, event)
         # A bug of ours is a 451, and the session goes on.
         except Exception:  # noqa: BLE001
-            reply = self._faulty(kind.__name__)
-            transaction = self.transaction
-            if kind is Content or kind is Bdat:
-                if transaction is not None:
-                    transaction.fail(reply)
-                return None
-            if kind is ContentEnd:
-                self._reset()
-            answer = reply
-        if isinstance(answer, Reply) and answer.code >= 400:
+            answer = self._broken(event)
+        if answer is None:
+            return None
+        if type(answer) is CoroutineType:
+            return self._answer_later(event, answer)
+        return self._judged(event, answer)
+
+    async def _answer_later(self, event: Event, coming: Coroutine[Any, Any, Answer]) -> Answer:
+        try:
+            answer = await coming
+        except Exception:  # noqa: BLE001
+            answer = self._broken(event)
+        return self._judged(event, answer)
+
+    def _judged(self, event: Event, answer: Any) -> Answer:
+        if type(answer) is Reply and answer.code >= 400:
             return self._counted(event, answer)
-        return answer
+        return answer  # type: ignore[no-any-return]
+
+    def _broken(self, event: Event) -> Reply | None:
+        """What to answer where answering failed."""
+        kind = type(event)
+        reply = self._faulty(kind.__name__)
+        if kind is Content or kind is Bdat:
+            if self.transaction is not None:
+                self.transaction.fail(reply)
+            return None
+        if kind is ContentEnd:
+            self._reset()
+        return reply
 
     def _counted(self, event: Event, refusal: Reply) -> Reply:
         """The refusal, or the last word where there were too many."""
@@ -132,13 +154,11 @@ class Session:
         return self._tally.refused(kind, refusal)
 
     async def _hello(self, command: Helo | Ehlo | Lhlo) -> Reply:
-        client = replace(
-            self.client,
-            hello=command.name,
-            protocol=self._protocol(type(command)),
-            signals=self._at_connect.signals if self._at_connect else {},
-        )
-        found = await settled(self._shared.hooks.hello(client))
+        signals = self._at_connect.signals if self._at_connect else {}
+        client = self.client.greeted(command.name, self._protocol(type(command)), signals)
+        found = self._shared.hooks.hello(client)
+        if is_later(found):
+            found = await found
         if found.refusal is not None:
             return found.refusal
         # RFC 5321 section 4.1.4: as if RSET had come.
@@ -157,7 +177,7 @@ class Session:
         known = "A" if self.client.user is not None else ""
         return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
 
-    async def _start_tls(self, command: StartTls) -> Reply:
+    def _start_tls(self, command: StartTls) -> Reply:
         if not self.dialogue.offer.starttls:
             return BAD_SEQUENCE if self.client.tls else TLS_UNAVAILABLE
         return READY_FOR_TLS
@@ -258,19 +278,18 @@ class Session:
             return BAD_SEQUENCE
         return await self.transaction.recipient(command)
 
-    async def _data(self, command: Data) -> Reply:
+    def _data(self, command: Data) -> Reply:
         if self.transaction is None:
             return BAD_SEQUENCE
         return self.transaction.begin()
 
-    async def _bdat(self, command: Bdat) -> None:
+    def _bdat(self, command: Bdat) -> None:
         transaction = self.transaction
         if transaction is not None and transaction.began is None:
             transaction.begin()
 
-    async def _content(self, content: Content) -> None:
-        if self.transaction is not None:
-            await self.transaction.write(content.octets)
+    def _content(self, content: Content) -> Coroutine[Any, Any, None] | None:
+        return None if self.transaction is None else self.transaction.write(content.octets)
 
     async def _content_end(self, end: ContentEnd) -> Answer:
         transaction = self.transaction
@@ -291,7 +310,7 @@ class Session:
             return (counted,) * transaction.accepted
         return reply
 
-    async def _rset(self, command: Rset) -> Reply:
+    def _rset(self, command: Rset) -> Reply:
         self._reset()
         return OK
 
@@ -301,24 +320,15 @@ class Session:
             self.transaction.abort()
             self.transaction = None
 
-    async def _rejected(self, event: Rejected) -> Reply:
+    def _rejected(self, event: Rejected) -> Reply:
         if event.reply is AUTH_NOT_OFFERED and self.client.tls is None and self._shared.hooks.auth:
             return AUTH_NEEDS_TLS
         return event.reply
 
-    async def _vrfy(self, command: Vrfy) -> Reply:
-        return CANNOT_VERIFY
-
-    async def _expn(self, command: Expn) -> Reply:
-        return NOT_IMPLEMENTED
-
-    async def _help(self, command: Help) -> Reply:
+    def _help(self, command: Help) -> Reply:
         return self.dialogue.help_reply()
 
-    async def _noop(self, command: Noop) -> Reply:
-        return OK
-
-    async def _quit(self, command: Quit) -> Reply:
+    def _quit(self, command: Quit) -> Reply:
         self._reset()
         return BYE
 
@@ -363,7 +373,7 @@ class Session:
         )
 
 
-_ANSWERS: Mapping[type, Callable[[Session, Any], Awaitable[Answer]]] = {
+_ANSWERS: Mapping[type, Callable[[Session, Any], Answer | Coroutine[Any, Any, Answer]]] = {
     Helo: Session._hello,
     Ehlo: Session._hello,
     Lhlo: Session._hello,
@@ -372,10 +382,10 @@ _ANSWERS: Mapping[type, Callable[[Session, Any], Awaitable[Answer]]] = {
     Data: Session._data,
     Bdat: Session._bdat,
     Rset: Session._rset,
-    Vrfy: Session._vrfy,
-    Expn: Session._expn,
+    Vrfy: lambda session, command: CANNOT_VERIFY,
+    Expn: lambda session, command: NOT_IMPLEMENTED,
     Help: Session._help,
-    Noop: Session._noop,
+    Noop: lambda session, command: OK,
     Quit: Session._quit,
     StartTls: Session._start_tls,
     Auth: Session._auth,

@@ -6,15 +6,14 @@ The store's and our own faults are 4xx: what the client sends is good, it may tr
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import Eventual, at_once
+from ..eventual import at_once, is_later
 from ..hooks import new_reference
 from ..interfaces import IDraft, IQueueStore
 from ..message import Entry, Envelope, Recipient
@@ -33,8 +32,6 @@ from .header import HeaderScan, field_octets
 
 if TYPE_CHECKING:
     from ..hooks import Filtered, Hooks
-
-T = TypeVar("T")
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -58,12 +55,6 @@ class Shared:
     may_claim: Callable[[], bool]
     hand_over: Callable[[Entry, bool], None]
     tls: bool  # whether there are certificates
-
-
-async def settled(eventual: Eventual[T]) -> T:
-    """The value, waiting only where it is not there yet."""
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
 
 
 def fault_reply(code: int = 451) -> Reply:
@@ -110,7 +101,8 @@ class Transaction:
 
     async def sender(self) -> Reply | None:
         """What the filters refuse the sender with, None where they let it pass."""
-        return self._taken(await settled(self._shared.hooks.sender(self.envelope)))
+        found = self._shared.hooks.sender(self.envelope)
+        return self._taken(await found if is_later(found) else found)
 
     async def recipient(self, command: Rcpt) -> Reply:
         """The answer to RCPT: relay decides, then route, then the filters."""
@@ -119,22 +111,26 @@ class Transaction:
         if self.accepted >= self._shared.limits.recipients:
             return TOO_MANY_RECIPIENTS
         recipient = Recipient(command.recipient, command.notify, command.orcpt)
-        allowed = await settled(hooks.judge(self.envelope, recipient))
+        allowed = hooks.judge(self.envelope, recipient)
+        if is_later(allowed):
+            allowed = await allowed
         if not allowed.positive:
             return allowed
-        routing = await settled(hooks.route(self.envelope, recipient))
+        routing = hooks.route(self.envelope, recipient)
+        if is_later(routing):
+            routing = await routing
         if not routing.routes:
             replies = [reply for _, reply in routing.refusals]
             # What may work later must not be bounced now.
             return next((reply for reply in replies if reply.temporary), replies[0])
-        refusal = self._taken(await settled(hooks.recipient(self.envelope, recipient)))
+        found = hooks.recipient(self.envelope, recipient)
+        refusal = self._taken(await found if is_later(found) else found)
         if refusal is not None:
             return refusal
         self.accepted += 1
         if recipient.address not in self._addresses:
             self._addresses.add(recipient.address)
-            recipients = (*self.envelope.recipients, recipient)
-            self.envelope = replace(self.envelope, recipients=recipients)
+            self.envelope = self.envelope.to(recipient)
         return RECIPIENT_OK
 
     def begin(self) -> Reply:
@@ -148,21 +144,30 @@ class Transaction:
             return self._failure
         return GO_AHEAD
 
-    async def write(self, octets: bytes) -> None:
-        """Add octets of the content; after a failure they are dropped."""
+    def write(self, octets: bytes) -> Coroutine[Any, Any, None] | None:
+        """Add octets of the content; after a failure they are dropped. To be awaited, or None."""
         if self._failure is not None or self._draft is None:
-            return
+            return None
         self.size += len(octets)
         scan = self._scan
         if not scan.ended:
             scan.feed(octets)
             if scan.refusal is not None:
                 self.fail(scan.refusal)
-                return
+                return None
         try:
             waiting = self._draft.write(octets)
-            if waiting is not None:
-                await settled(cast("Eventual[None]", waiting))
+        except Exception as failed:  # noqa: BLE001
+            self.fail(self._store_failed(failed))
+            return None
+        return None if waiting is None else self._written(waiting)
+
+    async def _written(self, waiting: Any) -> None:
+        """The store wants us to wait before there is more."""
+        try:
+            waiting = at_once(waiting)
+            if is_later(waiting):
+                await waiting
         except Exception as failed:  # noqa: BLE001
             self.fail(self._store_failed(failed))
 
@@ -188,7 +193,9 @@ class Transaction:
                 return refusal or LOCAL_ERROR
             claimed = self._shared.may_claim()
             commit = draft.commit(self.envelope, self._prefix(), claimed=claimed)
-            entry = await settled(commit)
+            entry = at_once(commit)
+            if is_later(entry):
+                entry = await entry
         except Exception as failed:  # noqa: BLE001
             return self._store_failed(failed)
         else:
@@ -208,7 +215,8 @@ class Transaction:
         if not hooks.filters:
             return None
         content = replace(draft.content(), prefix=self._prefix())
-        return self._taken(await settled(hooks.content(self.envelope, content)))
+        found = hooks.content(self.envelope, content)
+        return self._taken(await found if is_later(found) else found)
 
     def abort(self) -> None:
         """Forget the draft; nothing remains."""

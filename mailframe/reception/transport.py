@@ -20,11 +20,13 @@ class PromptServer(tcp.Server):
         # Under TLS it is octets to encrypt; what is buffered already must go first.
         prompt = self.connected and not (self.TLS or self._writeDisconnected)
         if prompt and data and not (self.dataBuffer or self._tempDataLen):
-            sent = self.writeSomeData(data)
+            try:
+                sent = self.socket.send(data)
+            except OSError:  # it comes again when Twisted writes, who knows what to do
+                sent = 0
             if sent == len(data):
                 return
-            if isinstance(sent, int):
-                data = data[sent:]
+            data = data[sent:]
         super().write(data)  # type: ignore[no-untyped-call]
 
 

@@ -48,7 +48,7 @@ class DottedContent(IncomingContent):
 
     def read(self, inbox: Inbox) -> tuple[Content | None, ContentEnd | None]:
         """The content and the end that the inbox holds; what follows the end stays there."""
-        if not len(inbox):
+        if inbox.empty:
             return None, None
         octets, ended, rest = self._undotter.feed(inbox.take_all())
         octets = self._admit(octets, self._undotter.offence)

@@ -6,8 +6,7 @@ RFC 5321 section 4.2 (replies), RFC 2034 and RFC 3463 (enhanced status codes).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 MAX_REPLY_LINE = 512  # octets with CRLF, RFC 5321 section 4.5.3.1.5
 
@@ -29,6 +28,7 @@ class Reply:
     code: int
     text: str
     status: str | None = None
+    _octets: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 200 <= self.code <= 599:
@@ -67,10 +67,13 @@ class Reply:
 
     def to_bytes(self) -> bytes:
         """The reply as it goes on the wire, every line ended by CRLF and within 512 octets."""
-        return _encode(self)
+        octets = self._octets
+        if octets is None:
+            octets = _encode(self)
+            object.__setattr__(self, "_octets", octets)
+        return octets
 
 
-@lru_cache(maxsize=512)
 def _encode(reply: Reply) -> bytes:
     code = b"%d" % reply.code
     room = MAX_REPLY_LINE - len("250-") - len("\r\n")

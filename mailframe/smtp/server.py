@@ -9,8 +9,6 @@ and LIMITS (9422); LMTP (2033) on the same engine. What the events ask of the se
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls
@@ -18,6 +16,7 @@ from .content import ChunkedContent, DottedContent
 from .event import AuthLine, Content, ContentEnd, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
+from .offer import NO_OFFER, Offer, greeting, hello, helo
 from .order import ORDER, REFUSED, State
 from .reply import BAD_SEQUENCE, LINE_TOO_LONG, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
 
@@ -40,22 +39,6 @@ ALREADY_AUTHENTICATED = Reply(503, "Already authenticated", "5.5.1")
 UNKNOWN_MECHANISM = Reply(504, "Authentication mechanism not offered", "5.5.4")
 AUTH_CANCELLED = Reply(501, "Authentication cancelled", "5.7.0")
 NEEDS_SMTPUTF8 = Reply(553, "A non-ASCII address needs SMTPUTF8", "5.6.7")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What EHLO announces; the session replaces it after TLS and after AUTH.
-
-    `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
-    mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
-    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them.
-    """
-
-    size: int = 0
-    starttls: bool = False
-    auth: tuple[str, ...] = ()
-    recipients: int = 0
-    messages: int = 0
 
 
 class ServerDialogue:
@@ -83,7 +66,7 @@ class ServerDialogue:
         "state",
     )
 
-    def __init__(self, hostname: str, offer: Offer = Offer(), *, lmtp: bool = False) -> None:
+    def __init__(self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False) -> None:
         self._hostname = hostname
         self._lmtp = lmtp
         self._inbox = Inbox()
@@ -94,9 +77,9 @@ class ServerDialogue:
         self.state = State.START
         self.authenticated = False
         self._inbox.clear()
-        self._mail = Mail(None)
+        self._mail = _NO_MAIL
         self._accepted = 0
-        self._content: DottedContent | ChunkedContent = DottedContent(0)
+        self._content: DottedContent | ChunkedContent = _NO_CONTENT
         self._end: ContentEnd | None = None
         self._owed: Event | None = None
         self._replies_due = 1
@@ -126,13 +109,13 @@ class ServerDialogue:
 
     def greeting(self) -> Reply:
         """The 220 that opens the session."""
-        return Reply(220, f"{self._hostname} {'LMTP' if self._lmtp else 'ESMTP'} ready")
+        return greeting(self._hostname, self._lmtp)
 
     def hello_reply(self, command: Helo | Ehlo | Lhlo) -> Reply:
         """The 250 to this hello, with a line for each extension on offer."""
         if type(command) is Helo:
-            return Reply(250, self._hostname)
-        return _hello(self._hostname, self.offer)
+            return helo(self._hostname)
+        return hello(self._hostname, self.offer)
 
     def help_reply(self) -> Reply:
         """The 214: which commands there are."""
@@ -156,7 +139,12 @@ class ServerDialogue:
             event = self._read_refused_chunk()
         else:
             read = _READ.get(self.state)
-            event = self._read_command() if read is None else read(self)
+            if read is not None:
+                event = read(self)
+            elif self._inbox.empty:
+                return None
+            else:
+                event = self._read_command()
         kind = type(event)
         if kind is not Content and kind is not Bdat:
             self._owed = event
@@ -185,9 +173,11 @@ class ServerDialogue:
             if len(replies) != 1:
                 raise ValueError(f"{len(replies)} replies where {due} are due")
             replies *= due
-        refused = event.refusal if isinstance(event, ContentEnd) else isinstance(event, Rejected)
-        if refused and any(each.positive for each in replies):
-            raise ValueError(f"a positive answer to what was refused: {event}")
+        kind = type(event)
+        if kind is ContentEnd or kind is Rejected:
+            refused = event.refusal if isinstance(event, ContentEnd) else True
+            if refused and any(each.positive for each in replies):
+                raise ValueError(f"a positive answer to what was refused: {event}")
         self._move(event, reply)
         self._owed = None
         self._replies_due = 1
@@ -215,7 +205,8 @@ class ServerDialogue:
         self.state = ORDER[state].get(kind, state)
         if kind is Rcpt:
             self._accepted += 1
-        elif isinstance(event, Mail):
+        elif kind is Mail:
+            assert isinstance(event, Mail)
             self._mail, self._accepted = event, 0
         elif kind is Data:
             self._content = DottedContent(self.offer.size)
@@ -242,9 +233,11 @@ class ServerDialogue:
         refusal = self._refusal(command)
         if refusal is not None:
             return self._reject(command, refusal, line)
-        if isinstance(command, Bdat):
+        kind = type(command)
+        if kind is Bdat:
+            assert isinstance(command, Bdat)
             self._begin_chunk(command)
-        self._hushed = type(command) is Auth
+        self._hushed = kind is Auth
         return command
 
     def _refusal(self, command: Command) -> Reply | None:
@@ -339,16 +332,8 @@ class ServerDialogue:
         return None if command.mechanism in self.offer.auth else UNKNOWN_MECHANISM
 
 
-@lru_cache(maxsize=64)
-def _hello(hostname: str, offer: Offer) -> Reply:
-    lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
-    lines += ["STARTTLS"] if offer.starttls else []
-    lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []
-    limits = [f"RCPTMAX={offer.recipients}"] if offer.recipients else []
-    limits += [f"MAILMAX={offer.messages}"] if offer.messages else []
-    lines += [f"LIMITS {' '.join(limits)}"] if limits else []
-    lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "SMTPUTF8", "DSN", "HELP"]
-    return Reply(250, "\n".join(lines))
+_NO_MAIL = Mail(None)
+_NO_CONTENT = DottedContent(0)  # is never read: a 354 or BDAT puts another in its place
 
 
 _IN_CONTENT = frozenset({State.CONTENT, State.CHUNK, State.LAST_CHUNK})

@@ -154,8 +154,7 @@ class SqliteQueue(service.Service):
             octets = self._opener(BodyOf(envelope.id, body.size, octets is None, check, headers))
         message = Message(envelope.id, envelope, Content(headers, octets, body.size))
         entry = Entry(message, pending, now, leased=claimed)
-        inserted = self._writer().insert(new, now + FIRST_LEASE if claimed else None)
-        return self.watch(inserted.addCallback(lambda _: entry))
+        return self._writer().insert(new, now + FIRST_LEASE if claimed else None, entry)
 
     def watch(self, work: Deferred[T]) -> Deferred[T]:
         """The same; close() waits for it."""

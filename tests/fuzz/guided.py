@@ -25,6 +25,7 @@ except ImportError:
 
 with atheris.instrument_imports(include=["mailframe.smtp"]):
     from mailframe.smtp import client, command, event, grammar, reply, server
+    from mailframe.smtp import offer as offers
 
 MOST = 1 << 17  # octets that a dialogue may keep of what it was given
 
@@ -67,7 +68,7 @@ def check_server(octets: bytes) -> None:
 
 
 def _server_hears(kind: int, octets: bytes, cut: int) -> list[Any]:
-    offer = server.Offer(5000 * (kind & 1), bool(kind & 2), ("PLAIN",) if kind & 4 else ())
+    offer = offers.Offer(5000 * (kind & 1), bool(kind & 2), ("PLAIN",) if kind & 4 else ())
     dialogue = server.ServerDialogue("mx.example", offer, lmtp=bool(kind & 8))
     refuses = kind >> 4
     heard: list[Any] = []

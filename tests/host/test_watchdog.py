@@ -59,10 +59,10 @@ def test_a_call_is_named_once_while_it_goes_on():
 
 
 def test_it_looks_closer_while_something_goes_on():
-    """Twice in the time that may pass, and ten times."""
+    """Twice in the time that may pass, and four times."""
     seen = Seen()
     assert seen.waits(0.05) == 0.05
-    assert seen.during_one_call(0.1, 0.11) == [0.01, 0.01]
+    assert seen.during_one_call(0.1, 0.11) == [0.025, 0.025]
 
 
 def test_many_short_calls_are_nobodys_fault():

@@ -8,8 +8,9 @@ from mailframe.smtp.address import Mailbox
 from mailframe.smtp.client import Answer, ClientDialogue
 from mailframe.smtp.command import Bdat, Command, Data, Ehlo, Lhlo, Mail, Quit, Rcpt, Rset
 from mailframe.smtp.event import AuthLine, Content, ContentEnd, Rejected
+from mailframe.smtp.offer import Offer
 from mailframe.smtp.reply import BYE, GO_AHEAD, OK, RECIPIENT_OK, SENDER_OK, Reply
-from mailframe.smtp.server import Offer, ServerDialogue
+from mailframe.smtp.server import ServerDialogue
 from mailframe.smtp.transparency import Dotter
 
 A, B, C = (Mailbox(local, "x.example") for local in "abc")

@@ -49,6 +49,7 @@ from mailframe.smtp.command import (
     Vrfy,
 )
 from mailframe.smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from mailframe.smtp.offer import Offer
 from mailframe.smtp.reply import (
     AUTHENTICATED,
     BYE,
@@ -61,7 +62,7 @@ from mailframe.smtp.reply import (
     SENDER_OK,
     Reply,
 )
-from mailframe.smtp.server import Offer, ServerDialogue
+from mailframe.smtp.server import ServerDialogue
 
 FILES = sorted((Path(__file__).parent.parent / "conversations").glob("*.smtp"))
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([rnt0\\]))|\{(\d+)\*((?:\\x..|\\.|[^}])+)\}")

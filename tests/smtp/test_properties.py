@@ -36,9 +36,10 @@ from mailframe.smtp.grammar import (
     xtext_decode,
     xtext_encode,
 )
+from mailframe.smtp.offer import Offer
 from mailframe.smtp.parameters import unitext_decode, unitext_encode
 from mailframe.smtp.reply import Reply
-from mailframe.smtp.server import MAX_AUTH_LINE, Offer, ServerDialogue
+from mailframe.smtp.server import MAX_AUTH_LINE, ServerDialogue
 from mailframe.smtp.transparency import BadLineEnds, Dotter, LineEnds, Undotter
 
 COMMON = settings(max_examples=150, deadline=None)

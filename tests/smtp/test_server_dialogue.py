@@ -7,6 +7,7 @@ import pytest
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt
 from mailframe.smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from mailframe.smtp.offer import Offer
 from mailframe.smtp.order import State
 from mailframe.smtp.reply import (
     AUTHENTICATED,
@@ -21,7 +22,7 @@ from mailframe.smtp.reply import (
     SHUTTING_DOWN,
     Reply,
 )
-from mailframe.smtp.server import Offer, ServerDialogue
+from mailframe.smtp.server import ServerDialogue
 
 SECRET = Offer(auth=("PLAIN", "LOGIN"), starttls=True)
 

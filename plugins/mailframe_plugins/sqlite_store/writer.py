@@ -67,9 +67,11 @@ class Writer:
         """Begin."""
         self._thread.start()
 
-    def insert(self, message: NewMessage, until: float | None) -> Deferred[None]:
-        """Store a message, leased until then or not at all."""
-        return self._put(_Job("insert", (message, until)))
+    def insert(self, message: NewMessage, until: float | None, value: T) -> Deferred[T]:
+        """Store a message, leased until then or not at all; then the value is given."""
+        job = _Job("insert", (message, until))
+        job.result = value
+        return self._put(job)
 
     def remove(self, id: str) -> Deferred[None]:
         """Forget a message."""

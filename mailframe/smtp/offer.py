@@ -1,0 +1,52 @@
+"""What a server offers, and how it says so: the greeting and the answers to hello."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What EHLO announces; the session replaces it after TLS and after AUTH.
+
+    `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
+    mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
+    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them.
+    """
+
+    size: int = 0
+    starttls: bool = False
+    auth: tuple[str, ...] = ()
+    recipients: int = 0
+    messages: int = 0
+
+
+NO_OFFER = Offer()
+
+
+@lru_cache(maxsize=64)
+def greeting(hostname: str, lmtp: bool) -> Reply:
+    """The 220 that opens a session."""
+    return Reply(220, f"{hostname} {'LMTP' if lmtp else 'ESMTP'} ready")
+
+
+@lru_cache(maxsize=64)
+def helo(hostname: str) -> Reply:
+    """The 250 to HELO."""
+    return Reply(250, hostname)
+
+
+@lru_cache(maxsize=64)
+def hello(hostname: str, offer: Offer) -> Reply:
+    """The 250 to EHLO or LHLO, with a line for each extension on offer."""
+    lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
+    lines += ["STARTTLS"] if offer.starttls else []
+    lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []
+    limits = [f"RCPTMAX={offer.recipients}"] if offer.recipients else []
+    limits += [f"MAILMAX={offer.messages}"] if offer.messages else []
+    lines += [f"LIMITS {' '.join(limits)}"] if limits else []
+    lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "SMTPUTF8", "DSN", "HELP"]
+    return Reply(250, "\n".join(lines))
