@@ -109,6 +109,15 @@ class IDeliveryAgent(Interface):
         """
 
 
+class IBatchingAgent(IDeliveryAgent):
+    """An agent that does together what it is given at the same time, so it wants many calls."""
+
+    at_once = Attribute(
+        "how many calls of `deliver` it takes at a time for each destination, in place of"
+        " `retry.per_destination`"
+    )
+
+
 class IDraft(Interface):
     """A message being written into the queue; it does not exist for anybody else yet."""
 

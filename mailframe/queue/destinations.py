@@ -8,7 +8,7 @@ waits for a dead host does not take the window from the rest.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -52,16 +52,22 @@ class _Destination:
 class Destinations:
     """`times.per_destination` deliveries at once to each place; `seconds` is the reactor's clock.
 
-    A pause is no longer than the retry schedule's waits: who configures short ones gets them.
+    `at_once` are other numbers, by the agent's name. A pause is no longer than the retry
+    schedule's waits: who configures short ones gets them.
     `freed()` is called when a place that had too many may be given more.
     """
 
     _log = Logger()
 
     def __init__(
-        self, times: QueueTimes, seconds: Callable[[], float], freed: Callable[[], None]
+        self,
+        times: QueueTimes,
+        seconds: Callable[[], float],
+        freed: Callable[[], None],
+        at_once: Mapping[str, int],
     ) -> None:
         self._limit = max(1, times.per_destination)
+        self._at_once = {agent: max(1, limit) for agent, limit in at_once.items()}
         self._first_pause = min((FIRST_PAUSE, *times.waits[:1]))
         self._longest_pause = min(LONGEST_PAUSE, max(times.waits, default=LONGEST_PAUSE))
         self._freed = freed
@@ -80,7 +86,7 @@ class Destinations:
             if found.probing or self._seconds() < found.down_until:
                 return Entrance.DOWN
             found.probing = True
-        if found.running < self._limit:
+        if found.running < self._at_once.get(parcel.agent, self._limit):
             found.running += 1
             return Entrance.OPEN
         if len(found.waiting) >= self._most_waiting:

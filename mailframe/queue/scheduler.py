@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ..eventual import Eventual, at_once, is_later
-from ..interfaces import IQueueStore
+from ..interfaces import IBatchingAgent, IQueueStore
 from ..message import Entry
 from ..settings import BounceSettings, QueueTimes
 from .attempt import Attempt, Room
@@ -55,7 +55,12 @@ class Scheduler(service.Service):
         self._times = times
         self._reactor = reactor
         self._now = now
-        self._destinations = Destinations(times, reactor.seconds, self._destination_freed)
+        at_once = {
+            name: bound.plugin.at_once
+            for name, bound in hooks.agents.items()
+            if IBatchingAgent.providedBy(bound.plugin)
+        }
+        self._destinations = Destinations(times, reactor.seconds, self._destination_freed, at_once)
         self._room = self._furnished(hooks, hostname, bounces)
         self._active: dict[str, Attempt] = {}
         self._emptied: Deferred[None] | None = None  # fires when none is active any more

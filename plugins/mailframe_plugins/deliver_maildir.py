@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from mailframe.domains import to_ascii
 from mailframe.final_delivery import LineEnds, delivered_to, final_header, has_been_at
-from mailframe.interfaces import IDeliveryAgent
+from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.maildir import (
     Copy,
     Maildir,
@@ -98,11 +98,13 @@ class _Parcel:
     done: Deferred[Iterable[Outcome]] = field(init=False)
 
 
-@implementer(IDeliveryAgent)
+@implementer(IBatchingAgent)
 class Maildirs:
     """Delivers into Maildirs; see the settings."""
 
     _log = Logger()
+
+    at_once = 1000  # what comes together shares threads and syncs; the window is the bound
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings

@@ -11,10 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from mailframe.hooks import Bound
-from mailframe.interfaces import IDeliveryAgent, IRouter
+from mailframe.interfaces import IBatchingAgent, IDeliveryAgent, IRouter
 from mailframe.message import NextHop, Outcome, Redirect, Route, Status
 from mailframe.plugin import Size
 from mailframe.queue import destinations
@@ -502,6 +502,29 @@ def test_a_destination_gets_so_many_at_once():
     assert house.queued() == []
     # Most were never in the window: it takes the freed places at once, not once a second.
     assert seconds == 150
+
+
+def test_an_agent_may_take_more_at_once():
+    """What an IBatchingAgent says goes before per_destination."""
+    house = House(replace(TIMES, per_destination=2), start=False)
+    directlyProvides(house.agent, IBatchingAgent)
+    house.agent.at_once = 5
+    again = Scheduler(
+        hooks=house.hooks,
+        store=house.store,
+        hostname="mx.example.org",
+        times=replace(TIMES, per_destination=2),
+        bounces=BounceSettings(),
+        reactor=house.clock,
+        now=house.now,
+    )
+    again.startService()
+    house.clock.advance(0)
+    house.scheduler = again
+    house.agent.answers["far.example"] = Deferred()
+    for number in range(8):
+        house.send("u@far.example", id=f"M{number}")
+    assert len(house.agent.calls) == 5
 
 
 def test_a_busy_place_for_part_of_a_domain_does_not_stop_the_rest():
