@@ -40,7 +40,6 @@ T = TypeVar("T")
 
 FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
 DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
-LEAST_FREE = 16 << 20  # octets; the log needs them so that what waits can be recorded
 _SPACE_KNOWN_FOR = 1.0  # seconds
 _AT_ONCE = 500  # messages changed in one transaction
 _VERBS = ("hold", "release", "retry", "delete")
@@ -53,8 +52,9 @@ class Settings:
     path: Path | None = setting("the folder; by default `queue` in the state folder", None)
     inline: Size = setting("bodies up to this size are in the database", Size(256 << 10))
     minimum_free: Size = setting(
-        "space to be left on the disk: below it no message is begun (452 4.3.1); 16M at least",
-        Size(16 << 20),
+        "space to be left on the disk: below it no message is begun (452 4.3.1); never less than "
+        "16M, or an eighth of a small disk",
+        Size(0),
     )
 
 
@@ -73,7 +73,7 @@ class SqliteQueue(service.Service):
         self.inline = int(settings.inline)
         self.budget = Budget(DRAFTS_IN_MEMORY)
         self.in_thread = site.in_thread
-        self._minimum_free = settings.minimum_free
+        self._minimum_free = int(settings.minimum_free)
         self._now = site.now
         self._reactor = site.reactor
         self._shelf = Shelf(folder, site.now)
@@ -81,6 +81,7 @@ class SqliteQueue(service.Service):
         self._listing = Reading(self._shelf)
         self._opening = Reading(self._shelf)
         self._opened: Writer | None = None
+        self._reserve = 0  # octets to be left; known once it is open
         self._closed: Deferred[None] | None = None
         self._under_way: set[Deferred[Any]] = set()
         self._space: tuple[float, int] = (float("-inf"), 0)  # when it was asked for, octets
@@ -102,6 +103,7 @@ class SqliteQueue(service.Service):
         if self._closed is not None:
             raise OSError(errno.ESHUTDOWN, "the queue is closed")
         ledger = self._shelf.open()
+        self._reserve = max(self._shelf.reserve, self._minimum_free)
         writer = Writer(self._shelf, ledger, self._reactor)
         # Whatever file is here before the first draft is can only be a crash's or a row's.
         found = self.bodies.found()
@@ -124,7 +126,7 @@ class SqliteQueue(service.Service):
     def begin(self, envelope: Envelope) -> Draft:
         """See IQueueStore."""
         self._writer()
-        wanted = self._minimum_free + (envelope.size or 0)
+        wanted = self._reserve + (envelope.size or 0)
         asked, free = self._space
         moment = self._reactor.seconds()
         if not 0 <= moment - asked < _SPACE_KNOWN_FOR:
@@ -140,8 +142,8 @@ class SqliteQueue(service.Service):
         self, envelope: Envelope, headers: bytes, body: Body, claimed: bool
     ) -> Deferred[Entry]:
         """A draft's commit."""
-        if self._shelf.free < self._minimum_free // 2:
-            # Others came meanwhile: the rest is for recording what leaves.
+        writer = self._writer()
+        if not self.has_room(0 if body.octets is None else body.size):
             return fail(OSError(errno.ENOSPC, "no space is left for new messages"))
         now = self._now()
         pending = tuple([Pending(recipient, now) for recipient in envelope.recipients])
@@ -154,7 +156,13 @@ class SqliteQueue(service.Service):
             octets = self._opener(BodyOf(envelope.id, body.size, octets is None, check, headers))
         message = Message(envelope.id, envelope, Content(headers, octets, body.size))
         entry = Entry(message, pending, now, leased=claimed)
-        return self._writer().insert(new, now + FIRST_LEASE if claimed else None, entry)
+        return writer.insert(new, now + FIRST_LEASE if claimed else None, entry)
+
+    def has_room(self, octets: int) -> bool:
+        """Whether so many may be stored: half of the reserve is for what leaves alone."""
+        # Once in the log, and once in the database that this is copied to.
+        taken = 2 * (self._writer().inserting + octets)
+        return self._shelf.free - taken >= self._reserve // 2
 
     def watch(self, work: Deferred[T]) -> Deferred[T]:
         """The same; close() waits for it."""
@@ -338,11 +346,4 @@ def _change(ids: Sequence[str], verb: str, now: float, ledger: Ledger) -> list[s
     return ledger.change(ids, verb, now)
 
 
-def build(settings: Settings, site: Site) -> SqliteQueue:
-    """The store. Raises SettingError."""
-    if settings.minimum_free < LEAST_FREE:
-        raise SettingError("minimum_free", "16M at least: on a full disk no message could leave")
-    return SqliteQueue(settings, site)
-
-
-plugin = Plugin("sqlite", IQueueStore, Settings, build)
+plugin = Plugin("sqlite", IQueueStore, Settings, SqliteQueue)

@@ -43,13 +43,15 @@ def _run(*words: str, good: tuple[int, ...] = (0,)) -> None:
         raise CannotRun(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
 
 
-def full(folder: Path, say: Say, *, seed: int = 1, by_itself: bool = True) -> Book:
+def full(
+    folder: Path, say: Say, *, seed: int = 1, by_itself: bool = True, size: str = "48m"
+) -> Book:
     """452 4.3.1 while there is no space; with space again it goes on by itself.
 
     `by_itself`: afterwards the queue itself fills the disk, while its next hop defers all.
     """
     with (
-        mounted(folder / "state", "-t", "tmpfs", "-o", "size=48m", "tmpfs"),
+        mounted(folder / "state", "-t", "tmpfs", "-o", f"size={size}", "tmpfs"),
         World(folder, seed=seed, relay=True) as world,
     ):
         world.accepts(20)

@@ -36,7 +36,7 @@ def test_kills(tmp_path, relay):
 def test_a_full_disk(tmp_path, need):
     """A full disk is 452 4.3.1, and with space again all goes on."""
     need(root=True)
-    judge(crash_disks.full, tmp_path, by_itself=False)
+    judge(crash_disks.full, tmp_path, size="16m")
 
 
 def test_a_read_only_disk(tmp_path, need):

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 VERSION = 1
-CHECKPOINT_PAGES = 2000  # of write-ahead log (8 MB) before it is copied into the database
+PAGE = 4096  # octets
+LOG = 8 << 20  # octets of write-ahead log before it is copied into the database
 
 _TABLES = """
 CREATE TABLE message (
@@ -38,10 +39,11 @@ CREATE INDEX held ON message (id, waiting) WHERE hold = 1;
 """
 
 
-def connect(database: Path, *, reading: bool = False) -> sqlite3.Connection:
+def connect(database: Path, *, reading: bool = False, log: int = LOG) -> sqlite3.Connection:
     """A connection that any one thread at a time may use; transactions are the caller's.
 
-    `reading` may not write, and sees what others commit. Raises sqlite3.Error.
+    `reading` may not write, and sees what others commit. `log` is octets of the write-ahead log.
+    Raises sqlite3.Error.
     """
     connection = sqlite3.connect(
         database, isolation_level=None, check_same_thread=False, timeout=10.0, cached_statements=256
@@ -53,22 +55,23 @@ def connect(database: Path, *, reading: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA cache_size = -2000")
         else:
-            _prepare(connection)
+            _prepare(connection, log)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA page_size = 4096")
+def _prepare(connection: sqlite3.Connection, log: int) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system allows no write-ahead log, only {mode}")
     # FULL: the log is synced at every commit, else a power cut could take a 250 back.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {log // PAGE}")
+    # After a burst the log's file is cut to this size; on a small disk its space is wanted.
+    connection.execute(f"PRAGMA journal_size_limit = {8 * log if log == LOG else log}")
     connection.execute("PRAGMA cache_size = -8000")
     # Debian's SQLite overwrites what is deleted, which doubles the work of every removal.
     connection.execute("PRAGMA secure_delete = OFF")

@@ -22,9 +22,9 @@ from .bodies import Bodies, sync_folder
 from .errors import is_damage, translated
 from .ledger import Ledger
 from .salvage import Salvage
-from .schema import connect
+from .schema import LOG, connect
 
-BALLAST = 8 << 20  # octets; as many as the log holds before it is copied into the database
+_SHARE = 16  # the log, and the ballast, are no larger than this part of the disk
 
 
 class Shelf:
@@ -49,6 +49,17 @@ class Shelf:
         """Octets that an ordinary user may still write here."""
         found = os.statvfs(self.folder)
         return found.f_bavail * found.f_frsize
+
+    @property
+    def log(self) -> int:
+        """Octets that the database's log holds before they are copied; few on a small disk."""
+        found = os.statvfs(self.folder)
+        return min(LOG, found.f_blocks * found.f_frsize // _SHARE)
+
+    @property
+    def reserve(self) -> int:
+        """Octets that recording what leaves may need: the log, and what it is copied to."""
+        return 2 * self.log
 
     def open(self) -> Ledger:
         """Take the folder, made where it is missing, and open the database."""
@@ -96,7 +107,7 @@ class Shelf:
             return self._ledger()
 
     def _ledger(self) -> Ledger:
-        connection = connect(self.database)
+        connection = connect(self.database, log=self.log)
         try:
             return Ledger(connection, self.bodies, self._now)
         except BaseException:
@@ -126,7 +137,7 @@ class Shelf:
         """Keep some space, where there is plenty; whether there is some now. Raises nothing."""
         path = self.folder / "ballast"
         try:
-            size = min(BALLAST, self.free // 3)
+            size = min(self.log, self.free // 3)
             if path.exists():
                 return True
             with path.open("xb") as file:

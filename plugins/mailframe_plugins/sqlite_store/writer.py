@@ -27,12 +27,13 @@ T = TypeVar("T")
 _MOST_AT_ONCE = 512
 _TURNS = 5  # of the reactor in which jobs gather, where several came the last time
 _REFILL = 10.0  # seconds
+_ROW = 16 << 10  # octets that a message may take besides its body
 
 
 class _Job:
     """One thing to do, and who waits for it; `argument` by `kind`."""
 
-    __slots__ = ("argument", "done", "kind", "result")
+    __slots__ = ("argument", "done", "kind", "octets", "result")
 
     def __init__(
         self, kind: Literal["insert", "remove", "call", "stop"], argument: Any, done: bool = True
@@ -41,13 +42,15 @@ class _Job:
         self.argument = argument
         self.done: Deferred[Any] | None = Deferred() if done else None
         self.result: Any = None
+        self.octets = 0  # that it will take on the disk
 
 
 class Writer:
     """Runs between `start` and `stop`. Everything given to it is durable when its Deferred fires.
 
-    Fails with OSError, or with what the call raised; nothing of it was done then. `reactor`
-    is IReactorTime and IReactorFromThreads.
+    Fails with OSError, or with what the call raised; nothing of it was done then. `inserting` is
+    octets that new messages given to it may take on the disk. `reactor` is IReactorTime and
+    IReactorFromThreads.
     """
 
     _log = Logger()
@@ -60,6 +63,7 @@ class Writer:
         self._gathered: list[_Job] = []
         self._crowded = False  # several were handed over the last time
         self._stopping = False
+        self.inserting = 0
         self._refill_at: float | None = None  # monotonic seconds
         self._thread = threading.Thread(target=self._run, name="mailframe-queue", daemon=True)
 
@@ -71,6 +75,8 @@ class Writer:
         """Store a message, leased until then or not at all; then the value is given."""
         job = _Job("insert", (message, until))
         job.result = value
+        job.octets = _ROW + (0 if message.octets is None else len(message.octets))
+        self.inserting += job.octets
         return self._put(job)
 
     def remove(self, id: str) -> Deferred[None]:
@@ -138,6 +144,7 @@ class Writer:
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
+            self.inserting -= job.octets
             if job.done is not None:
                 job.done.callback(job.result)
             elif isinstance(job.result, Failure):
