@@ -16,7 +16,8 @@ help:
 	@echo "               or '--scenario relay' for less, see tests/crash/crash_run.py)"
 	@echo "make fuzz      a minute of random sessions with an oracle (WITH='--seconds 600 --seed 7',"
 	@echo "               '--live', '--replay SEED:INDEX', see tests/fuzz/fuzz_run.py)"
-	@echo "make bench     mailframe beside Postfix, Exim and aiosmtpd; takes a quarter of an hour"
+	@echo "make bench     mailframe beside Postfix, Exim, OpenSMTPD, Haraka and aiosmtpd, idle sessions,"
+	@echo "               reloads: 20 minutes (WITH='--rounds 1 --seconds 1' for less, docs/operator.md)"
 	@echo "make coverage  make unit, with a line-by-line report in build/coverage"
 	@echo "make format    lay the code out"
 
@@ -57,7 +58,9 @@ fuzz: $(INSTALLED)
 bench: $(INSTALLED)
 	benchmarks/install_peers
 	mkdir -p build
-	$(BIN)/python -m benchmarks --json build/benchmarks.json
+	$(BIN)/python -m benchmarks --json build/benchmarks.json $(WITH)
+	$(BIN)/python -m benchmarks.idle --json build/benchmarks-idle.json
+	$(BIN)/python -m benchmarks.reloads --json build/benchmarks-reloads.json
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest -m 'not live' --cov --cov-report=term --cov-report=html:build/coverage

@@ -1,32 +1,36 @@
-"""mailframe beside Postfix, Exim and aiosmtpd in one run, in turns.
+"""mailframe beside Postfix, Exim, OpenSMTPD, Haraka and aiosmtpd in one run, in turns.
 
-    python -m benchmarks [--rounds 3] [--messages 3000] [--only PART] [--peers a,b] [--json FILE]
+    python -m benchmarks [--rounds 3] [--seconds 3] [--only PART] [--peers a,b] [--json FILE]
 
-`benchmarks/install_peers` fetches the others; who is not there is said and left out. Load is
-4 KB messages over 20 sessions of `smtp-source`; waits are those of one more client beside it.
-The medians of all rounds are shown. Ratios mean something; absolute rates are this machine's.
+`benchmarks/install_peers` fetches the others; who is not there is said and left out. "mailframe-2"
+is mailframe with two workers. Load is 4 KB messages over 20 sessions of `smtp-source`, as many
+as a server takes and delivers in so many seconds; waits are those of one more client beside
+it. The medians of all rounds are shown. Ratios mean something; absolute rates are this
+machine's. Ctrl-C ends it with the table of what was measured till then.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
-from dataclasses import asdict, astuple
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "live"))
 
 from . import load
 from .load import Sink
 from .peers import PEERS_BY_NAME, Running
-from .scenarios import IDLE, SCENARIOS, Figures, Scenario, idle, play
+from .scenarios import SCENARIOS, Scenario, idle, play
+from .table import Results, medians, table, verdicts
+from .watch import usage
 
-Rows = dict[tuple[str, str], list[Figures]]
+TROUBLE = (OSError, AssertionError, subprocess.SubprocessError)
 
 
 def main() -> None:
@@ -35,32 +39,44 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, default=3000)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each round")
     parser.add_argument("--only", default="", help="scenarios with this in their name")
     parser.add_argument("--peers", default=",".join(PEERS_BY_NAME))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path, help="where the servers keep their mail")
     options = parser.parse_args()
-    rows: Rows = {}
-    idling: dict[str, dict[str, float]] = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results = Results()
+    interrupted = False
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="mailframe-bench-") as place:
+        try:
+            run(options, Path(place), results)
+        except KeyboardInterrupt:
+            interrupted = True
+        if options.json:
+            results.write(options.json, Path(place))
+    print(table(results))
+    print(verdicts(results))
+    for failure in results.failed:
+        print(f"failed: {failure}")
+    if interrupted:
+        sys.exit(130)
+    sys.exit(1 if any("mailframe" in failure for failure in results.failed) else 0)
+
+
+def run(options: argparse.Namespace, place: Path, results: Results) -> None:
+    """All tasks, one after another; a task's servers all run while it is measured."""
     scenarios = [each for each in SCENARIOS if options.only in each.name]
+    began = time.monotonic()
     for task in dict.fromkeys(each.task for each in scenarios):
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             sink = stack.enter_context(Sink())
-            servers = ready(stack, folder, task, sink, options.peers.split(","))
-            for name, server in servers.items():
-                if task == "discard":
-                    idling[name] = idle(server)
-                warm_up(server, task, sink)
-            for number in range(options.rounds):
-                for scenario in [each for each in scenarios if each.task == task]:
-                    a_round(number + 1, scenario, servers, sink, options.messages, rows)
-    print(table(rows))
-    for name, cost in idling.items():
-        print(f"idle: {name}: {_megabytes(cost['memory'])} MB, {cost['session'] / 1024:.1f} KB a "
-              f"session, {cost['cpu']:.2f} s of CPU a minute beside {IDLE} sessions")  # fmt: skip
-    if options.json:
-        write(options.json, rows, idling)
+            servers = ready(stack, place / task, task, sink, options.peers.split(","))
+            bench = Bench(sink, servers, results, options.seconds, began)
+            bench.begin(task)
+            for scenario in [each for each in scenarios if each.task == task]:
+                for number in range(options.rounds):
+                    bench.a_round(number + 1, scenario)
 
 
 def ready(
@@ -71,82 +87,80 @@ def ready(
     for name in names:
         server = stack.enter_context(PEERS_BY_NAME[name](folder / name, task, sink.port))
         if server is None:
-            print(f"{task}: {name} is left out: not installed, or not set up for it here",
-                  file=sys.stderr)  # fmt: skip
+            say(f"{task}: {name} is left out: not installed, or it cannot do this")
         else:
             servers[name] = server
     return servers
 
 
-def warm_up(server: Running, task: str, sink: Sink) -> None:
-    """A few messages, so that nobody's first ones are counted."""
-    before = server.delivered() if task == "maildir" else sink.received()
-    load.send(server.port, 100, 1024, reuse=False)
-    if task == "maildir":
-        load.until(server.delivered, before + 100)
-    elif task == "relay":
-        load.until(sink.received, before + 100)
+@dataclass
+class Bench:
+    """The servers of one task, and what was measured with them. Who fails is left out."""
+
+    sink: Sink
+    servers: dict[str, Running]
+    results: Results
+    seconds: float
+    began: float
+    memory: dict[str, float] = field(default_factory=dict)  # octets, when nothing was sent yet
+
+    def begin(self, task: str) -> None:
+        """A few messages, so that nobody's first ones are counted."""
+        for name, server in list(self.servers.items()):
+            try:
+                if task == "discard":
+                    self.results.idling[name] = idle(server)
+                before = server.delivered() if task == "maildir" else self.sink.received()
+                load.send(server.port, 100, 1024, reuse=False, sessions=5)
+                if task == "maildir":
+                    load.until(server.delivered, before + 100)
+                    server.empty()
+                elif task == "relay":
+                    load.until(self.sink.received, before + 100)
+                self.memory[name] = usage(server.pid, memory=True).memory
+            except TROUBLE as trouble:
+                self._leave_out(name, task, trouble)
+
+    def a_round(self, number: int, scenario: Scenario) -> None:
+        """Every server once, each time another one first."""
+        names = list(self.servers)
+        turn = number % len(names) if names else 0
+        for name in names[turn:] + names[:turn]:
+            try:
+                server = self.servers[name]
+                count = scenario.count or self._count(scenario, name)
+                figures = play(scenario, server, self.sink, count, self.memory[name])
+            except TROUBLE as trouble:
+                self._leave_out(name, scenario.name, trouble)
+                continue
+            self.results.rounds.setdefault((scenario.name, name), []).append(figures)
+            minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+            say(f"{minutes:02}:{seconds:02} round {number}: {scenario.name}: {name}: "
+                f"{figures.messages:.{0 if figures.messages > 20 else 1}f}/s")  # fmt: skip
+
+    def _count(self, scenario: Scenario, name: str) -> int:
+        """As many messages as it accepts and delivers within the time of a round.
+
+        By its earlier rounds, or by a short try that is not counted.
+        """
+        rounds = self.results.rounds.get((scenario.name, name))
+        least = scenario.sessions * 2
+        if rounds:
+            known = medians(rounds)
+        else:
+            known = play(scenario, self.servers[name], self.sink, least * 2, self.memory[name])
+        rate = min(known.messages, known.delivered or known.messages)
+        return max(least, int(rate * self.seconds))
+
+    def _leave_out(self, name: str, where: str, trouble: BaseException) -> None:
+        self.servers.pop(name)
+        self.results.failed.append(f"{where}: {name}: {trouble!r}")
+        say(self.results.failed[-1])
 
 
-def a_round(
-    number: int,
-    scenario: Scenario,
-    servers: dict[str, Running],
-    sink: Sink,
-    messages: int,
-    rows: Rows,
-) -> None:
-    """Every server once."""
-    for name, server in servers.items():
-        figures = play(scenario, server, sink, messages)
-        rows.setdefault((scenario.name, name), []).append(figures)
-        said = f"{number}: {scenario.name}: {name}: {figures.messages:.0f}/s"
-        print(said, file=sys.stderr, flush=True)
-
-
-def medians(rounds: list[Figures]) -> Figures:
-    """The median of each figure."""
-    columns: list[Any] = [
-        None if None in column else statistics.median(column)
-        for column in zip(*map(astuple, rounds), strict=True)
-    ]
-    return Figures(*columns)
-
-
-def table(rows: Rows) -> str:
-    """The medians; "x Postfix" compares messages a second."""
-    lines = [
-        f"{'':32}{'':11}{'accepted/s':>11}{'x Postfix':>10}{'delivered/s':>12}"
-        f"{'CPU s/1,000':>12}{'peak MB':>9}{'p50 ms':>8}{'p99 ms':>8}"
-    ]
-    for (scenario, name), rounds in sorted(rows.items()):
-        got = medians(rounds)
-        beside = rows.get((scenario, "postfix"))
-        ratio = f"{got.messages / medians(beside).messages:.2f}" if beside else ""
-        delivered = f"{got.delivered:.0f}" if got.delivered else ""
-        lines.append(
-            f"{scenario:32}{name:11}{got.messages:11.0f}{ratio:>10}{delivered:>12}{got.cpu:12.2f}"
-            f"{_megabytes(got.memory):>9}{got.p50 * 1e3:8.1f}{got.p99 * 1e3:8.1f}"
-        )
-    return "\n".join(lines)
-
-
-def write(file: Path, rows: Rows, idling: dict[str, dict[str, float]]) -> None:
-    """All rounds and the medians."""
-    scenarios = [
-        {
-            "scenario": scenario,
-            "server": name,
-            "median": asdict(medians(rounds)),
-            "rounds": [asdict(each) for each in rounds],
-        }
-        for (scenario, name), rounds in rows.items()
-    ]
-    file.write_text(json.dumps({"scenarios": scenarios, "idle": idling}, indent=2) + "\n")
-
-
-def _megabytes(octets: float) -> str:
-    return f"{octets / 2**20:.0f}"
+def say(line: str) -> None:
+    """Progress; the table alone goes to standard output."""
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What idle sessions cost: memory of each, and how long fresh clients wait beside them.
 
-    python benchmarks/idle.py [--sessions 2000 10000] [--fresh 300] [--tls] [--json FILE]
+    python -m benchmarks.idle [--sessions 2000 10000] [--fresh 300] [--tls] [--json FILE]
 
 A real twistd with the SQLite queue. Each idle session has been greeted and has said EHLO (with
 --tls inside of TLS, by STARTTLS). A fresh client connects, sends one durable message and
@@ -27,62 +27,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "live"))
 
 from live_servers import Host
-from mailframe.testing.certificates import make_authority
 
-TOML = """
-hostname = "mx.bench.example"
-state = "state"
-[tls]
-certificates = "certificates"
-[limits]
-connections = 50000
-connections_per_client = 50000
-[[listen]]
-name = "mx"
-endpoint = "tcp:0:interface=127.0.0.1:backlog=1000"
-[[relay]]
-plugin = "inbound"
-domains = ["bench.example"]
-[[route]]
-plugin = "mailboxes"
-domains = ["bench.example"]
-file = "mailboxes"
-deliver = "discard"
-[queue]
-plugin = "sqlite"
-[deliver.discard]
-plugin = "discard"
-"""
-CONVERSATION = (
-    b"", b"EHLO fresh.example\r\n", b"MAIL FROM:<a@client.example>\r\n",
-    b"RCPT TO:<box@bench.example>\r\n", b"DATA\r\n",
-    b"Subject: fresh\r\n\r\n" + b"x" * 70 + b"\r\n.\r\n", b"QUIT\r\n",
-)  # fmt: skip
+from .client import bring, commands, say, trusting
+from .peers.mailframe import settings
+from .peers.running import certificate
+from .watch import usage
 
-
-def say(sock: socket.socket, octets: bytes) -> bytes:
-    """Send, and read one whole reply."""
-    if octets:
-        sock.sendall(octets)
-    heard = b""
-    while not (heard.endswith(b"\r\n") and heard.splitlines()[-1][3:4] == b" "):
-        piece = sock.recv(4096)
-        if not piece:
-            raise ConnectionError(f"the server hung up after {heard!r}")
-        heard += piece
-    if heard[:1] not in b"23":
-        raise ConnectionError(heard.decode())
-    return heard
-
-
-def fresh(port: int) -> float:
-    """Milliseconds of a whole session with one message."""
-    began = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", port), 30) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for octets in CONVERSATION:
-            say(sock, octets)
-    return (time.perf_counter() - began) * 1000
+FRESH = commands(64)
 
 
 def idle(port: int, context: ssl.SSLContext | None) -> socket.socket:
@@ -102,39 +53,33 @@ def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def cpu(pid: int) -> float:
-    """Seconds of processor time so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextlib.contextmanager
 def host() -> Iterator[Host]:
     """A host in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="mailframe-idle-") as folder:
-        make_authority().issue("mx.bench.example").write_live(Path(folder) / "certificates")
-        with Host(Path(folder), TOML, mailboxes="box\n") as running:
+        certificate(Path(folder))
+        with Host(Path(folder), settings("tls"), mailboxes="box\n") as running:
             yield running
 
 
 def measure(sessions: int, clients: int, in_tls: bool) -> dict[str, Any]:
     """One row of the table, on a host that has just begun."""
-    context = ssl._create_unverified_context() if in_tls else None
+    context = trusting() if in_tls else None
     with host() as running, contextlib.ExitStack() as crowd:
         port = running.port()
         assert running.process.process is not None
         pid = running.process.process.pid
         for _ in range(50):
-            fresh(port)
+            bring(port, FRESH)
         before = memory(pid)
         for _ in range(sessions):
             crowd.enter_context(idle(port, context))
         time.sleep(2)
         each = (memory(pid) - before) / sessions / 1024
-        busy = cpu(pid)
+        busy = usage(pid).cpu
         time.sleep(5)
-        busy = (cpu(pid) - busy) / 5
-        times = sorted(fresh(port) for _ in range(clients))
+        busy = (usage(pid).cpu - busy) / 5
+        times = sorted(bring(port, FRESH) * 1000 for _ in range(clients))
     return {
         "sessions": sessions,
         "tls": in_tls,

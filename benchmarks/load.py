@@ -1,22 +1,20 @@
-"""The clients: smtp-source for load, a probe beside it that measures waits; and smtp-sink."""
+"""The load: smtp-source, or our own where STARTTLS is wanted; and smtp-sink, which takes it."""
 
 from __future__ import annotations
 
+import os
 import shutil
-import smtplib
-import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from live_servers import answers, free_port, wait_for
 
 SENDER, RECIPIENT = "a@client.example", "box@bench.example"
 SESSIONS = 20
-PROBE_EVERY = 0.02  # seconds
-_LINE = "x" * 62
 
 
 def program(name: str) -> str:
@@ -24,60 +22,35 @@ def program(name: str) -> str:
     return shutil.which(name) or f"/usr/sbin/{name}"
 
 
-def send(port: int, messages: int, size: int, *, reuse: bool, sessions: int = SESSIONS) -> None:
-    """Send so many messages; returns when the last one has its 250."""
+def send(port: int, messages: int, size: int, *, reuse: bool, sessions: int = SESSIONS) -> float:
+    """Send so many messages; returns when the last one has its 250.
+
+    What is returned are the seconds of processor time that the load itself took.
+    """
     words = [program("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(size)]
     words += ["-d"] if reuse else []
     words += ["-f", SENDER, "-t", RECIPIENT, f"127.0.0.1:{port}"]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return _run(words)
 
 
-def send_over_tls(port: int, messages: int, size: int, sessions: int = SESSIONS) -> None:
+def send_over_tls(port: int, messages: int, size: int, sessions: int = SESSIONS) -> float:
     """The same with STARTTLS and a full handshake for each message; smtp-source cannot."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-
-    def one(_: int) -> None:
-        with smtplib.SMTP("127.0.0.1", port, "client.example") as client:
-            client.starttls(context=context)
-            client.sendmail(SENDER, RECIPIENT, message(size))
-
-    with ThreadPoolExecutor(sessions) as pool:
-        list(pool.map(one, range(messages)))
+    script = Path(__file__).with_name("tls_load.py")
+    return _run([sys.executable, str(script), *map(str, (port, messages, size, sessions))])
 
 
-def message(size: int) -> str:
-    """A message of about so many octets."""
-    return "Subject: bench\r\n\r\n" + f"{_LINE}\r\n" * (size // 64)
-
-
-class Probe:
-    """One more client, a connection for each message, while this context is open.
-
-    `waits` are seconds from dialling to the 250 of each message.
-    """
-
-    def __init__(self, port: int, size: int = 1024) -> None:
-        self._port = port
-        self._size = size
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.waits: list[float] = []
-
-    def _run(self) -> None:
-        while not self._ended.wait(PROBE_EVERY):
-            start = time.perf_counter()
-            with smtplib.SMTP("127.0.0.1", self._port, "client.example") as client:
-                client.sendmail(SENDER, RECIPIENT, message(self._size))
-                self.waits.append(time.perf_counter() - start)
-
-    def __enter__(self) -> Probe:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._ended.set()
-        self._thread.join()
+def _run(words: list[str]) -> float:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    try:
+        _, status, spent = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return spent.ru_utime + spent.ru_stime
 
 
 class Sink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import statistics
 import time
@@ -10,35 +9,45 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from . import load
-from .load import Probe, Sink
+from .client import Probe
+from .load import Sink
 from .peers import Running
 from .watch import Peak, usage
 
 IDLE = 80  # sessions; Postfix takes 100 at once, one process for each
+BIG = 50_000_000  # octets
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """`share` of the messages that the run is asked for; `size` octets of each."""
+    """Messages of `size` octets over so many sessions.
+
+    `count` messages in a round, or as many as the server takes in the time of a round.
+    """
 
     name: str
     task: str
     reuse: bool = False
     size: int = 4096
-    share: float = 1.0
     sessions: int = load.SESSIONS
+    count: int | None = None
 
 
 @dataclass(frozen=True)
 class Figures:
     """One round. `delivered` is messages a second until the last one had arrived."""
 
+    sent: int
     messages: float  # accepted a second
     delivered: float | None
     cpu: float  # server's seconds for 1,000 messages
+    cores: float  # that the server kept busy while it accepted
     memory: float  # octets, the peak
+    grown: float  # octets, the peak above what it had before the first round
     p50: float  # seconds that one more client's message took
     p99: float
+    load: float  # cores that the load generator kept busy
+    watch: float  # cores that the one more client and the looks at memory took
 
 
 SCENARIOS = (
@@ -48,25 +57,32 @@ SCENARIOS = (
     Scenario("to Maildir, reused connections", "maildir", reuse=True),
     Scenario("relay, new connections", "relay"),
     Scenario("relay, reused connections", "relay", reuse=True),
-    Scenario("10 MB messages", "discard", size=10 << 20, share=0.02, sessions=4),
-    Scenario("STARTTLS, new connections", "tls", share=0.3),
+    Scenario("10 MB messages", "discard", size=10 << 20, sessions=4),
+    Scenario("STARTTLS, new connections", "tls"),
+    Scenario("50 MB messages, one at a time", "big", size=BIG, sessions=1, count=3),
+    Scenario("50 MB messages, four at once", "big", size=BIG, sessions=4, count=8),
 )
 
 
-def play(scenario: Scenario, server: Running, sink: Sink, messages: int) -> Figures:
-    """One round against one server."""
-    count = max(20, int(messages * scenario.share))
+def send(scenario: Scenario, server: Running, count: int) -> float:
+    """So many messages; the seconds of processor time that sending them took."""
+    sessions = min(scenario.sessions, server.sessions)
+    if scenario.task == "tls":
+        return load.send_over_tls(server.port, count, scenario.size, sessions)
+    return load.send(server.port, count, scenario.size, reuse=scenario.reuse, sessions=sessions)
+
+
+def play(scenario: Scenario, server: Running, sink: Sink, count: int, idle: float) -> Figures:
+    """One round against one server; `idle` is the memory that it had before the first."""
     arrived = {"maildir": server.delivered, "relay": sink.received}.get(scenario.task)
     before = arrived() if arrived else 0
     spent = usage(server.pid).cpu
     start = time.perf_counter()
-    with Peak(server.pid) as peak, Probe(server.port) as probe:
-        if scenario.task == "tls":
-            load.send_over_tls(server.port, count, scenario.size, scenario.sessions)
-        else:
-            load.send(server.port, count, scenario.size, reuse=scenario.reuse,
-                      sessions=scenario.sessions)  # fmt: skip
+    tls = scenario.task == "tls"
+    with Peak(server.pid) as peak, Probe(server.port, tls=tls) as probe:
+        generator = send(scenario, server, count)
         took = time.perf_counter() - start
+        busy = usage(server.pid).cpu - spent
     total = count + len(probe.waits)
     delivered = None
     if arrived:
@@ -74,19 +90,20 @@ def play(scenario: Scenario, server: Running, sink: Sink, messages: int) -> Figu
         delivered = total / (time.perf_counter() - start)
     cpu = (usage(server.pid).cpu - spent) / total * 1000
     if scenario.task == "maildir":
-        shutil.rmtree(server.maildir / "new")
-        (server.maildir / "new").mkdir()
-        shutil.copymode(server.maildir / "cur", server.maildir / "new")
-        stat = (server.maildir / "cur").stat()
-        shutil.chown(server.maildir / "new", stat.st_uid, stat.st_gid)
-    waits = sorted(probe.waits) or [float("nan")]
+        server.empty()
+    waits = sorted(probe.waits)
     return Figures(
-        count / took,
-        delivered,
-        cpu,
-        peak.octets,
-        statistics.median(waits),
-        waits[int(len(waits) * 0.99)],
+        sent=count,
+        messages=count / took,
+        delivered=delivered,
+        cpu=cpu,
+        cores=busy / took,
+        memory=peak.octets,
+        grown=peak.octets - idle,
+        p50=statistics.median(waits),
+        p99=waits[int(len(waits) * 0.99)],
+        load=generator / took,
+        watch=(probe.cpu + peak.cpu) / took,
     )
 
 

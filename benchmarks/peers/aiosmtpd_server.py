@@ -1,16 +1,19 @@
 """aiosmtpd as a server that keeps its word: each message in a Maildir, synced before the 250.
 
-Run by aiosmtpd's own Python: PORT TASK FOLDER. "discard" removes the file again.
+Run by aiosmtpd's own Python: PORT TASK FOLDER [CHAIN KEY]. Only "maildir" keeps the file. With
+a certificate it offers STARTTLS.
 """
 
 import asyncio
 import itertools
 import os
+import ssl
 import sys
 
 from aiosmtpd.smtp import SMTP
 
-PORT, TASK, FOLDER = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+PORT, TASK, FOLDER, *CERTIFICATE = int(sys.argv[1]), *sys.argv[2:]
+NAME, MESSAGE_SIZE = "mx.bench.example", 64 << 20
 numbers = itertools.count()
 
 
@@ -24,7 +27,7 @@ def store(octets: bytes) -> None:
     folder = os.open(f"{FOLDER}/new", os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
-    if TASK == "discard":
+    if TASK != "maildir":
         os.unlink(f"{FOLDER}/new/{name}")
 
 
@@ -37,9 +40,15 @@ class Handler:
 async def main() -> None:
     for name in ("tmp", "new", "cur"):
         os.makedirs(f"{FOLDER}/{name}")
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(Handler(), hostname="mx.bench.example"), "127.0.0.1", PORT, backlog=500
-    )
+    context = None
+    if CERTIFICATE:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*CERTIFICATE)
+
+    def session() -> SMTP:
+        return SMTP(Handler(), data_size_limit=MESSAGE_SIZE, hostname=NAME, tls_context=context)
+
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", PORT, backlog=500)
     await server.serve_forever()
 
 

@@ -1,0 +1,25 @@
+"""The servers, each made ready for one task; all sync a message before its 250.
+
+A task is "discard" (accept durably, then forget), "maildir", "relay" (to a sink's port), "tls"
+(as discard, with STARTTLS offered) or "big" (as discard, on a server that has just begun).
+"""
+
+from .aiosmtpd import aiosmtpd
+from .exim import exim
+from .haraka import haraka
+from .mailframe import mailframe, mailframe_2
+from .opensmtpd import opensmtpd
+from .postfix import postfix
+from .running import Peer, Running
+
+__all__ = ["PEERS_BY_NAME", "Running"]
+
+PEERS_BY_NAME: dict[str, Peer] = {
+    "postfix": postfix,
+    "mailframe": mailframe,
+    "mailframe-2": mailframe_2,
+    "exim": exim,
+    "opensmtpd": opensmtpd,
+    "haraka": haraka,
+    "aiosmtpd": aiosmtpd,
+}

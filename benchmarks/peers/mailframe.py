@@ -1,0 +1,84 @@
+"""mailframe by twistd, its queue in SQLite; with one worker or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from live_servers import Host
+
+from .running import HOSTNAME, MESSAGE_SIZE, Running, certificate
+
+_TOML = """
+hostname = "{hostname}"
+state = "state"
+workers = {workers}
+{tls}
+[limits]
+connections = 50000
+connections_per_client = 50000
+messages = 100000
+message_size = {size}
+[[listen]]
+name = "mx"
+endpoint = "tcp:0:interface=127.0.0.1:backlog=500"
+[[relay]]
+plugin = "inbound"
+domains = ["bench.example"]
+{route}
+[queue]
+plugin = "sqlite"
+[deliver.discard]
+plugin = "discard"
+[deliver.maildir]
+plugin = "maildir"
+path = "mail/{{domain}}/{{user}}/Maildir"
+[deliver.smtp]
+plugin = "smtp"
+"""
+_MAILBOXES = """
+[[route]]
+plugin = "mailboxes"
+domains = ["bench.example"]
+file = "mailboxes"
+deliver = "{agent}"
+"""
+_SMARTHOST = """
+[[route]]
+plugin = "smarthost"
+host = "127.0.0.1"
+port = {sink}
+tls = "never"
+"""
+
+
+def settings(task: str, sink: int = 0, workers: int = 1) -> str:
+    """The configuration; certificates are in "live" where the task is "tls"."""
+    agent = "maildir" if task == "maildir" else "discard"
+    return _TOML.format(
+        hostname=HOSTNAME,
+        workers=workers,
+        size=MESSAGE_SIZE,
+        tls='[tls]\ncertificates = "live"' if task == "tls" else "",
+        route=_SMARTHOST.format(sink=sink) if task == "relay" else _MAILBOXES.format(agent=agent),
+    )
+
+
+@contextmanager
+def mailframe(folder: Path, task: str, sink: int, workers: int = 1) -> Iterator[Running]:
+    """All in one process, or a supervisor and so many workers."""
+    folder.mkdir(parents=True)
+    if task == "tls":
+        certificate(folder)
+    with Host(folder, settings(task, sink, workers), mailboxes="box\n") as host:
+        assert host.process.process is not None
+        maildir = folder / "mail" / "bench.example" / "box" / "Maildir"
+        yield Running(host.port(), host.process.process.pid, maildir)
+
+
+@contextmanager
+def mailframe_2(folder: Path, task: str, sink: int) -> Iterator[Running]:
+    """Two workers."""
+    with mailframe(folder, task, sink, workers=2) as server:
+        yield server

@@ -1,0 +1,6 @@
+"""The benchmarks import the servers of the live tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "live"))
