@@ -12,6 +12,7 @@ machine's. Ctrl-C ends it with the table of what was measured till then.
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="where the servers keep their mail")
     options = parser.parse_args()
+    for name in ("smtp-source", "smtp-sink"):
+        if shutil.which(load.program(name)) is None:
+            parser.error(f"{name} is needed; it comes with Postfix (.ci/run --install-only)")
+    if unknown := set(options.peers.split(",")) - set(PEERS_BY_NAME):
+        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS_BY_NAME)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = Results()
     interrupted = False
@@ -71,7 +77,8 @@ def run(options: argparse.Namespace, place: Path, results: Results) -> None:
     for task in dict.fromkeys(each.task for each in scenarios):
         with ExitStack() as stack:
             sink = stack.enter_context(Sink())
-            servers = ready(stack, place / task, task, sink, options.peers.split(","))
+            servers = ready(stack, place / task, task, sink, options.peers.split(","), results)
+            say(f"{task}: {', '.join(servers)} are ready")
             bench = Bench(sink, servers, results, options.seconds, began)
             bench.begin(task)
             for scenario in [each for each in scenarios if each.task == task]:
@@ -80,12 +87,17 @@ def run(options: argparse.Namespace, place: Path, results: Results) -> None:
 
 
 def ready(
-    stack: ExitStack, folder: Path, task: str, sink: Sink, names: list[str]
+    stack: ExitStack, folder: Path, task: str, sink: Sink, names: list[str], results: Results
 ) -> dict[str, Running]:
-    """The servers that can do this task, started."""
+    """The servers that can do this task, started. Who does not start is a failure."""
     servers: dict[str, Running] = {}
     for name in names:
-        server = stack.enter_context(PEERS_BY_NAME[name](folder / name, task, sink.port))
+        try:
+            server = stack.enter_context(PEERS_BY_NAME[name](folder / name, task, sink.port))
+        except TROUBLE as trouble:
+            results.failed.append(f"{task}: {name}: {trouble!r}")
+            say(results.failed[-1])
+            continue
         if server is None:
             say(f"{task}: {name} is left out: not installed, or it cannot do this")
         else:

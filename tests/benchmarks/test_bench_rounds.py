@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import types
 from dataclasses import replace
 
 import pytest
@@ -69,3 +71,22 @@ def test_a_count_of_its_own_is_kept(played) -> None:
     one.servers.pop("c")
     one.a_round(1, replace(SCENARIO, count=8))
     assert plays == [(2, 8), (1, 8)]
+
+
+def test_who_does_not_start_is_left_out(monkeypatch, tmp_path) -> None:
+    """A peer that is broken here stops nobody; one that is not installed is no failure."""
+
+    @contextlib.contextmanager
+    def peer(folder, task, sink):
+        if folder.name == "broken":
+            raise AssertionError("no such user")
+        yield None if folder.name == "missing" else Running(1, 2, folder)
+
+    names = ["broken", "missing", "well"]
+    monkeypatch.setattr(bench, "PEERS_BY_NAME", dict.fromkeys(names, peer))
+    results = Results()
+    with contextlib.ExitStack() as stack:
+        sink = types.SimpleNamespace(port=0)
+        servers = bench.ready(stack, tmp_path, "tls", sink, names, results)
+    assert list(servers) == ["well"]
+    assert results.failed == ["tls: broken: AssertionError('no such user')"]
