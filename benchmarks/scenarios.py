@@ -12,7 +12,7 @@ from . import load
 from .client import Probe
 from .load import Sink
 from .peers import Running
-from .watch import Peak, usage
+from .watch import Peak, settle, usage
 
 IDLE = 80  # sessions; Postfix takes 100 at once, one process for each
 BIG = 50_000_000  # octets
@@ -88,7 +88,7 @@ def play(scenario: Scenario, server: Running, sink: Sink, count: int, idle: floa
     if arrived:
         load.until(arrived, before + total)
         delivered = total / (time.perf_counter() - start)
-    cpu = (usage(server.pid).cpu - spent) / total * 1000
+    cpu = (settle(server.pid) - spent) / total * 1000
     if scenario.task == "maildir":
         server.empty()
     waits = sorted(probe.waits)

@@ -75,6 +75,19 @@ def test_looks_are_counted(tree) -> None:
     assert 0 < peak.cpu < 1
 
 
+@pytest.mark.parametrize(
+    ("spent", "waits", "last"),
+    [([1.0, 1.01], 1, 1.01), ([1.0, 1.2, 1.4, 1.4], 3, 1.4), ([1.0, 2.0, 3.0, 4.0, 5.0], 4, 5.0)],
+)
+def test_a_server_rests_before_the_next_one_runs(monkeypatch, spent, waits, last) -> None:
+    """What it still delivers is waited for and counted, but not for ever."""
+    left = iter(spent)
+    monkeypatch.setattr(watch, "usage", lambda root: watch.Usage(next(left), 0.0))
+    waited: list[float] = []
+    assert watch.settle(1, waited.append, looks=4) == last
+    assert len(waited) == waits
+
+
 def test_a_private_room_has_its_users(tmp_path) -> None:
     """Its own come first, the system's stay; what is quoted reaches the daemon as one word."""
     words = private_room.write(
