@@ -136,7 +136,7 @@ class Bench:
     def a_round(self, number: int, scenario: Scenario) -> None:
         """Every server once, each time another one first."""
         names = list(self.servers)
-        turn = number % len(names) if names else 0
+        turn = (number - 1) % len(names) if names else 0
         for name in names[turn:] + names[:turn]:
             try:
                 server = self.servers[name]

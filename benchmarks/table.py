@@ -77,7 +77,7 @@ def ratio(ours: Sequence[Figures], theirs: Sequence[Figures], figure: str = "mes
 def table(results: Results) -> str:
     """The medians; "x Postfix" compares messages a second."""
     lines = [
-        f"{'':31}{'':12}{'accepted/s':>10}{'x Postfix':>10}{'delivered/s':>12}{'CPU s/1,000':>12}"
+        f"{'':31}{'':14}{'accepted/s':>10}{'x Postfix':>10}{'delivered/s':>12}{'CPU s/1,000':>12}"
         f"{'cores':>6}{'peak MB':>8}{'+MB':>6}{'p50 ms':>8}{'p99 ms':>8}"
     ]
     for (scenario, name), rounds in results.rounds.items():
@@ -87,7 +87,7 @@ def table(results: Results) -> str:
         delivered = f"{got.delivered:.0f}" if got.delivered else ""
         rate = f"{got.messages:.{0 if got.messages >= 20 else 1}f}"
         lines.append(
-            f"{scenario:31}{name:12}{rate:>10}{times:>10}{delivered:>12}{got.cpu:12.2f}"
+            f"{scenario:31}{name:14}{rate:>10}{times:>10}{delivered:>12}{got.cpu:12.2f}"
             f"{got.cores:6.2f}{_megabytes(got.memory):>8}{_megabytes(got.grown):>6}"
             f"{got.p50 * 1e3:8.1f}{got.p99 * 1e3:8.1f}"
         )

@@ -9,13 +9,14 @@ from .exim import exim
 from .haraka import haraka
 from .mailframe import mailframe, mailframe_2
 from .opensmtpd import opensmtpd
-from .postfix import postfix
+from .postfix import postfix, postfix_eager
 from .running import Peer, Running
 
 __all__ = ["PEERS_BY_NAME", "Running"]
 
 PEERS_BY_NAME: dict[str, Peer] = {
     "postfix": postfix,
+    "postfix-eager": postfix_eager,
     "mailframe": mailframe,
     "mailframe-2": mailframe_2,
     "exim": exim,
