@@ -199,7 +199,9 @@ class Attempt:
         try:
             outcomes = self._room.hooks.deliver(message, parcel.agent, parcel.routes)
             if is_later(outcomes):
-                outcomes.addTimeout(self._room.times.attempt_timeout, self._room.reactor)
+                agent = self._room.hooks.agents.get(parcel.agent)
+                if agent is None or agent.timeout > self._room.times.attempt_timeout:
+                    outcomes.addTimeout(self._room.times.attempt_timeout, self._room.reactor)
                 outcomes = await self._wait(outcomes)
         except CancelledError:
             raise
