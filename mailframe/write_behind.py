@@ -14,11 +14,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .complaints import Complaints
 from .plugin import Site
 
 T = TypeVar("T")
-
-COMPLAIN_EVERY = 60.0  # seconds
 
 
 class WriteBehind(Service, Generic[T]):
@@ -51,7 +50,7 @@ class WriteBehind(Service, Generic[T]):
         self._timer: IDelayedCall | None = None
         self._writing = False
         self._waiting: list[Deferred[None]] = []
-        self._complained = -COMPLAIN_EVERY
+        self._complaints = Complaints(self._log, site.reactor.seconds)
 
     def add(self, item: T) -> None:
         """Put it with the others; returns at once."""
@@ -76,14 +75,13 @@ class WriteBehind(Service, Generic[T]):
 
     def _failed(self, failure: Failure, dropped: int) -> None:
         self._dropped += dropped
-        if self._reactor.seconds() - self._complained >= COMPLAIN_EVERY:
-            self._complained = self._reactor.seconds()
-            self._log.failure(
-                "{name}: cannot write, {dropped} events dropped so far",
-                failure=failure,
-                name=self._name,
-                dropped=self._dropped,
-            )
+        self._complaints.failure(
+            "{name}: cannot write, {dropped} events dropped so far",
+            failure,
+            kind="write",
+            name=self._name,
+            dropped=self._dropped,
+        )
 
     def _written(self, _: object) -> None:
         self._writing = False

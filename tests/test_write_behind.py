@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailframe.complaints import COMPLAIN_EVERY
 from mailframe.testing.values import site
-from mailframe.write_behind import COMPLAIN_EVERY, WriteBehind
+from mailframe.write_behind import WriteBehind
 
 
 class TestWriteBehind(SynchronousTestCase):

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ..complaints import Complaints
 from ..eventual import at_once, is_later
 from ..interfaces import IQueueStore
 from ..message import Entry, Message, Outcome, Pending, Recipient, Route, Status
@@ -50,6 +51,7 @@ class Room:
     reactor: IReactorTime
     now: Callable[[], float]
     chance: Callable[[], float]
+    complaints: Complaints
 
 
 class Attempt:
@@ -317,7 +319,7 @@ class Attempt:
                     await done
                 return
             except Exception:  # noqa: BLE001
-                self._log.failure(
+                self._room.complaints.failure(
                     "{id}: the store cannot record its outcome, trying again", id=self._entry.id
                 )
             if self._cancelled:

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from ..complaints import Complaints
 from ..eventual import Eventual, at_once, is_later
 from ..interfaces import IBatchingAgent, IQueueStore
 from ..message import Entry
@@ -61,6 +62,7 @@ class Scheduler(service.Service):
             if IBatchingAgent.providedBy(bound.plugin)
         }
         self._destinations = Destinations(times, reactor.seconds, self._destination_freed, at_once)
+        self._complaints = Complaints(self._log, reactor.seconds)
         self._room = self._furnished(hooks, hostname, bounces)
         self._active: dict[str, Attempt] = {}
         self._emptied: Deferred[None] | None = None  # fires when none is active any more
@@ -95,6 +97,7 @@ class Scheduler(service.Service):
             reactor=self._reactor,
             now=self._now,
             chance=lambda: random.uniform(-1, 1),
+            complaints=self._complaints,
         )
 
     def startService(self) -> None:
@@ -222,7 +225,7 @@ class Scheduler(service.Service):
                     self._backlog = False
                     return await self._until_next()
         except Exception:  # noqa: BLE001
-            self._log.failure("the queue's store does not answer, trying again")
+            self._complaints.failure("the queue's store does not answer, trying again")
         return AFTER_FAULT
 
     def _take(self, entry: Entry) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 
+from ..complaints import Complaints
 from ..hooks import Hooks
 from ..interfaces import IQueueStore
 from ..message import Client, Entry
@@ -32,6 +34,7 @@ class Reception(ServerFactory):
     """
 
     noisy = False
+    _log = Logger()
 
     def __init__(
         self,
@@ -49,8 +52,7 @@ class Reception(ServerFactory):
     ) -> None:
         if certificates is None and listener.tls == "implicit":
             raise ValueError(f"listener {listener.name!r}: implicit TLS needs [tls] certificates")
-        self.listener = listener
-        self.limits = limits
+        self.listener, self.limits = listener, limits
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
         self.now = now
@@ -66,6 +68,7 @@ class Reception(ServerFactory):
             may_claim=may_claim,
             hand_over=hand_over,
             tls=certificates is not None,
+            complaints=Complaints(self._log, reactor.seconds),
         )
         self.stopping = False
         self._census = Census(limits.connections, limits.connections_per_client)

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailframe.complaints import Complaints
 from mailframe.domains import to_ascii
 from mailframe.final_delivery import LineEnds, delivered_to, final_header, has_been_at
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
@@ -58,6 +59,7 @@ _BY_ERROR = {
     errno.ELOOP: MISCONFIGURED,
     errno.ENOTDIR: MISCONFIGURED,
 }
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Maildirs:
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
         self._in_thread = site.in_thread
+        self._complaints = Complaints(self._log, site.reactor.seconds)
         self._names = UniqueNames(site.hostname, site.now)
         self._owner = Owner(
             _number("owner", settings.owner, lambda name: pwd.getpwnam(name).pw_uid),
@@ -243,8 +246,13 @@ class Maildirs:
         return Outcome(recipient, Status.DEFERRED, _BY_ERROR.get(number or 0, UNAVAILABLE))
 
     def _complain(self, message: Message, failed: Exception, path: Path | str = "content") -> None:
-        self._log.error(
-            "{id}: {path}: {problem}", id=message.id, path=str(path), problem=str(failed)
+        number = failed.errno if isinstance(failed, OSError) else None
+        self._complaints.error(
+            "{id}: {path}: {problem}",
+            kind=(number, "" if number in _OF_THE_DISK else str(path)),
+            id=message.id,
+            path=str(path),
+            problem=str(failed),
         )
 
     def _clean(self, copies: Sequence[Copy]) -> None:

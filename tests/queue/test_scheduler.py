@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
@@ -438,6 +438,20 @@ def test_an_outcome_is_recorded_until_it_is():
     house.clock.advance(10)
     assert house.queued() == []
     assert house.agent.delivered == ["bob@far.example"]
+
+
+def test_a_store_that_cannot_record_does_not_fill_the_log():
+    """One traceback a minute, however many messages wait for it (a full disk)."""
+    house = House(store=FullStore)
+    house.store.broken = True
+    with capturedLogs() as logged:
+        for number in range(10):
+            house.send(f"u@d{number}.example", id=f"M{number}")
+        house.clock.pump([10.0] * 12)
+    lines = [event for event in logged if "cannot record" in event["log_format"]]
+    assert len(lines) == 3
+    assert lines[1]["unsaid"] == 59
+    assert isinstance(lines[0]["log_failure"].value, OSError)
 
 
 def test_the_window_is_bounded():

@@ -4,6 +4,7 @@ import errno
 
 from reception_kit import Open, Passwords, Place, Speaks
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
@@ -116,6 +117,23 @@ def test_a_failed_store_is_4xx():
         del place.store.wrong[verb]
         assert begin_and_end(talk).startswith("250 2.0.0 OK, queued as ")
         assert len(place.handed) == len(place.stored) == 1
+
+
+def test_a_failed_store_does_not_fill_the_log():
+    """One line a minute of a full disk, one traceback of a fault, every reference shown."""
+    place = Place()
+    talk = place.greeted()
+    with capturedLogs() as logged:
+        place.store.wrong["commit"] = OSError(errno.ENOSPC, "No space left on device")
+        for _ in range(5):
+            begin_and_end(talk)
+        place.store.wrong["commit"] = OSError(errno.EIO, "Input/output error")
+        shown = [begin_and_end(talk).partition("ref ")[2].rstrip(")") for _ in range(5)]
+    lines = [formatEvent(event) for event in logged]
+    assert sum(line.endswith(": the store is full") for line in lines) == 1
+    assert all(sum(reference in line for line in lines) == 1 for reference in shown)
+    assert sum("log_failure" in event for event in logged) == 1
+    assert sum("Input/output error" in line for line in lines) == 4
 
 
 def begin_and_end(talk):

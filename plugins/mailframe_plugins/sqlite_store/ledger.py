@@ -12,6 +12,7 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
+from mailframe.complaints import Complaints
 from mailframe.message import Entry, Pending
 
 from .bodies import Bodies
@@ -46,6 +47,7 @@ class Ledger:
         self._connection = connection
         self._bodies = bodies
         self._now = now
+        self._complaints = Complaints(self._log, now)
         self.leases = Leases()
         self.claims = Claims(self.leases)
         self._files: list[Callable[[], None]] = []  # to be done to files once it is committed
@@ -82,7 +84,9 @@ class Ledger:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as wrong:
-            self._log.warn("the queue's log could not be shortened: {reason}", reason=str(wrong))
+            self._complaints.warn(
+                "the queue's log could not be shortened: {reason}", reason=str(wrong)
+            )
 
     def adopt(self, earlier: Ledger) -> None:
         """Take over the leases of what had this database before it was saved."""
