@@ -174,6 +174,10 @@ class ServerOptions:
         """A connection over memory, with the certificates of the moment."""
         return SSL.Connection(self._certificates.context(), None)
 
+    def serverConnectionOver(self, socket: Any) -> SSL.Connection:
+        """A connection over this socket, with the certificates of the moment."""
+        return SSL.Connection(self._certificates.context(), socket)
+
     def getContext(self) -> SSL.Context:
         """The context of the moment."""
         return self._certificates.context()

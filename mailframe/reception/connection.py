@@ -14,7 +14,6 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.address import IPv6Address as TwistedIPv6Address
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IHandshakeListener,
     IOpenSSLServerConnectionCreator,
     IPushProducer,
 )
@@ -27,6 +26,7 @@ from ..eventual import at_once, is_later
 from ..message import Client, Tls, new_id
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from .session import Answer, Session
+from .transport import ISocketTls
 
 if TYPE_CHECKING:
     from .protocol import Reception
@@ -38,7 +38,7 @@ CLOSE_PATIENCE = 15.0  # seconds for a client to take the last reply and close
 SPOKE_TOO_EARLY = Reply(554, "You spoke before the greeting", "5.5.0")
 
 
-@implementer(IHandshakeListener, IPushProducer, IOpenSSLServerConnectionCreator)
+@implementer(ISocketTls, IPushProducer, IOpenSSLServerConnectionCreator)
 class Connection(Protocol):
     """One client's connection.
 
@@ -258,6 +258,12 @@ class Connection(Protocol):
         """Twisted: OpenSSL's side of the TLS layer that begins."""
         assert self._reception.options is not None
         self._tls = self._reception.options.serverConnectionForTLS(tlsProtocol)
+        return self._tls
+
+    def serverConnectionOver(self, socket: Any) -> SSL.Connection:
+        """The same for a transport that leaves its socket to OpenSSL."""
+        assert self._reception.options is not None
+        self._tls = self._reception.options.serverConnectionOver(socket)
         return self._tls
 
     def handshakeCompleted(self) -> None:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from socket import socket
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet import tcp
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IHandshakeListener, IListeningPort
+
+from .tls_socket import TlsSocket
+
+
+class ISocketTls(IHandshakeListener):
+    """Who begins TLS, and can do so on a socket."""
+
+    def serverConnectionOver(socket: socket) -> SSL.Connection:
+        """OpenSSL's side of a handshake, which reads and writes this socket."""
 
 
 class PromptServer(tcp.Server):
@@ -28,6 +39,16 @@ class PromptServer(tcp.Server):
                 return
             data = data[sent:]
         super().write(data)  # type: ignore[no-untyped-call]
+
+    def startTLS(self, ctx: Any, normal: bool = True) -> None:
+        """Begin TLS on the socket itself where `ctx` can do that (ISocketTls), else as Twisted."""
+        # What is still to be sent in the clear could only go the long way.
+        if ISocketTls.providedBy(ctx) and normal and not (self.dataBuffer or self._tempDataLen):
+            plain: Any = self.socket
+            secured: Any = TlsSocket(plain, ctx.serverConnectionOver(plain), ctx.handshakeCompleted)
+            self.socket = secured
+        else:
+            super().startTLS(ctx, normal)  # type: ignore[no-untyped-call]
 
 
 def make_prompt(port: IListeningPort) -> None:

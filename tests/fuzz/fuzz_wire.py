@@ -38,6 +38,8 @@ class Wire:
 
     def turn(self, seconds: float) -> bytes:
         """Send what can be sent; what has come within so many seconds, decrypted."""
+        if self.ended:
+            return b""
         return self._clear(self._turn(seconds))
 
     @property

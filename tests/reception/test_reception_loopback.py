@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from mailframe.hooks import Hooks
 from mailframe.reception.protocol import Reception
+from mailframe.reception.transport import make_prompt
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.tls import Certificates
@@ -52,6 +53,7 @@ class LoopbackTests(TestCase):
             hand_over=lambda entry, claimed: None,
         )
         port = reactor.listenTCP(0, reception, interface="127.0.0.1")
+        make_prompt(port)
 
         async def stop():
             await port.stopListening()
