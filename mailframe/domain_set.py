@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from .domains import to_ascii
@@ -44,6 +44,10 @@ class DomainSet:
 
     def __bool__(self) -> bool:
         return bool(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        """Each in its `member_spelling`, in the order in which they were named."""
+        return iter(self._names)
 
     def __contains__(self, domain: str) -> bool:
         return self.which(domain) is not None

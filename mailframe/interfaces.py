@@ -54,6 +54,13 @@ class IRelayPolicy(Interface):
         """
 
 
+class ILocalDomains(IRelayPolicy):
+    """A relay policy that opens to everybody for domains whose mail ends here."""
+
+    def domains() -> Iterable[str]:
+        """Those that can be named; without the ones that a pattern stands for."""
+
+
 class IFilter(Interface):
     """`[[filter]]`: speaks at connect, hello, sender, recipient and content.
 

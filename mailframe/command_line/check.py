@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import Chosen, configuration_wrong
-from .text import say
+from .text import safe, say
 
 if TYPE_CHECKING:
     from ..config import Composition, Section
@@ -22,15 +22,19 @@ def command(chosen: Chosen, as_json: bool) -> None:
     """Name every mistake of the configuration, or say what it means.
 
     Everything in it is built, but no port is bound and no queue is opened.
-    Exit status 1 where something is wrong; each error names its file, line and key.
+    Exit status 1 where something is wrong; each error names its file, line and key. A
+    warning, as for a postmaster whose mail nobody reads, changes nothing about that.
     """
     from .problems import check
 
     checked = check(chosen.path(), chosen.reactor())
     if checked.composition is None:
         raise configuration_wrong(chosen.path(), checked.errors)
+    for warning in checked.warnings:
+        click.echo(safe(warning), err=True)
     if as_json:
-        click.echo(json.dumps(_described(checked.composition)))
+        warnings = [str(warning) for warning in checked.warnings]
+        click.echo(json.dumps({**_described(checked.composition), "warnings": warnings}))
     else:
         _print(chosen, checked.composition)
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from ..config import Composition, ConfigError, ConfigErrors, load
 from ..config.toml_index import index
 from ..host.account import NoSuchAccount, account
 from ..host.listening import StartError, certificates_of
+from ..host.postmaster import Unread, ask
 from ..host.premises import Premises
 from ..settings import HostSettings
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration that has been looked at. `composition` is None where it has errors."""
+    """A configuration that has been looked at. `composition` is None where it has errors.
+
+    `warnings` are no errors: it runs as it is.
+    """
 
     composition: Composition | None
     errors: tuple[ConfigError, ...] = ()
+    warnings: tuple[ConfigError, ...] = ()
 
 
 def check(path: Path, reactor: Any) -> Checked:
@@ -34,19 +41,37 @@ def check(path: Path, reactor: Any) -> Checked:
         # What can be built without those may have something to say as well.
         composition, sound = None, wrong.sound
         errors += wrong.errors
+    warnings: list[ConfigError] = []
     if sound is not None:
-        errors += _of_plugins(sound, reactor)
+        errors += _of_plugins(sound, reactor, warnings)
         errors += _of_machine(sound.settings, path)
     ordered = tuple(sorted(errors, key=lambda error: error.line))
-    return Checked(None if errors else composition, ordered)
+    return Checked(None if errors else composition, ordered, tuple(warnings))
 
 
-def _of_plugins(composition: Composition, reactor: Any) -> tuple[ConfigError, ...]:
+class _AtOnce(Premises):
+    """Its plugins' work in threads is done while they wait: nobody runs the reactor here."""
+
+    def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """As of Premises."""
+        return maybeDeferred(function, *args, **kwargs)
+
+
+def _of_plugins(
+    composition: Composition, reactor: Any, warnings: list[ConfigError]
+) -> tuple[ConfigError, ...]:
     """What plugins say against their settings when they are built."""
     try:
-        Premises(composition, reactor, time.time)
+        premises = _AtOnce(composition, reactor, time.time)
     except ConfigErrors as wrong:
         return wrong.errors
+    relays = [section for section in composition.sections if section.stage == "relay"]
+
+    def found(unread: Unread) -> None:
+        warnings.append(relays[unread.relay].error("domains", f"warning: {unread}"))
+
+    for waiting in ask(premises.hooks, composition.settings.listen, found):
+        waiting.cancel()  # it would take the network to know
     return ()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from zope.interface import implementer
 
 from mailframe.domain_set import domains_setting, parse_domains
-from mailframe.interfaces import IRelayPolicy
+from mailframe.interfaces import ILocalDomains, IRelayPolicy
 from mailframe.message import Envelope, Recipient
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.reply import RECIPIENT_OK, Reply
@@ -33,7 +33,7 @@ class Settings:
     )
 
 
-@implementer(IRelayPolicy)
+@implementer(ILocalDomains)
 class Inbound:
     """Opens for recipients in our domains."""
 
@@ -56,6 +56,11 @@ class Inbound:
         if self._refuse and any(sign in address.local for sign in "%!@"):
             return ROUTING_REFUSED
         return RECIPIENT_OK
+
+    def domains(self) -> list[str]:
+        """Those that were named in full."""
+        named = [*self._domains, *(() if self._file is None else self._file.value())]
+        return [name for name in dict.fromkeys(named) if name[0] not in ".["]
 
     def _is_ours(self, domain: str) -> bool:
         return domain in self._domains or (self._file is not None and domain in self._file.value())

@@ -41,6 +41,34 @@ def test_json(tmp_path: Path) -> None:
     assert {"stage": "route", "plugin": "smarthost"}.items() <= described["plugins"][2].items()
 
 
+MAILBOXES = """
+[[route]]
+plugin = "mailboxes"
+domains = ["example.org"]
+deliver = "smtp"
+"""
+
+
+def test_a_postmaster_whose_mail_nobody_reads(tmp_path: Path) -> None:
+    """A warning with its line; the configuration is correct all the same."""
+    first, middle, last = TOML.partition("[[route]]")
+    (tmp_path / "mail/example.org/alice/Maildir").mkdir(parents=True)
+    path = 'path = "mail/{domain}/{user}/Maildir"\n'
+    file = configure(tmp_path, first + MAILBOXES + path + middle + last)
+    said = command(file, "check")
+    assert said.exit_code == 0
+    assert said.stdout.startswith(f"{file}: correct\n")
+    (line,) = said.stderr.splitlines()
+    where = f"{file}:14: relay.domains: warning: "
+    assert line.startswith(f"{where}mail for postmaster@example.org is refused (550 5.1.1 ")
+    described = json.loads(command(file, "check", "--json").stdout)
+    assert described["warnings"] == [line]
+    file = configure(tmp_path, first + MAILBOXES + path + 'postmaster = "alice"\n' + middle + last)
+    said = command(file, "check")
+    assert (said.exit_code, said.stderr) == (0, "")
+    assert json.loads(command(file, "check", "--json").stdout)["warnings"] == []
+
+
 WRONG = {"no-such-user": 1, "tpc:0": 7, "nowhere": 34, "certificates": 36}
 
 

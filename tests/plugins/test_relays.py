@@ -183,6 +183,14 @@ def test_domains_in_a_file(tmp_path: Path) -> None:
     assert policy.judge(envelope(), recipient("a@example.net")) is None
 
 
+def test_the_domains_that_can_be_named(tmp_path: Path) -> None:
+    """Those of the setting, then those of the file; no patterns, no address literals."""
+    (tmp_path / "domains").write_text("b.example\n.below.example\nA.example\n")
+    settings = InboundSettings(("a.example", "[192.0.2.1]"), tmp_path / "domains")
+    assert Inbound(settings, site(tmp_path)).domains() == ["a.example", "b.example"]
+    assert inbound(".example.org").domains() == []
+
+
 def test_a_bad_file_of_domains(tmp_path: Path) -> None:
     """A line that is no domain is named at the start, with its number."""
     (tmp_path / "domains").write_text("example.net\nnot a domain\n")
