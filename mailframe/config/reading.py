@@ -68,7 +68,7 @@ class _Reading:
         self._document = document
         self._lines = lines
         self._errors: list[ConfigError] = []
-        self._mended = False
+        self._mended: set[Place] = set()  # where something was taken out
 
     def composition(self) -> Composition:
         reader = Sections(self._document, self._lines, self._file)
@@ -85,7 +85,9 @@ class _Reading:
         ]
         if settings is not None:
             for place, message in checks.check(settings, sections):
-                self._wrong(place, message)
+                # What is missing there now has its error already.
+                if not any(path[: len(place)] == place for path in self._mended):
+                    self._wrong(place, message)
         file = self._file.absolute()
         if not self._errors and settings is not None:
             return Composition(settings, tuple(sections), file)
@@ -112,7 +114,7 @@ class _Reading:
         except Mistakes as wrong:
             for each in wrong.mistakes:
                 self._wrong(each.path, each.message)
-            self._mended = True
+            self._mended = {each.path for each in wrong.mistakes}
             own = mended(own, wrong)
             try:
                 settings = convert(own, HostSettings, self._folder)

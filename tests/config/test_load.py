@@ -233,6 +233,13 @@ def test_one_mistake(folder: Path, change: tuple[str, str], message: str | None)
         assert any(message in each for each in mistakes(folder, text))
 
 
+@pytest.mark.parametrize("waits", ['["x"]', '["-1s"]', '["x", 0]', '"x"', "[]", "[0]"])
+def test_a_value_has_one_error(folder: Path, waits: str) -> None:
+    """What remains of it without the mistake is not complained of, too."""
+    found = mistakes(folder, GOOD.replace("[limits]", f"[retry]\nwaits = {waits}\n[limits]"))
+    assert [line.split(" ")[:2] for line in found] == [["mailframe.toml:5:", "retry.waits:"]]
+
+
 def test_tables_of_a_wrong_shape(folder: Path) -> None:
     """A list where a table belongs, at the top."""
     text = 'listen = 3\nobserve = [3]\n[queue]\nplugin = "plugins:Store"\n'
