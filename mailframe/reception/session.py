@@ -43,6 +43,7 @@ from ..smtp.reply import (
     CANNOT_VERIFY,
     NOT_IMPLEMENTED,
     OK,
+    OUT_OF_STEP,
     READY_FOR_TLS,
     SENDER_OK,
     TLS_REQUIRED,
@@ -320,7 +321,10 @@ class Session:
             self.transaction.abort()
             self.transaction = None
 
-    def _rejected(self, event: Rejected) -> Reply:
+    def _rejected(self, event: Rejected) -> Answer:
+        if event.last:
+            reply = self._counted(event, event.reply)
+            return reply if reply.code == 421 else (reply, OUT_OF_STEP)
         if event.reply is AUTH_NOT_OFFERED and self.client.tls is None and self._shared.hooks.auth:
             return AUTH_NEEDS_TLS
         return event.reply

@@ -7,7 +7,8 @@ answer, in order, with `send(reply)`; the dialogue gives no next event before th
 |----------------------------|------------------------------------------------------------|
 | a Command (but Bdat)       | `send(reply)`; DATA with a 354 or a refusal; AUTH with a   |
 |                            | 334 (an AuthLine comes next) or a final reply              |
-| Rejected                   | `send(event.reply)`                                        |
+| Rejected                   | `send(event.reply)`; `send(event.reply, OUT_OF_STEP)`      |
+|                            | where it is the last                                       |
 | AuthLine                   | `send(reply)`: another 334 or the final one                |
 | Bdat                       | nothing: Content follows, then ContentEnd                  |
 | Content                    | nothing                                                    |
@@ -27,11 +28,14 @@ class Rejected:
     """A line that is refused without asking anybody: syntax, order, length, parameter.
 
     `line` is the offending line, cut to 512 octets, without its end; never an AUTH line
-    (b"" there).
+    (b"" there). After the `last` nothing is read: where the next command begins, client and
+    server might not agree (a bare LF, a chunk of unknown size), and a stranger's text could be
+    taken for commands.
     """
 
     reply: Reply
     line: bytes = b""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

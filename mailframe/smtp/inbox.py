@@ -42,6 +42,14 @@ class Inbox:
         self.empty = end + 2 == len(octets)
         return octets[at:end]
 
+    def before_bare_lf(self, limit: int) -> bytes | None:
+        """What precedes an LF that comes before any CRLF in the first `limit` octets, else None."""
+        at = self._at
+        end = self._octets.find(b"\n", at, at + limit)
+        if end < 0 or (end > at and self._octets[end - 1] == 13):
+            return None
+        return self._octets[at:end]
+
     def skip_line(self) -> None:
         """Forget the line at the front, to its end, which may be still to come."""
         self._skipping = True

@@ -8,6 +8,7 @@ and LIMITS (9422); LMTP (2033) on the same engine. What the events ask of the se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,13 @@ from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
 from .offer import NO_OFFER, Offer, greeting, hello, helo
 from .order import ORDER, REFUSED, State
-from .reply import BAD_SEQUENCE, LINE_TOO_LONG, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
+from .reply import BAD_SEQUENCE, BARE_LF, LINE_TOO_LONG, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
 
 MAX_COMMAND_LINE = 2048  # octets with CRLF; RFC 5321 section 4.5.3.1.4 and its extensions
 MAX_AUTH_LINE = 12288  # octets with CRLF; RFC 4954 section 4
 
+# Whatever may be meant for BDAT: no octet that could be of another word follows.
+_BDAT = re.compile(rb"BDAT(?![!-~])", re.IGNORECASE)
 _SHOWN = 512  # octets of an offending line that Rejected shows
 
 EHLO_FIRST = Reply(503, "Send EHLO first", "5.5.1")
@@ -156,16 +159,18 @@ class ServerDialogue:
         """The octets that answer the event which waits; moves the state.
 
         One reply, or in LMTP after the content one per accepted recipient, in their order;
-        one alone there is said for each of them. A 421 may be sent at any time. Raises
-        ValueError where no event waits, or the replies are not as many as they must be.
+        one alone there is said for each of them. A 421 may be sent at any time, and behind the
+        reply to the last Rejected. Raises ValueError where no event waits, or the replies are
+        not as many as they must be.
         """
-        reply = replies[0]
-        if reply.code == 421 or reply.code == 221:
+        reply, event = replies[0], self._owed
+        code = reply.code
+        is_last = code >= 400 and isinstance(event, Rejected) and event.last
+        if is_last or code == 421 or code == 221:
             self._owed = None
             self._inbox.clear()
             self.state = State.CLOSED
-            return reply.to_bytes()
-        event = self._owed
+            return b"".join([each.to_bytes() for each in (replies if is_last else replies[:1])])
         if event is None:
             raise ValueError(f"no event waits for the answer {reply}")
         due = self._replies_due
@@ -219,17 +224,15 @@ class ServerDialogue:
     def _read_command(self) -> Event | None:
         line = self._inbox.line(MAX_COMMAND_LINE)
         if line is None:
-            if len(self._inbox) < MAX_COMMAND_LINE:
-                return None
-            secret = self._inbox.head(5).upper() == b"AUTH "
-            line = self._inbox.line(MAX_AUTH_LINE) if secret else None
+            limit = MAX_COMMAND_LINE
+            if len(self._inbox) >= limit and self._inbox.head(5).upper() == b"AUTH ":
+                limit = MAX_AUTH_LINE
+                line = self._inbox.line(limit)
             if line is None:
-                if secret and len(self._inbox) < MAX_AUTH_LINE:
-                    return None
-                return self._overlong()
+                return self._unfinished(limit)
         command = parse_command(line)
         if isinstance(command, Reply):
-            return self._reject(None, command, line)
+            return self._unreadable(command, line)
         refusal = self._refusal(command)
         if refusal is not None:
             return self._reject(command, refusal, line)
@@ -239,6 +242,26 @@ class ServerDialogue:
             self._begin_chunk(command)
         self._hushed = kind is Auth
         return command
+
+    def _unfinished(self, limit: int) -> Rejected | None:
+        """A line that has no end within `limit` octets, or none yet."""
+        before = self._inbox.before_bare_lf(limit)
+        if before is not None:
+            return self._last(BARE_LF, before)
+        return self._overlong() if len(self._inbox) >= limit else None
+
+    def _unreadable(self, refusal: Reply, line: bytes) -> Event | None:
+        """A line that is no command; the last one where what follows might be none either."""
+        before, lf, _ = line.partition(b"\n")
+        if lf:
+            # RFC 5321 section 2.3.8. A relay before us may have taken it for two lines.
+            return self._last(BARE_LF, before)
+        # RFC 3030 section 2: without a size, the chunk's octets would be read as commands.
+        return self._last(refusal, line) if _BDAT.match(line) else self._reject(None, refusal, line)
+
+    def _last(self, refusal: Reply, line: bytes) -> Rejected:
+        self._hushed = self._hushed or line[:4].upper() == b"AUTH"
+        return Rejected(refusal, b"" if self._hushed else line[:_SHOWN], last=True)
 
     def _refusal(self, command: Command) -> Reply | None:
         """Why this command cannot be taken here and now, None where it can."""
@@ -268,7 +291,7 @@ class ServerDialogue:
         head = self._inbox.head(_SHOWN)
         self._inbox.skip_line()
         self._hushed = self._hushed or head[:4].upper() == b"AUTH"
-        return Rejected(LINE_TOO_LONG, b"" if self._hushed else head)
+        return Rejected(LINE_TOO_LONG, b"" if self._hushed else head, bool(_BDAT.match(head)))
 
     def _read_refused_chunk(self) -> Rejected | None:
         self._skip -= len(self._inbox.take(self._skip))
@@ -295,7 +318,9 @@ class ServerDialogue:
     def _read_auth_line(self) -> Event | None:
         line = self._inbox.line(MAX_AUTH_LINE)
         if line is None:
-            return self._overlong() if len(self._inbox) >= MAX_AUTH_LINE else None
+            return self._unfinished(MAX_AUTH_LINE)
+        if b"\n" in line:
+            return Rejected(BARE_LF, last=True)
         if line == b"*":
             return Rejected(AUTH_CANCELLED)
         response = decode_base64(line)

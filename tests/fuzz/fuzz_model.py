@@ -35,6 +35,8 @@ _PLAIN_MAIL = re.compile(rb"MAIL FROM:<[a-z0-9.]+@client\.example>")
 _PLAIN_RCPT = re.compile(rb"RCPT TO:<([a-z0-9]+)@example\.org>")
 _SIMPLE_PATH = re.compile(rb"RCPT TO: ?<([a-z0-9.+]+@[a-z0-9.-]+)>.*", re.I | re.S)
 _HELLO = re.compile(rb"(EHLO|HELO|LHLO) [a-z0-9.-]{1,200}")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_MAYBE_BDAT = re.compile(rb"BDAT(?![!-~])", re.I)
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _QUEUED = re.compile(rb"OK, queued as ([0-9A-Z]{16})")
 
@@ -126,6 +128,8 @@ class Model:
             or self.refusals + pending >= ERRORS
             or self.commands + pending >= COMMANDS
             or b"QUIT" in self._buffer.upper()
+            or b"BDAT" in self._buffer.upper()
+            or _BARE_LF.search(self._buffer) is not None
         )
 
     def _pump(self, first: bool = False) -> None:
@@ -169,6 +173,10 @@ class Model:
     def _commands(self) -> Run:
         while True:
             line = yield from self._line(LINE)
+            if line is not None and b"\n" in line:
+                return (yield from self._out_of_step(500, line))
+            if line is None and _MAYBE_BDAT.match(self._buffer):
+                return (yield from self._out_of_step(500, b"BDAT"))
             if line is None:
                 reply = yield from self._reply()
                 if reply.code == 421:
@@ -182,9 +190,12 @@ class Model:
                 return
 
     def _line(self, limit: int) -> Generator[Awaits, None, bytes | None]:
-        """A line without its CRLF, None where it is over-long."""
+        """A line without its CRLF, None where it is over-long; up to a bare LF, that included."""
         while True:
             end = self._buffer.find(b"\r\n", 0, limit)
+            bare = _BARE_LF.search(self._buffer, 0, limit)
+            if bare and (end < 0 or bare.start() < end):
+                return bytes(self._buffer[: bare.end()])
             if end >= 0:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 2]
@@ -195,6 +206,17 @@ class Model:
             if len(self._buffer) >= limit:
                 return None
             yield Awaits.OCTETS
+
+    def _out_of_step(self, code: int, line: bytes) -> Run:
+        """After these nothing may be read: client and server might not agree on where it begins."""
+        reply = yield from self._reply()
+        if reply.code == 421:
+            return
+        if reply.code != code:
+            raise Broken(f"{reply} to {line!r}")
+        last = yield from self._reply()
+        if last.code != 421:
+            raise Broken(f"{last} and not a last word after {line!r}")
 
     def _skip(self) -> Run:
         while (end := self._buffer.find(b"\r\n")) < 0:
@@ -208,6 +230,9 @@ class Model:
         chunk = _BDAT.fullmatch(line) if is_text(line) else None
         if chunk is not None:
             return (yield from self._bdat(int(chunk[1]), chunk[2] is not None))
+        if _MAYBE_BDAT.match(line):
+            yield from self._out_of_step(501 if is_text(line) else 500, line)
+            return True
         reply = yield from self._reply()
         self._judge(verb, line, reply)
         if reply.code in (421, 221):
@@ -376,6 +401,12 @@ class Model:
         said: list[bytes] = []
         while reply.code == 334:
             answer = yield from self._line(AUTH_LINE)
+            if answer is not None and b"\n" in answer:
+                yield from self._out_of_step(500, answer)
+                return True
+            if answer is None and _MAYBE_BDAT.match(self._buffer):
+                yield from self._out_of_step(500, b"BDAT")
+                return True
             said.append(answer or b"")
             reply = yield from self._reply()
             if answer is None and reply.code != 421:

@@ -57,6 +57,7 @@ from mailframe.smtp.reply import (
     GO_AHEAD,
     NOT_IMPLEMENTED,
     OK,
+    OUT_OF_STEP,
     READY_FOR_TLS,
     RECIPIENT_OK,
     SENDER_OK,
@@ -152,7 +153,7 @@ class Scene:
 
     def _answer(self, event: Event) -> list[Reply]:
         if isinstance(event, Rejected):
-            return [event.reply]
+            return [event.reply, OUT_OF_STEP] if event.last else [event.reply]
         if isinstance(event, ContentEnd):
             return self._end(event)
         default = _ACCEPTED.get(type(event), OK)

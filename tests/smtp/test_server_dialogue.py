@@ -12,14 +12,17 @@ from mailframe.smtp.order import State
 from mailframe.smtp.reply import (
     AUTHENTICATED,
     BAD_LINE_ENDS,
+    BARE_LF,
     BYE,
     GO_AHEAD,
     MESSAGE_TOO_BIG,
     OK,
+    OUT_OF_STEP,
     READY_FOR_TLS,
     RECIPIENT_OK,
     SENDER_OK,
     SHUTTING_DOWN,
+    UNKNOWN_COMMAND,
     Reply,
 )
 from mailframe.smtp.server import ServerDialogue
@@ -135,6 +138,37 @@ def test_an_overlong_line_is_refused_before_its_end() -> None:
     dialogue.receive_data(b"x")
     assert isinstance(dialogue.next_event(), Rejected)
     assert dialogue.buffered == 0
+
+
+def test_nothing_is_read_after_the_last_rejected() -> None:
+    """Whether the session says the 421 or not; it may be said to no other."""
+    for replies in ((BARE_LF,), (BARE_LF, OUT_OF_STEP), (OUT_OF_STEP,)):
+        dialogue = ServerDialogue("mx.example")
+        dialogue.receive_data(b"NOOP\nNOOP\r\nNOOP\r\n")
+        assert dialogue.next_event() == Rejected(BARE_LF, b"NOOP", last=True)
+        assert dialogue.send(*replies) == b"".join(reply.to_bytes() for reply in replies)
+        dialogue.receive_data(b"NOOP\r\n")
+        assert dialogue.next_event() is None
+        assert dialogue.buffered == 0
+    dialogue = ServerDialogue("mx.example")
+    dialogue.receive_data(b"FOO\r\n")
+    assert dialogue.next_event() == Rejected(UNKNOWN_COMMAND, b"FOO")
+    with pytest.raises(ValueError, match="2 replies where 1 are due"):
+        dialogue.send(UNKNOWN_COMMAND, OUT_OF_STEP)
+    with pytest.raises(ValueError, match="a positive answer to what was refused"):
+        dialogue.send(OK)
+
+
+def test_no_secret_before_a_bare_lf_is_shown() -> None:
+    """Neither in AUTH nor in the lines after it."""
+    for octets in (b"AUTH PLAIN AGEAYg==\n", b"AUTH PLAIN AGEAYg==\nNOOP\r\n"):
+        dialogue = ServerDialogue("mx.example", SECRET)
+        dialogue.receive_data(octets)
+        assert dialogue.next_event() == Rejected(BARE_LF, last=True)
+    dialogue = ServerDialogue("mx.example", SECRET)
+    tell(dialogue, b"EHLO c\r\nAUTH LOGIN\r\n", OK, Reply(334, ""))
+    dialogue.receive_data(b"c2VjcmV0\n")
+    assert dialogue.next_event() == Rejected(BARE_LF, last=True)
 
 
 def test_too_big_content_is_told_up_to_the_limit() -> None:

@@ -72,6 +72,8 @@ def test_hello_on_the_wire(tmp_path: Path, name: str) -> None:
     talk = place.connect()
     talk.send(f"EHLO {name}\r\n".encode())
     talk.heard()
+    if talk.closed:  # nothing is read after a bare LF
+        talk = place.connect()
     if not talk.protocol.session.client.hello:
         talk.say("EHLO client.example")
     talk.mail("bob")

@@ -206,8 +206,10 @@ def test_a_forged_address(place: Composed, line: bytes, first: bool) -> None:
     talk = place.connect() if first else place.greeted()
     talk.send(line)
     said = talk.codes()
+    if talk.closed:  # version 2 has a bare LF, after which nothing is read
+        assert said.pop() == "421"
+        talk = place.connect()
     assert said and set(said) == {"500"}, said
-    talk.send(b"\r\n")  # version 2 has no line end of its own
     talk.say("EHLO client.example")
     assert talk.protocol.session.client.address == "192.0.2.7"
     assert talk.protocol.session.client.user is None

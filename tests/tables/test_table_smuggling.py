@@ -110,6 +110,39 @@ def test_inbound_binary(tmp_path: Path, end: bytes) -> None:
     assert place.bodies == [octets]
 
 
+#: lines after which client and server, or a relay between them, may not agree on what is a
+#: command -> why, the replies
+OUT_OF_STEP = {
+    b"NOOP\n" + HIDDEN: ("a relay that takes LF for a line end reads a command", "500"),
+    b"NOOP\n\r\n" + HIDDEN: ("LF, and CRLF at once", "500"),
+    b"RSET\nNOOP\r\n" + HIDDEN: ("two commands for one, one for another", "500"),
+    b"\n" + HIDDEN: ("an empty line by LF", "500"),
+    b"BDAT 5 LASTT\r\n" + HIDDEN: ("RFC 3030: a chunk of unknown size, read as commands", "501"),
+    b"BDAT abc\r\n" + HIDDEN: ("RFC 3030: a size that is none", "501"),
+    b"BDAT 0x5\r\n" + HIDDEN: ("a size that strtol() reads otherwise", "501"),
+    b"BDAT +5\r\n" + HIDDEN: ("a sign", "501"),
+    b"BDAT  5\r\n" + HIDDEN: ("two spaces", "501"),
+    b"BDAT\t5\r\n" + HIDDEN: ("a tab", "500"),
+    b"BDAT 5\0\r\n" + HIDDEN: ("a NUL, where C ends the line", "500"),
+    b"BDAT " + b"0" * 4000 + b"5\r\n" + HIDDEN: ("longer than a line may be", "500"),
+}
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["whole", "bytes"])
+@pytest.mark.parametrize("octets", OUT_OF_STEP, ids=[why for why, _ in OUT_OF_STEP.values()])
+def test_commands_out_of_step(tmp_path: Path, octets: bytes, cut: int) -> None:
+    """Refused for good, and the connection ends: nothing that follows is read as a command."""
+    place = inbound(tmp_path)
+    talk = place.greeted()
+    talk.mail("bob")
+    for at in range(0, len(octets), cut or len(octets)):
+        talk.send(octets[at : at + (cut or len(octets))])
+    talk.send(b"\r\n.\r\n")
+    assert talk.codes() == [OUT_OF_STEP[octets][1], "421"]
+    assert talk.closed
+    assert place.bodies == []
+
+
 @pytest.mark.parametrize("extensions", [(), ("PIPELINING", "8BITMIME", "CHUNKING")])
 @pytest.mark.parametrize("end", ENDS, ids=ENDS.values())
 def test_outbound(end: bytes, extensions: tuple[str, ...]) -> None:
