@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
 from mailframe.eventual import at_once
@@ -286,6 +287,12 @@ class TransportTests(_WithServer):
         resolver = self.resolve(server)
         self.assertEqual(len((await resolver.mx("example.org")).records), 2)
         self.assertEqual(len((await resolver.mx("cut.example")).records), 0)
+
+    async def test_the_log_stays_empty(self) -> None:
+        """A question is nothing to write down."""
+        with capturedLogs() as logged:
+            await self.resolve(self.server).mx("example.org")
+        assert logged == []
 
     async def test_no_way_to_the_server(self) -> None:
         """A server that the network cannot reach is no answer, and leaves no socket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import ConnectionLost
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -17,7 +18,7 @@ from twisted.names import dns
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.resolver import Answer, Unresolvable
+from mailframe.resolver import Answer, Unresolvable, exchange
 from mailframe.resolver.cache import Cache
 from mailframe.resolver.exchange import _ask_by_tcp, _Datagram
 from mailframe.resolver.local import parse_hosts, parse_resolv_conf, system_servers
@@ -165,12 +166,12 @@ class ForgedTests(SynchronousTestCase):
         datagrams = _Datagram(("192.0.2.53", 53), MX, edns=True)
         forged = response("example.net MX 10 evil.example", Question("example.net", dns.MX))
         for octets in (b"x", forged, ONE_MX[:2] + b"\x01" + ONE_MX[3:]):
-            datagrams.datagramReceived(octets, None)
+            datagrams.heard(octets)
         self.assertNoResult(datagrams.response)
         true = datagrams._id.to_bytes(2, "big") + ONE_MX[2:]
-        datagrams.datagramReceived(true, None)
-        datagrams.datagramReceived(true, None)
-        datagrams.connectionRefused()
+        datagrams.heard(true)
+        datagrams.heard(true)
+        datagrams.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(len(self.successResultOf(datagrams.response).answers), 1)
 
     def test_ids_differ(self) -> None:
@@ -198,11 +199,11 @@ class ServersTests(SynchronousTestCase):
     def test_no_socket(self) -> None:
         """Where the machine has no socket left, nothing can be resolved now."""
 
-        class Full(Clock):
-            def listenUDP(self, *args: Any, **more: Any) -> None:
-                raise CannotListenError("", 0, OSError("too many open files"))
+        def full(*arguments: Any) -> None:
+            raise OSError(errno.EMFILE, "too many open files")
 
-        servers = Servers(Full(), lambda: [("192.0.2.53", 53)], 1.0)
+        self.patch(exchange.socket, "socket", full)
+        servers = Servers(Clock(), lambda: [("192.0.2.53", 53)], 1.0)
         asked = Deferred.fromCoroutine(servers.ask(MX))
         failed = self.failureResultOf(asked, Unresolvable).value
         self.assertTrue(failed.temporary)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import CannotListenError, ConnectError, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.protocol import Factory
 from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from .wire import Question, read_response, response_code
 
+_MOST = 65535  # octets of a datagram
 _NO_EDNS_PLEASE = frozenset({dns.EFORMAT, dns.ENOTIMP, 16})  # 16: BADVERS
 
 
@@ -22,46 +27,75 @@ class NoResponse(Exception):
     """The server cannot be asked, or went away."""
 
 
-class _Datagram(DatagramProtocol):
+@implementer(IReadDescriptor)
+class _Datagram:
     """Waits for the one response; whatever else arrives at the port is not it.
 
     The port is the kernel's choice, new for each question, and the socket is connected, so
-    that only the server's own datagrams are seen (RFC 5452 sections 9.1 and 9.2).
+    that only the server's own datagrams are seen (RFC 5452 sections 9.1 and 9.2). Twisted's
+    own UDP port would write two lines into the log for every question.
     """
-
-    noisy = False  # a line in the log for every question says nothing
 
     def __init__(self, server: tuple[str, int], question: Question, edns: bool) -> None:
         self._server = server
         self._question = question
         self._edns = edns
         self._id = secrets.randbits(16)
+        self._socket: socket.socket | None = None
         self.response: Deferred[dns.Message] = Deferred()
 
-    def ask(self) -> None:
-        """Send the question."""
-        transport: Any = self.transport
+    def ask(self, reactor: IReactorFDSet) -> None:
+        """Send the question. Raises NoResponse; `close` is due either way."""
+        family = socket.AF_INET6 if ":" in self._server[0] else socket.AF_INET
         try:
-            transport.connect(*self._server)
-            transport.write(self._question.to_bytes(self._id, self._edns))
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
         except OSError as failed:
-            self.response.errback(NoResponse(f"no way to the name server: {failed}"))
+            raise NoResponse(f"no socket for a question: {failed}") from failed
+        try:
+            self._socket.setblocking(False)
+            self._socket.connect(self._server)
+            self._socket.send(self._question.to_bytes(self._id, self._edns))
+        except OSError as failed:
+            raise NoResponse(f"no way to the name server: {failed}") from failed
+        reactor.addReader(self)
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def close(self, reactor: IReactorFDSet) -> None:
+        """Give the socket back."""
+        if self._socket is not None:
+            reactor.removeReader(self)
+            self._socket.close()
+
+    def doRead(self) -> None:
+        """Twisted: something is there."""
+        assert self._socket is not None
+        try:
+            self.heard(self._socket.recv(_MOST))
+        except BlockingIOError:
+            pass  # the kernel threw away what had a wrong checksum
+        except OSError:
+            self._nobody_there()
+
+    def heard(self, datagram: bytes) -> None:
+        """A datagram, perhaps the response."""
         message = read_response(datagram, self._question, self._id)
         if message is not None and not self.response.called:
             self.response.callback(message)
 
-    def connectionRefused(self) -> None:
-        self._nobody_there()
-
-    def stopProtocol(self) -> None:
-        # The epoll reactor takes a socket with a pending error (ICMP) for lost.
+    def connectionLost(self, reason: Failure) -> None:
+        """Twisted: the epoll reactor takes a socket with a pending error (ICMP) for lost."""
         self._nobody_there()
 
     def _nobody_there(self) -> None:
         if not self.response.called:
             self.response.errback(NoResponse("no name server at that port"))
+
+    def fileno(self) -> int:
+        """Twisted: whom to watch."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """Twisted: what the log calls it."""
+        return "DNS"
 
 
 class _Stream(Int16StringReceiver):
@@ -114,17 +148,12 @@ async def _ask(
 async def _ask_by_udp(
     reactor: Any, server: tuple[str, int], question: Question, wait: float, edns: bool
 ) -> dns.Message:
-    protocol = _Datagram(server, question, edns)
-    interface = "::" if ":" in server[0] else ""
+    datagram = _Datagram(server, question, edns)
     try:
-        port = reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=65535)
-    except (CannotListenError, OSError) as failed:
-        raise NoResponse(f"no socket for a question: {failed}") from failed
-    try:
-        protocol.ask()
-        return await protocol.response.addTimeout(wait, reactor)
+        datagram.ask(reactor)
+        return await datagram.response.addTimeout(wait, reactor)
     finally:
-        port.stopListening()
+        datagram.close(reactor)
 
 
 async def _ask_by_tcp(
