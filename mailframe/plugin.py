@@ -76,7 +76,8 @@ class Site:
     `reactor` is the Twisted reactor (a Clock in tests); `now()` wall-clock seconds since
     the epoch; `state` the host's folder, `folder` that of the configuration; `in_thread`
     runs blocking work in a bounded pool; `resolver` asks DNS; `worker` tells this process
-    from its siblings. `store()` is the queue's store, for plugins that send mail of their own.
+    from its siblings; `is_own` knows our listeners. `store()` is the queue's store, for
+    plugins that send mail of their own.
     """
 
     hostname: str
@@ -88,6 +89,8 @@ class Site:
     resolver: Resolver
     store: Callable[[], IQueueStore]
     worker: int = 0
+    #: Whether an IP address and port are those of one of this host's own SMTP listeners.
+    is_own: Callable[[str, int], bool] = lambda address, port: False
     name: str = ""  # of this plugin's section: "deliver.archive", "relay"
 
 

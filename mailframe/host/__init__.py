@@ -35,6 +35,7 @@ from .account import become
 from .control import ControlFactory, control_of
 from .duty import Duty
 from .listening import Listening, StartError, certificates_of, why
+from .own import OwnAddresses
 from .postmaster import Postmasters
 from .premises import Premises
 from .starting import account_of, check
@@ -123,6 +124,7 @@ class Host(service.MultiService):
             listener.name: self._reception(listener, now) for listener in self.settings.listen
         }
         self._listening = Listening(reactor, self._duty.sockets)
+        self.premises.is_own = OwnAddresses(self._smtp_ports, reactor.seconds).has
         self.ready: Deferred[None] = Deferred()
         self._control = ControlFactory(control_of(self.premises, self.scheduler.look))
         self._control_port: IListeningPort | None = None
@@ -156,6 +158,10 @@ class Host(service.MultiService):
     def ports(self) -> dict[str, tuple[str, int]]:
         """Where each listener is, once bound: its address and port; a unix socket's path, 0."""
         return self._listening.addresses()
+
+    def _smtp_ports(self) -> dict[str, tuple[str, int]]:
+        smtp = {each.name for each in self.settings.listen if each.protocol == "smtp"}
+        return {name: port for name, port in self.ports.items() if name in smtp}
 
     def privilegedStartService(self) -> None:
         """Take the state folder and every port, with whatever rights this process has."""

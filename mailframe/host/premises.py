@@ -46,6 +46,8 @@ class Premises:
         workers: int = 1,
     ) -> None:
         self._worker, self.workers = worker, workers
+        #: Known once there are listeners; the host's word.
+        self.is_own: Callable[[str, int], bool] = lambda address, port: False
         self.settings = composition.settings
         self.folder = composition.folder
         self.reactor = reactor
@@ -104,8 +106,12 @@ class Premises:
             resolver=self.resolver,
             store=self.store,
             worker=self._worker,
+            is_own=self._is_own,
             name=section.name,
         )
+
+    def _is_own(self, address: str, port: int) -> bool:
+        return self.is_own(address, port)
 
     def store(self) -> IQueueStore:
         """The queue's store, for plugins that send mail; once all plugins are built."""

@@ -9,7 +9,7 @@ from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 from .connection import Connection
 from .content import InThread
-from .exchanges import Exchanges, Nowhere, Target
+from .exchanges import OURSELVES, Exchanges, Nowhere, Target
 from .parcel import Parcel
 from .pool import Pool
 from .session import Unusable, for_now
@@ -83,7 +83,10 @@ class _Attempt:
             await self._at(resting, only_resting=True)
         dialled = 0
         for host in await self._hosts() if self._open else []:
-            for target in await self._targets(host):
+            targets = await self._targets(host)
+            if targets is None:
+                break
+            for target in targets:
                 if self._open and dialled < self._courier.addresses:
                     dialled += 1
                     await self._at(target)
@@ -97,14 +100,18 @@ class _Attempt:
             self._nowhere(failed.reply)
             return []
 
-    async def _targets(self, host: str) -> list[Target]:
+    async def _targets(self, host: str) -> list[Target] | None:
+        """The host's addresses; None where it is ourselves, and those after it are no better.
+
+        RFC 5321 section 5.1: to send to those would have the mail come back here.
+        """
         if not self._open:
             return []
         try:
             return await self._courier.exchanges.targets(host, self._hop)
         except Nowhere as failed:
             self._nowhere(failed.reply)
-            return []
+            return None if failed.reply == OURSELVES else []
 
     def _nowhere(self, reply: Reply) -> None:
         # A host that the operator named is a mistake in the settings, not the sender's.

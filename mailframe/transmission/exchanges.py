@@ -72,7 +72,8 @@ class Exchanges:
 
     `hostname` is ours; exchanges of that name, and those no better, are not used. `private`
     allows addresses that are not public, for all next hops. `is_own` tells whether one of our
-    listeners has this address and port.
+    listeners has this address and port; an exchange that has such a one is this host too. A
+    host that a route names may be: its mail comes to a listener of another purpose then.
     """
 
     def __init__(
@@ -123,10 +124,9 @@ class Exchanges:
             addresses = [address for address in addresses if is_public(address)]
             if not addresses:
                 raise Nowhere(UNROUTABLE)
-        foreign = [address for address in addresses if not self._is_own(address, port)]
-        if not foreign:
+        if hop.lookup == "mx" and any(self._is_own(address, port) for address in addresses):
             raise Nowhere(OURSELVES)
-        return [self._target(host, address, port, hop) for address in self._in_turns(foreign)]
+        return [self._target(host, address, port, hop) for address in self._in_turns(addresses)]
 
     def _ordered(self, records: Sequence[MxRecord]) -> list[str]:
         """By preference, equals by chance; nothing that leads back to us."""

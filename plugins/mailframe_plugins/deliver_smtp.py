@@ -68,7 +68,12 @@ def build(settings: Settings, site: Site) -> Agent:
         back_off=settings.back_off,
     )
     exchanges = Exchanges(
-        site.resolver, site.hostname, SystemRandom(), port=settings.port, private=settings.private
+        site.resolver,
+        site.hostname,
+        SystemRandom(),
+        port=settings.port,
+        private=settings.private,
+        is_own=site.is_own,
     )
     courier = Courier(
         exchanges=exchanges,

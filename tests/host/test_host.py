@@ -108,6 +108,14 @@ class HostTests(TestCase):
         self.assertEqual(stat.S_IMODE((self.state / "control").stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(self.state.stat().st_mode), 0o700)
 
+    async def test_knows_its_own_listeners(self) -> None:
+        """Those of SMTP: plugins ask, so that mail is not sent in a circle."""
+        host = self.host()
+        _, port = host.ports["mx"]
+        assert host.premises.is_own("127.0.0.1", port)
+        assert not host.premises.is_own("127.0.0.2", port)
+        assert not host.premises.is_own("127.0.0.1", port + 1)
+
     async def test_stops_whole(self) -> None:
         """Afterwards nobody listens, the door is gone, and another host may start here."""
         host = self.host()

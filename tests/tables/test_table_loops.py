@@ -123,6 +123,9 @@ MX_TO_SELF = {
     "our name": ([(10, "us.example")], "5.4.6"),
     "our name in capitals and with a dot": ([(10, "US.Example.")], "5.4.6"),
     "our name before a better one": ([(10, "us.example"), (20, "mx.peer.example")], "5.4.6"),
+    "our address": ([(10, "ours.peer.example")], "5.4.6"),
+    "our address beside another's": ([(10, "both.peer.example")], "5.4.6"),
+    "our address before a worse": ([(1, "ours.peer.example"), (2, "mx.peer.example")], "5.4.6"),
     "localhost by address": ([(10, "local.peer.example")], None),
     "a private address": ([(10, "private.peer.example")], None),
 }
@@ -132,8 +135,10 @@ MX_TO_SELF = {
 def test_mx_to_self(how: str) -> None:
     """RFC 5321 section 5.1, RFC 7505's neighbours: never dialled, told at once or left waiting."""
     exchanges, status = MX_TO_SELF[how]
-    network = Network()
+    network = Network(own=("9.9.9.1",))
     network.zone.mxs["peer.example"] = exchanges
+    network.zone.hosts["ours.peer.example"] = ["9.9.9.1"]
+    network.zone.hosts["both.peer.example"] = ["9.9.9.9", "9.9.9.1"]
     network.zone.hosts["local.peer.example"] = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0"]
     network.zone.hosts["private.peer.example"] = ["10.0.0.1", "192.168.1.1", "169.254.1.1"]
     found: list[Any] = []

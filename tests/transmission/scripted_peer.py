@@ -250,7 +250,10 @@ def message(octets: bytes = b"Subject: hi\r\n\r\nhello\r\n", **envelope: Any) ->
 
 
 class Network:
-    """A courier in a world: `mx.peer.example` at 9.9.9.9, the exchange of `peer.example`."""
+    """A courier in a world: `mx.peer.example` at 9.9.9.9, the exchange of `peer.example`.
+
+    `own` are addresses with port 25 of listeners of ours.
+    """
 
     def __init__(self, peer: Peer | None = None, **options: Any) -> None:
         self.world = World()
@@ -269,8 +272,14 @@ class Network:
             bind=options.pop("bind", ()),
         )
         self.pool = Pool(self.opener, self.world, **pooling)
+        own = options.pop("own", ())
         self.courier = Courier(
-            exchanges=Exchanges(self.zone, "us.example", Random(1)),
+            exchanges=Exchanges(
+                self.zone,
+                "us.example",
+                Random(1),
+                is_own=lambda address, port: address in own and port == 25,
+            ),
             pool=self.pool,
             waits=Waits(),
             in_thread=options.pop("in_thread", in_thread),

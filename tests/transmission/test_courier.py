@@ -111,6 +111,20 @@ class TestDelivery(CourierCase):
         [outcome] = self.deliver(Network(Peer(domain="US.example")))
         assert outcome.status is Status.FAILED and outcome.reply.status == "5.4.6"
 
+    def test_a_backup_exchange_gives_mail_to_better_ones_only(self) -> None:
+        """RFC 5321 section 5.1: while those are down it waits, and no worse one is tried."""
+        network = Network(own=("9.9.9.1",))
+        network.zone.mxs["peer.example"] = [
+            (10, "down.peer.example"), (20, "us.peer.example"), (30, "mx.peer.example")
+        ]  # fmt: skip
+        network.zone.hosts |= {"down.peer.example": ["9.9.9.2"], "us.peer.example": ["9.9.9.1"]}
+        [outcome] = self.deliver(network)
+        assert outcome.status is Status.DEFERRED and outcome.reply.status == "4.4.1"
+        assert set(network.world.dialled) == {"9.9.9.2"}
+        network.zone.mxs["peer.example"][0] = (10, "mx.peer.example")
+        [outcome] = self.deliver(network)
+        assert outcome.status is Status.PASSED_ON
+
     def test_a_host_with_the_operators_word_may_have_our_name(self) -> None:
         """A content filter on this machine, say."""
         hop = NextHop("9.9.9.9", lookup="host")

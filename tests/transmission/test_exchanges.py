@@ -171,9 +171,14 @@ class TestTargets(ExchangesCase):
         self.exchanges = Exchanges(
             self.zone, "us.example", Random(3), is_own=lambda a, port: (a, port) == ("9.9.9.9", 25)
         )
+        hop = NextHop("x.example")
+        assert self.refused(self.exchanges.targets("a.x", hop)) == "554 5.4.6"
+        self.zone.hosts["a.x"] = ["9.9.9.10"]
         assert [target.address for target in self.targets("a.x")] == ["9.9.9.10"]
         self.zone.hosts["a.x"] = ["9.9.9.9"]
-        assert self.refused(self.exchanges.targets("a.x", NextHop("x.example"))) == "554 5.4.6"
+        assert self.refused(self.exchanges.targets("a.x", hop)) == "554 5.4.6"
+        assert len(self.targets("a.x", NextHop("x.example", port=26))) == 1
+        assert len(self.targets("a.x", NextHop("a.x", "host"))) == 1
 
     def test_hosts_without_an_address(self) -> None:
         """No such host, none of its own, and no answer now."""
