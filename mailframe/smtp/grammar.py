@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from .address import MAX_PATH, AddressError, Mailbox, parse_domain
+from .address import MAX_DOMAIN, MAX_LOCAL, MAX_PATH, AddressError, Mailbox, parse_domain
 from .command import (
     Auth,
     Bdat,
@@ -62,14 +62,24 @@ _PATH = r'<([^<>" ]*+(?:"(?:[^"\\]|\\.)*+"[^<>" ]*+)*+)>(?: +(.+))?'
 # RFC 5321 has no space after the colon; clients that send one are many, and it is harmless.
 _FROM = re.compile("FROM: ?" + _PATH, re.IGNORECASE | re.ASCII)
 _TO = re.compile("TO: ?" + _PATH, re.IGNORECASE | re.ASCII)
+# What most mailboxes look like: without quotes, in ASCII, the domain in lower case.
+_PLAIN = re.compile(
+    r"[\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*+"
+    r"@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
+    re.ASCII,
+)
 _SOURCE_ROUTE = re.compile(r"((?:@[^@,:]+,)*@[^@,:]+):(.*)")
 # Names and literals, and the underscores and other atext that real hosts call themselves by.
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]{1,255}")
 _BDAT = re.compile(r"([0-9]{1,20})(?: +([Ll][Aa][Ss][Tt]))?")
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _AUTH = re.compile(rf"({_MECHANISM.pattern})(?: ([!-~]+))?")
-_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-_STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: (.*)|$)", re.DOTALL)
+_REPLY_LINE = re.compile(
+    # The enhanced status is one only in the class of its code.
+    rb"(([245])[0-9][0-9]|3[0-9][0-9])"
+    rb"(?:([ -])(?:(\2\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z))?(.*))?",
+    re.DOTALL,
+)
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 _POSTMASTER = Mailbox("postmaster", "")
@@ -122,12 +132,11 @@ def parse_reply_line(line: bytes) -> ReplyLine:
     match = _REPLY_LINE.fullmatch(line)
     if match is None:
         raise ValueError("not a line of an SMTP reply")
-    code, separator, octets = match.groups(b"")
-    text = _CONTROL.sub("?", octets.decode("utf-8", "replace"))
-    status = _STATUS.fullmatch(text)
-    if status is not None and status[1][0] == chr(code[0]):
-        return ReplyLine(int(code), separator != b"-", status[1], status[2] or "")
-    return ReplyLine(int(code), separator != b"-", None, text)
+    code, _, separator, status, octets = match.groups()
+    text = (octets or b"").decode("utf-8", "replace")
+    if not text.isprintable():
+        text = _CONTROL.sub("?", text)
+    return ReplyLine(int(code), separator != b"-", status.decode() if status else None, text)
 
 
 def write_command(command: Command) -> bytes:
@@ -243,6 +252,9 @@ _READERS: dict[str, Callable[[str], Command | Reply]] = {
 
 
 def _path(mailbox: Mailbox) -> str:
+    text = f"{mailbox.local}@{mailbox.domain}"
+    if len(mailbox.local) <= MAX_LOCAL and len(text) <= MAX_DOMAIN and _PLAIN.fullmatch(text):
+        return f"<{text}>"
     text = str(mailbox)
     # Whatever is not read back as this mailbox might be read as something else.
     if Mailbox.parse(text) != mailbox:

@@ -38,7 +38,7 @@ class Reply:
                 raise ValueError(f"{self.status!r} is not an enhanced status code (RFC 3463)")
             if int(self.status[0]) != self.code // 100:
                 raise ValueError(f"code {self.code} and status {self.status} disagree (RFC 2034)")
-        if _UNPRINTABLE.search(self.text):
+        if not self.text.isprintable() and _UNPRINTABLE.search(self.text):
             raise ValueError("a reply's text holds no control characters but the line break")
 
     @property
