@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from .address import Mailbox
 from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, Rset, StartTls
@@ -30,6 +32,10 @@ from .reply import Reply
 MAX_LINE = 4096  # octets of a reply line; RFC 5321 allows 512, some servers say more
 MAX_LINES = 200  # lines of one reply
 MAX_TEXT = 2000  # characters of a reply's text that are kept
+_SHORT = 100  # octets of a line that is remembered
+_HELLOS = frozenset({Ehlo, Lhlo})
+_TRANSACTION_ENDS = frozenset({Mail, Rset, Ehlo, Helo, Lhlo})
+_LOGINS = frozenset({Auth, AuthLine})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,18 @@ class Greeting:
     """What the server's first reply answers: the connection itself."""
 
 
-Awaited: TypeAlias = Greeting | Command | AuthLine | ContentEnd
+Saying: TypeAlias = Command | AuthLine | ContentEnd
+Awaited: TypeAlias = Greeting | Saying
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Spelled(NamedTuple):
+    """What is said and its octets: for what is said often, or was spelled to see if it can be."""
+
+    saying: Saying
+    octets: bytes
+
+
+class Answer(NamedTuple):
     """A reply and what it answers.
 
     `recipient` is whose reply it is, after RCPT and at the end of an LMTP message.
@@ -81,7 +94,7 @@ class ClientDialogue:
         self.extensions = Extensions()
         self.over = False
         self._buffer = b""
-        self._lines: list[ReplyLine] = []
+        self._lines: list[ReplyLine] = []  # of a reply whose last line is still to come
         self._awaited: deque[tuple[Awaited, Mailbox | None]] = deque([(Greeting(), None)])
         self._accepted: list[Mailbox] = []
         self._heard: deque[Heard] = deque()
@@ -92,18 +105,18 @@ class ClientDialogue:
         """How many replies the server owes."""
         return len(self._awaited)
 
-    def send(self, *commands: Command | AuthLine | ContentEnd) -> bytes:
+    def send(self, *sayings: Saying | Spelled) -> bytes:
         """The octets that say this. Raises grammar.Unwritable, and then nothing is awaited."""
-        octets = b"".join([_write(command) for command in commands])
-        for command in commands:
-            if isinstance(command, ContentEnd) and command.last and self.lmtp:
+        lines = [each if isinstance(each, Spelled) else spell(each) for each in sayings]
+        for saying, _ in lines:
+            if isinstance(saying, Rcpt):
+                self._awaited.append((saying, saying.recipient))
+            elif self.lmtp and isinstance(saying, ContentEnd) and saying.last:
                 # RFC 2033 section 4.2: a reply for each recipient that was accepted.
-                self._awaited.extend((command, recipient) for recipient in self._accepted)
-            elif isinstance(command, Rcpt):
-                self._awaited.append((command, command.recipient))
-            elif not isinstance(command, Bdat):  # its octets are answered, not itself
-                self._awaited.append((command, None))
-        return octets
+                self._awaited.extend((saying, recipient) for recipient in self._accepted)
+            elif not isinstance(saying, Bdat):  # its octets are answered, not itself
+                self._awaited.append((saying, None))
+        return b"".join([octets for _, octets in lines])
 
     def receive_data(self, octets: bytes) -> None:
         """Octets from the server."""
@@ -134,7 +147,12 @@ class ClientDialogue:
         if len(octets) > MAX_LINE:
             return self._give_up("an endless reply line")
         try:
-            line = parse_reply_line(octets.removesuffix(b"\r"))
+            if not self._lines:
+                line, reply = _only_line(octets) if len(octets) <= _SHORT else _read(octets)
+                if line.last:
+                    return self._reply(reply, (line,))
+            else:
+                line = parse_reply_line(octets.removesuffix(b"\r"))
         except ValueError:
             return self._give_up("a line that is no SMTP reply")
         if self._lines and line.code != self._lines[0].code:
@@ -142,13 +160,12 @@ class ClientDialogue:
         self._lines.append(line)
         if line.last:
             lines, self._lines = self._lines, []
-            return self._reply(lines)
+            return self._reply(_as_reply(lines), lines)
         if len(self._lines) >= MAX_LINES:
             return self._give_up("a reply without end")
         return None
 
-    def _reply(self, lines: list[ReplyLine]) -> None:
-        reply = _as_reply(lines)
+    def _reply(self, reply: Reply, lines: Sequence[ReplyLine]) -> None:
         if not self._awaited:
             self.over = True
             self._heard.append(Unasked(reply))
@@ -164,15 +181,16 @@ class ClientDialogue:
             self._note(to, reply, lines)
             self._heard.append(Answer(to, reply, recipient))
 
-    def _note(self, to: Awaited, reply: Reply, lines: list[ReplyLine]) -> None:
+    def _note(self, to: Awaited, reply: Reply, lines: Sequence[ReplyLine]) -> None:
         """What an answer changes."""
-        if isinstance(to, Mail | Rset | Ehlo | Helo | Lhlo):
+        kind = type(to)
+        if kind in _TRANSACTION_ENDS:
             self._accepted = []
         elif isinstance(to, Rcpt) and reply.positive:
             self._accepted.append(to.recipient)
-        if isinstance(to, Ehlo | Lhlo) and reply.positive:
+        if kind in _HELLOS and reply.positive:
             self.extensions = read_extensions(_plain(line) for line in lines)
-        elif isinstance(to, StartTls) and reply.positive:
+        elif kind is StartTls and reply.positive:
             self._deaf = True
         elif reply.code == 221:
             self.over = True
@@ -183,10 +201,13 @@ class ClientDialogue:
         self._heard.append(Garbled(why))
 
 
-def _write(command: Command | AuthLine | ContentEnd) -> bytes:
-    if isinstance(command, AuthLine):
-        return b64encode(command.response) + b"\r\n"
-    return b"" if isinstance(command, ContentEnd) else write_command(command)
+def spell(saying: Saying) -> Spelled:
+    """With its octets. Raises grammar.Unwritable."""
+    if isinstance(saying, ContentEnd):
+        return Spelled(saying, b"")
+    if isinstance(saying, AuthLine):
+        return Spelled(saying, b64encode(saying.response) + b"\r\n")
+    return Spelled(saying, write_command(saying))
 
 
 def _fits(to: Awaited, reply: Reply) -> bool:
@@ -195,9 +216,17 @@ def _fits(to: Awaited, reply: Reply) -> bool:
         return True
     if isinstance(to, Data):
         return reply.code == 354
-    if reply.code >= 300:
-        return reply.code == 334 and isinstance(to, Auth | AuthLine)
-    return True
+    return reply.code < 300 or (reply.code == 334 and type(to) in _LOGINS)
+
+
+def _read(octets: bytes) -> tuple[ReplyLine, Reply]:
+    """A line, and the reply that it is if it is the only one. ValueError where it is none."""
+    line = parse_reply_line(octets.removesuffix(b"\r"))
+    return line, _as_reply([line])
+
+
+#: Servers say the same few words again and again.
+_only_line = lru_cache(maxsize=256)(_read)
 
 
 def _plain(line: ReplyLine) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 from ..domains import to_ascii
 from ..message import Envelope, Recipient
 from ..smtp.address import Mailbox
+from ..smtp.client import Spelled, spell
 from ..smtp.command import Body, Mail, Rcpt
 from ..smtp.extensions import Extensions
-from ..smtp.grammar import Unwritable, write_command
-
-C = TypeVar("C", Mail, Rcpt)
+from ..smtp.grammar import Unwritable
 
 
 def fit_address(mailbox: Mailbox, extensions: Extensions) -> Mailbox | None:
@@ -39,7 +37,7 @@ def mail_command(
     body: Body,
     smtputf8: bool,
     extensions: Extensions,
-) -> Mail | None:
+) -> Spelled | None:
     """MAIL, with the parameters that the server offers; None where it cannot be written.
 
     `sender` is the reverse-path and `spelled` how this server is told it, `size` the content's
@@ -55,29 +53,28 @@ def mail_command(
         ret=envelope.ret if dsn else None,
         envid=envelope.envid if dsn else None,
     )
-    return _writable(command) or _writable(replace(command, envid=None))
+    return _spelled(command) or _spelled(replace(command, envid=None))
 
 
-def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions) -> Rcpt | None:
+def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions) -> Spelled | None:
     """RCPT, with NOTIFY and ORCPT where the server reports for itself (RFC 3461 5.2.1).
 
     None where it cannot be written.
     """
     if "DSN" not in extensions:
-        return _writable(Rcpt(address))
+        return _spelled(Rcpt(address))
     orcpt = recipient.orcpt
     if orcpt is None and recipient.original.is_ascii:
         orcpt = f"rfc822;{recipient.original}"
     elif orcpt is not None and not orcpt.isascii() and "SMTPUTF8" not in extensions:
         orcpt = None
     command = Rcpt(address, recipient.notify, orcpt)
-    return _writable(command) or _writable(replace(command, orcpt=None))
+    return _spelled(command) or _spelled(replace(command, orcpt=None))
 
 
-def _writable(command: C) -> C | None:
+def _spelled(command: Mail | Rcpt) -> Spelled | None:
     """What did not come in over SMTP may hold what no line can say."""
     try:
-        write_command(command)
+        return spell(command)
     except Unwritable:
         return None
-    return command

@@ -18,9 +18,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..message import Tls
-from ..smtp.client import Answer, ClientDialogue, Garbled, Unasked
-from ..smtp.command import Command, Quit
-from ..smtp.event import AuthLine, ContentEnd
+from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked
+from ..smtp.command import Quit
 from ..smtp.reply import Reply
 
 _LINGER = 5.0  # seconds that a QUIT may take to go out
@@ -66,14 +65,12 @@ class Connection(Protocol):
         self._handshaking = False
         self._paused = False
 
-    def ask(
-        self, *commands: Command | AuthLine | ContentEnd, timeout: float
-    ) -> Deferred[list[Answer]]:
+    def ask(self, *sayings: Saying | Spelled, timeout: float) -> Deferred[list[Answer]]:
         """Say this and await an answer to each; `timeout` seconds between any two of them.
 
         Fails with Ended where the connection ends before all are there; a 421 is an answer.
         """
-        if self.ended is None and (octets := self.dialogue.send(*commands)):
+        if self.ended is None and (octets := self.dialogue.send(*sayings)):
             self._wire.write(octets)
         return self.listen(timeout)
 

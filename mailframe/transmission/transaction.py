@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ..message import Recipient
 from ..smtp.address import Mailbox
-from ..smtp.client import Answer
-from ..smtp.command import Bdat, Data, Mail, Rcpt, Rset
+from ..smtp.client import Answer, Spelled, spell
+from ..smtp.command import Bdat, Data, Mail, Rset
 from ..smtp.event import ContentEnd
 from ..smtp.reply import BAD_LINE_ENDS, LOCAL_ERROR, Reply
 from ..smtp.transparency import BadLineEnds
@@ -22,6 +22,8 @@ NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.
 BAD_ADDRESS = Reply(553, "Not an address that SMTP can carry", "5.1.3")
 BAD_SENDER = Reply(553, "Not a sender's address that SMTP can carry", "5.1.7")
 TOO_MANY = Reply(452, "Too many recipients", "4.5.3")
+
+_DATA, _END, _RSET = spell(Data()), spell(ContentEnd()), spell(Rset())
 
 
 @dataclass(slots=True)
@@ -101,10 +103,11 @@ class Transaction:
             self._close_all(go_ahead)
             await self._reset()
 
-    def _commands(self, form: Form) -> list[Mail | Rcpt]:
+    def _commands(self, form: Form) -> list[Spelled]:
         """MAIL and a RCPT for each open recipient; [] where nothing can be said."""
         sender = fit_address(self._sender, self._extensions) if self._sender else None
-        rcpts: list[Rcpt] = []
+        addresses = [sender] if sender else []
+        rcpts: list[Spelled] = []
         for recipient in list(self._open):
             address = fit_address(recipient.address, self._extensions)
             if address is None or (self._sender and sender is None):
@@ -115,28 +118,29 @@ class Transaction:
                 self._close(recipient, BAD_ADDRESS)
             else:
                 rcpts.append(command)
-        mail = self._mail(form, sender, rcpts)
+                addresses.append(address)
+        mail = self._mail(form, sender, addresses) if rcpts else None
         if mail is None:
             self._close_all(BAD_SENDER)
-        return [mail, *rcpts] if rcpts and mail is not None else []
+        return [] if mail is None else [mail, *rcpts]
 
-    def _mail(self, form: Form, sender: Mailbox | None, rcpts: list[Rcpt]) -> Mail | None:
+    def _mail(self, form: Form, sender: Mailbox | None, said: list[Mailbox]) -> Spelled | None:
+        """`said` are the addresses of MAIL and RCPT."""
         envelope = self._parcel.message.envelope
-        addresses = [rcpt.recipient for rcpt in rcpts] + ([sender] if sender else [])
-        unicode = envelope.smtputf8 or not all(address.is_ascii for address in addresses)
         return mail_command(
             envelope,
             self._sender,
             sender,
             size=form.content.size,
             body=form.body,
-            smtputf8=unicode and "SMTPUTF8" in self._extensions,
+            smtputf8="SMTPUTF8" in self._extensions
+            and (envelope.smtputf8 or not all(address.is_ascii for address in said)),
             extensions=self._extensions,
         )
 
-    async def _envelope(self, commands: list[Mail | Rcpt], form: Form) -> Reply | None:
+    async def _envelope(self, commands: list[Spelled], form: Form) -> Reply | None:
         """MAIL, RCPT and DATA: the reply to DATA, None where it was not asked."""
-        data = [] if form.in_chunks else [Data()]
+        data = [] if form.in_chunks else [_DATA]
         if "PIPELINING" in self._extensions:
             answers = await self._connection.ask(*commands, *data, timeout=self._waits.recipient)
             go_ahead = answers.pop().reply if data else None
@@ -144,14 +148,14 @@ class Transaction:
             return go_ahead
         answers = []
         for command in commands:
-            wait = self._waits.mail if isinstance(command, Mail) else self._waits.recipient
+            wait = self._waits.mail if isinstance(command.saying, Mail) else self._waits.recipient
             answers += await self._connection.ask(command, timeout=wait)
             if not answers[0].reply.positive or self._connection.ended is not None:
                 break
         self._judge(answers)
         if not self._open or not data or self._connection.ended is not None:
             return None
-        [answer] = await self._connection.ask(Data(), timeout=self._waits.data)
+        [answer] = await self._connection.ask(_DATA, timeout=self._waits.data)
         return answer.reply
 
     def _judge(self, answers: list[Answer]) -> None:
@@ -184,7 +188,7 @@ class Transaction:
         """Nobody was accepted: RFC 2920 section 3.1 for a 354 nonetheless."""
         if go_ahead is not None and go_ahead.positive:
             self._connection.write(b".\r\n")
-            await self._connection.ask(ContentEnd(), timeout=self._waits.final)
+            await self._connection.ask(_END, timeout=self._waits.final)
         await self._reset()
 
     async def _reset(self) -> None:
@@ -192,7 +196,7 @@ class Transaction:
         if self._connection.ended is not None:
             return
         try:
-            [answer] = await self._connection.ask(Rset(), timeout=self._waits.reset)
+            [answer] = await self._connection.ask(_RSET, timeout=self._waits.reset)
         except Ended:
             return  # all verdicts are known; the pool sees that it has ended
         if not answer.reply.positive:
@@ -219,7 +223,7 @@ class Transaction:
         """
         lost: Reply | None = None
         try:
-            answers = await self._connection.ask(ContentEnd(), timeout=self._waits.final)
+            answers = await self._connection.ask(_END, timeout=self._waits.final)
         except Ended as ended:
             answers, lost = self._connection.heard(), _deferring(ended.reply)
         waiting = list(self._open)
