@@ -18,11 +18,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..message import Tls
-from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked
+from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked, spell
 from ..smtp.command import Quit
 from ..smtp.reply import Reply
+from .prompt import write_promptly
 
 _LINGER = 5.0  # seconds that a QUIT may take to go out
+_QUIT = spell(Quit())
 
 
 class Ended(Exception):
@@ -60,8 +62,9 @@ class Connection(Protocol):
         self._reactor = reactor
         self._answers: list[Answer] = []
         self._waiting: Deferred[Any] | None = None
-        self._timer: IDelayedCall | None = None
         self._timeout = 0.0
+        self._deadline = 0.0  # of what is waited for, on the reactor's clock
+        self._look: IDelayedCall | None = None  # at the deadline, as it was when this was set
         self._handshaking = False
         self._paused = False
 
@@ -71,7 +74,7 @@ class Connection(Protocol):
         Fails with Ended where the connection ends before all are there; a 421 is an answer.
         """
         if self.ended is None and (octets := self.dialogue.send(*sayings)):
-            self._wire.write(octets)
+            write_promptly(self.transport, octets)
         return self.listen(timeout)
 
     def listen(self, timeout: float) -> Deferred[list[Answer]]:
@@ -97,7 +100,7 @@ class Connection(Protocol):
         """Send some content. Raises Ended."""
         if self.ended is not None:
             raise self.ended
-        self._wire.write(octets)
+        write_promptly(self.transport, octets)
 
     def begin_content(self) -> None:
         """From here to `end_content` the server's pace is watched."""
@@ -123,7 +126,7 @@ class Connection(Protocol):
     def leave(self) -> None:
         """QUIT, and do not wait for the 221."""
         if self.ended is None:
-            self._wire.write(self.dialogue.send(Quit()))
+            write_promptly(self.transport, self.dialogue.send(_QUIT))
             self._end(Ended(Reply(421, "Connection closed", "4.4.2")), abort=False)
             # Who does not read what we say last is not waited for.
             lingering = self._reactor.callLater(_LINGER, self._wire.abortConnection)
@@ -136,16 +139,18 @@ class Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.dialogue.receive_data(data)
+        is_answered = False
         while self.ended is None and (heard := self.dialogue.next_event()) is not None:
             if isinstance(heard, Answer):
                 self._answers.append(heard)
-                self._restart_timer()
+                is_answered = True
             elif isinstance(heard, Unasked):
                 self._end(Ended(heard.reply, spoken=True))
             else:
                 self._end(Ended(_garbled(heard, self.name)))
-        if self.ended is None:
-            self._tell_answers()
+        # Half a line buys no time.
+        if self.ended is None and not self._tell_answers() and is_answered:
+            self._set_deadline()
 
     def handshakeCompleted(self) -> None:
         self._handshaking = False
@@ -179,18 +184,18 @@ class Connection(Protocol):
         return self.transport
 
     def _wait(self, timeout: float) -> Deferred[Any]:
-        self._waiting = Deferred(self._cancelled)
-        self._timeout = timeout
-        waiting = self._waiting
+        waiting = self._waiting = Deferred(self._cancelled)
         if self.ended is not None:
             self._fire(self.ended)
         else:
-            self._timer = self._reactor.callLater(timeout, self._timed_out)
+            self._timeout = timeout
+            self._set_deadline()
         return waiting
 
-    def _tell_answers(self) -> None:
+    def _tell_answers(self) -> bool:
+        """Whether all are there for whom they are wanted by."""
         if self._waiting is None or self.dialogue.owed or self._handshaking or self._paused:
-            return
+            return False
         answers, self._answers = self._answers, []
         if self.dialogue.over:
             # 421 or 221: the last answers of this connection.
@@ -199,11 +204,10 @@ class Connection(Protocol):
             waiting.callback(answers)
         else:
             self._fire(answers)
+        return True
 
     def _fire(self, result: Any) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        waiting, self._waiting, self._timer = self._waiting, None, None
+        waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
         if isinstance(result, Ended):
@@ -213,14 +217,26 @@ class Connection(Protocol):
 
     def _cancelled(self, waiting: Deferred[Any]) -> None:
         """Nobody waits any more: what was under way is given up, and who waited is told so."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._waiting = self._timer = None
+        self._waiting = None
         self.drop()
 
-    def _restart_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.reset(self._timeout)
+    def _set_deadline(self) -> None:
+        """The timeout begins anew. A look that comes too early is cheaper than one put off."""
+        self._deadline = self._reactor.seconds() + self._timeout
+        if self._look is None:
+            self._look = self._reactor.callLater(self._timeout, self._look_at_deadline)
+        elif self._deadline < self._look.getTime():
+            self._look.reset(self._timeout)
+
+    def _look_at_deadline(self) -> None:
+        self._look = None
+        left = self._deadline - self._reactor.seconds()
+        if self._waiting is None:
+            return
+        if left > 0:
+            self._look = self._reactor.callLater(left, self._look_at_deadline)
+        else:
+            self._timed_out()
 
     def _timed_out(self) -> None:
         if self._handshaking:
@@ -234,6 +250,9 @@ class Connection(Protocol):
         if self.ended is not None:
             return
         self.ended = ended
+        if self._look is not None and self._look.active():
+            self._look.cancel()
+        self._look = None
         if self.transport is not None:
             self._wire.abortConnection() if abort else self._wire.loseConnection()
         self.on_end(self)
