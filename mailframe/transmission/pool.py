@@ -27,7 +27,7 @@ class _Place:
     """One target: how many connections work, which ones rest, and who waits for one."""
 
     busy: int = 0
-    idle: list[tuple[Connection, IDelayedCall]] = field(default_factory=list)
+    idle: list[Connection] = field(default_factory=list)
     waiting: deque[Deferred[Connection | None]] = field(default_factory=deque)
 
 
@@ -63,6 +63,8 @@ class Pool:
         self._turns = deque()
         self._is_giving = False
         self._closing = False
+        self._resting: OrderedDict[Connection, float] = OrderedDict()  # until when, oldest first
+        self._look: IDelayedCall | None = None  # at the oldest
 
     def resting(self, hop: NextHop) -> Target | None:
         """The target of a connection that rests and has served this next hop before."""
@@ -77,10 +79,12 @@ class Pool:
 
         `fresh` wants a new one. Raises Unusable.
         """
-        place = self._places.setdefault(target, _Place())
+        place = self._places.get(target)
+        if place is None:
+            place = self._places[target] = _Place()
         if place.idle and not fresh:
-            connection, timer = place.idle.pop()
-            timer.cancel()
+            connection = place.idle.pop()
+            del self._resting[connection]
             place.busy += 1
             return connection, True
         if place.busy < self._connections:
@@ -113,9 +117,11 @@ class Pool:
     def close(self) -> Deferred[None]:
         """Let go of all that rests; done when every connection is closed."""
         self._closing = True
-        for place in list(self._places.values()):
-            for connection, _ in list(place.idle):
-                connection.leave()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for connection in list(self._resting):
+            connection.leave()
         gone = [_when_closed(connection) for connection in self._open]
         all_gone: Deferred[None] = gatherResults(gone).addCallback(lambda _: None)
         return all_gone
@@ -142,10 +148,23 @@ class Pool:
             self._give_turns()
             return
         place.busy -= 1
-        if connection is not None:
-            place.idle.append((connection, self._reactor.callLater(self._idle, connection.leave)))
+        if connection is not None and connection.ended is None:
+            place.idle.append(connection)
+            self._resting[connection] = self._reactor.seconds() + self._idle
+            if self._look is None:
+                self._look = self._reactor.callLater(self._idle, self._look_at_resting)
         elif not place.busy and not place.idle:
             self._places.pop(target, None)
+
+    def _look_at_resting(self) -> None:
+        """One timer for all: connections rest and are taken many times a second."""
+        self._look = None
+        now = self._reactor.seconds()
+        for connection, until in list(self._resting.items()):
+            if until > now:
+                self._look = self._reactor.callLater(until - now, self._look_at_resting)
+                return
+            connection.leave()
 
     def _give_turns(self) -> None:
         """One after the other, however many fail at once: not each from within the last."""
@@ -180,15 +199,12 @@ class Pool:
 
     def _ended(self, target: Target) -> Callable[[Connection], None]:
         def ended(connection: Connection) -> None:
+            rested = self._resting.pop(connection, None) is not None
             place = self._places.get(target)
             if place is None:
                 return
-            for each in place.idle:
-                if each[0] is connection:
-                    if each[1].active():
-                        each[1].cancel()
-                    place.idle.remove(each)
-                    break
+            if rested:
+                place.idle.remove(connection)
             if not place.busy and not place.idle and not place.waiting:
                 del self._places[target]
 
