@@ -212,7 +212,7 @@ def spell(saying: Saying) -> Spelled:
 
 def _fits(to: Awaited, reply: Reply) -> bool:
     """Whether this command can have such a reply (RFC 5321 section 4.3.2)."""
-    if not reply.positive:
+    if reply.code >= 400:
         return True
     if isinstance(to, Data):
         return reply.code == 354

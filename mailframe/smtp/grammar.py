@@ -268,7 +268,8 @@ def _write_mail(command: Mail) -> str:
 
 
 def _write_rcpt(command: Rcpt) -> str:
-    path = "<postmaster>" if command.recipient == _POSTMASTER else _path(command.recipient)
+    is_bare = not command.recipient.domain and command.recipient == _POSTMASTER
+    path = "<postmaster>" if is_bare else _path(command.recipient)
     return " ".join((f"RCPT TO:{path}", *rcpt_parameters(command)))
 
 

@@ -32,6 +32,8 @@ _UNITEXT = re.compile(
 )
 _UNITEXT_HEX = re.compile(rb"\\x\{([0-9A-Fa-f]{2,6})\}|\+([0-9A-Fa-f]{2})")
 _UNITEXT_UNSAFE = re.compile(r"[^!-*,-<>-\[\]-~]")
+# What most are: what says it in xtext is itself.
+_PLAIN_ORCPT = re.compile(rf"rfc822;[!-*,-<>-~]{{1,{MAX_ORCPT - len('rfc822;')}}}")
 _NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
 
@@ -86,7 +88,9 @@ def rcpt_parameters(command: Rcpt) -> Iterator[str]:
     """The parameters that say what `command` says. ValueError where a value cannot be written."""
     if command.notify is not None:
         yield f"NOTIFY={_readable(_notify, ','.join(sorted(command.notify)))}"
-    if command.orcpt is not None:
+    if command.orcpt is not None and _PLAIN_ORCPT.fullmatch(command.orcpt):
+        yield f"ORCPT={command.orcpt}"
+    elif command.orcpt is not None:
         kind, _, address = command.orcpt.partition(";")
         encode = unitext_encode if kind.lower() == "utf-8" else xtext_encode
         yield f"ORCPT={_readable(_orcpt, f'{kind};{encode(address)}')}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..domains import to_ascii
 from ..message import Envelope, Recipient
 from ..smtp.address import Mailbox
@@ -53,7 +51,7 @@ def mail_command(
         ret=envelope.ret if dsn else None,
         envid=envelope.envid if dsn else None,
     )
-    return _spelled(command) or _spelled(replace(command, envid=None))
+    return _spelled(command) or _spelled(command._replace(envid=None))
 
 
 def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions) -> Spelled | None:
@@ -69,7 +67,7 @@ def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions)
     elif orcpt is not None and not orcpt.isascii() and "SMTPUTF8" not in extensions:
         orcpt = None
     command = Rcpt(address, recipient.notify, orcpt)
-    return _spelled(command) or _spelled(replace(command, orcpt=None))
+    return _spelled(command) or _spelled(command._replace(orcpt=None))
 
 
 def _spelled(command: Mail | Rcpt) -> Spelled | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from twisted.internet.defer import Deferred
 
@@ -22,8 +21,7 @@ UNICODE_HEADERS = Reply(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """The content to send, its BODY parameter, and whether it goes by BDAT."""
 
     content: Content
