@@ -42,7 +42,8 @@ def mail_command(
     octets. RET and ENVID belong to the envelope's own sender, not to a list's owner
     (RFC 3461 section 5.2.7.3).
     """
-    dsn = "DSN" in extensions and sender == envelope.sender
+    own = sender is envelope.sender or sender == envelope.sender
+    dsn = own and "DSN" in extensions
     command = Mail(
         spelled,
         size=size if "SIZE" in extensions else None,

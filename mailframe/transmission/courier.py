@@ -118,11 +118,12 @@ class _Attempt:
         self._failures.append((for_now(reply) if self._hop.lookup == "host" else reply, ""))
 
     async def _at(self, target: Target, only_resting: bool = False) -> None:
-        """Hand over as much as this target takes, some recipients at a time."""
+        """Hand over as much as this target takes, some recipients at a time.
+
+        `only_resting`: a connection to it rests, and new ones are not to be opened.
+        """
         pool, fresh = self._courier.pool, False
         while self._open:
-            if only_resting and (fresh or pool.resting(self._hop) != target):
-                return
             try:
                 connection, used = await pool.take(target, self._hop, fresh=fresh)
             except Unusable as failed:
@@ -130,13 +131,14 @@ class _Attempt:
                 self._failures.append((failed.reply, target.remote if failed.spoken else ""))
                 return
             verdicts = await self._transaction(target, connection)
-            if verdicts.lost is None:
-                continue
-            if not used:
-                self._failures.append((verdicts.lost, target.remote))
+            if verdicts.lost is not None:
+                if not used:
+                    self._failures.append((verdicts.lost, target.remote))
+                    return
+                # It had gone while it rested, which says nothing about the host.
+                fresh = True
+            if only_resting and self._open and (fresh or pool.resting(self._hop) != target):
                 return
-            # It had gone while it rested, which says nothing about the host.
-            fresh = True
 
     async def _transaction(self, target: Target, connection: Connection) -> Verdicts:
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
@@ -149,7 +151,7 @@ class _Attempt:
             raise
         finally:
             self._courier.pool.give_back(target, self._hop, connection)
-        for recipient, reply in verdicts.replies.items():
+        for recipient, reply in verdicts.replies:
             self._settle(recipient, reply, target.remote, connection)
         return verdicts
 

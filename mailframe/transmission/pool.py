@@ -111,7 +111,8 @@ class Pool:
         if connection.ended is not None:
             self._next(target, place, None)
             return
-        _remember(self._used_for, hop, target)
+        if self._used_for.get(hop) is not target:
+            _remember(self._used_for, hop, target)
         self._next(target, place, connection)
 
     def close(self) -> Deferred[None]:

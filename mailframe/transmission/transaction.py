@@ -35,7 +35,7 @@ class Verdicts:
     away; `lost` says how, and is temporary.
     """
 
-    replies: dict[Recipient, Reply] = field(default_factory=dict)
+    replies: list[tuple[Recipient, Reply]] = field(default_factory=list)
     again: list[Recipient] = field(default_factory=list)
     elsewhere: list[Recipient] = field(default_factory=list)
     lost: Reply | None = None
@@ -239,7 +239,7 @@ class Transaction:
 
     def _close(self, recipient: Recipient, reply: Reply) -> None:
         self._open.remove(recipient)
-        self._verdicts.replies[recipient] = reply
+        self._verdicts.replies.append((recipient, reply))
 
     def _close_all(self, reply: Reply) -> None:
         for recipient in list(self._open):
