@@ -34,7 +34,7 @@ MAX_LINES = 200  # lines of one reply
 MAX_TEXT = 2000  # characters of a reply's text that are kept
 _SHORT = 100  # octets of a line that is remembered
 _HELLOS = frozenset({Ehlo, Lhlo})
-_TRANSACTION_ENDS = frozenset({Mail, Rset, Ehlo, Helo, Lhlo})
+_NOTED = frozenset({Mail, Rcpt, Rset, Ehlo, Helo, Lhlo, StartTls})
 _LOGINS = frozenset({Auth, AuthLine})
 
 
@@ -174,26 +174,27 @@ class ClientDialogue:
             self.over = True
             self._heard.extend(Answer(to, reply, of) for to, of in self._awaited)
             self._awaited.clear()
-        elif not _fits(self._awaited[0][0], reply):
+        elif not _fits(self._awaited[0][0], reply.code):
             self._give_up(f"{reply.code} where it means nothing")
         else:
             to, recipient = self._awaited.popleft()
-            self._note(to, reply, lines)
+            if type(to) in _NOTED or reply.code == 221:
+                self._note(to, reply, lines)
             self._heard.append(Answer(to, reply, recipient))
 
     def _note(self, to: Awaited, reply: Reply, lines: Sequence[ReplyLine]) -> None:
         """What an answer changes."""
-        kind = type(to)
-        if kind in _TRANSACTION_ENDS:
+        if isinstance(to, Rcpt):
+            if reply.positive:
+                self._accepted.append(to.recipient)
+        else:
             self._accepted = []
-        elif isinstance(to, Rcpt) and reply.positive:
-            self._accepted.append(to.recipient)
-        if kind in _HELLOS and reply.positive:
-            self.extensions = read_extensions(_plain(line) for line in lines)
-        elif kind is StartTls and reply.positive:
-            self._deaf = True
-        elif reply.code == 221:
+        if reply.code == 221:
             self.over = True
+        elif isinstance(to, StartTls) and reply.positive:
+            self._deaf = True
+        elif type(to) in _HELLOS and reply.positive:
+            self.extensions = read_extensions(_plain(line) for line in lines)
 
     def _give_up(self, why: str) -> None:
         self.over = True
@@ -210,13 +211,13 @@ def spell(saying: Saying) -> Spelled:
     return Spelled(saying, write_command(saying))
 
 
-def _fits(to: Awaited, reply: Reply) -> bool:
+def _fits(to: Awaited, code: int) -> bool:
     """Whether this command can have such a reply (RFC 5321 section 4.3.2)."""
-    if reply.code >= 400:
+    if code >= 400:
         return True
     if isinstance(to, Data):
-        return reply.code == 354
-    return reply.code < 300 or (reply.code == 334 and type(to) in _LOGINS)
+        return code == 354
+    return code < 300 or (code == 334 and type(to) in _LOGINS)
 
 
 def _read(octets: bytes) -> tuple[ReplyLine, Reply]:

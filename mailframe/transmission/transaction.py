@@ -165,11 +165,11 @@ class Transaction:
             if mail.reply.code != 421:
                 self._close_all(mail.reply)
             return
-        judged = list(zip(list(self._open), rcpts, strict=False))
-        accepts_any = any(answer.reply.positive for _, answer in judged)
-        for recipient, answer in judged:
-            reply = answer.reply
-            if reply.positive or reply.code == 421:
+        judged = [(each, answer.reply) for each, answer in zip(self._open, rcpts, strict=False)]
+        refused = [each for each in judged if not each[1].positive]
+        accepts_any = len(refused) < len(judged)
+        for recipient, reply in refused:
+            if reply.code == 421:
                 continue
             if not _is_too_many(reply):
                 self._close(recipient, reply)
