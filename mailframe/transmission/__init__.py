@@ -2,8 +2,9 @@
 
 From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
 addresses (`routable`: and which never), taking connections from the `pool`, which `session`
-opens (greeting, EHLO, `tls`, AUTH). On a `connection` a `transaction` says what `commands`
-spells, and sends the `parcel`, re-encoded by `downgrade` where it must be, as `content`.
+opens (greeting, EHLO, `tls`, AUTH). On a `connection` (its writes: `prompt`) a `transaction`
+says what `commands` spells, and sends the `parcel`, re-encoded by `downgrade` where it must be,
+as `content`.
 """
 
 from .courier import Courier

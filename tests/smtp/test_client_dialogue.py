@@ -19,6 +19,7 @@ from mailframe.smtp.client import (
     Greeting,
     Heard,
     Unasked,
+    spell,
 )
 from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Lhlo, Mail, Quit, Rcpt, Rset, StartTls
 from mailframe.smtp.event import AuthLine, ContentEnd
@@ -69,6 +70,34 @@ def test_each_reply_answers_its_command() -> None:
     assert hear(dialogue, b"250 2.0.0 queued\r\n") == [
         Answer(ContentEnd(), Reply(250, "queued", "2.0.0"))
     ]
+
+
+def test_what_was_spelled_before_is_said_the_same() -> None:
+    """Octets and answers are those of the command, which may be said again and again."""
+    dialogue, data = greeted(), spell(Data())
+    assert data == (Data(), b"DATA\r\n")
+    for _ in range(2):
+        assert dialogue.send(spell(Mail(None)), Rcpt(A), data) == (
+            b"MAIL FROM:<>\r\nRCPT TO:<a@x.example>\r\nDATA\r\n"
+        )
+        assert hear(dialogue, b"250 ok\r\n250 ok\r\n354 go\r\n") == [
+            Answer(Mail(None), Reply(250, "ok", "2.0.0")),
+            Answer(Rcpt(A), Reply(250, "ok", "2.0.0"), A),
+            Answer(Data(), Reply(354, "go")),
+        ]
+    with pytest.raises(Unwritable):
+        spell(Mail(Mailbox("a\r\n", "x.example")))
+
+
+def test_long_and_short_replies_are_read_alike() -> None:
+    """However often they come; one line or the first of several."""
+    dialogue = greeted()
+    for text in ("ok", "x" * 200, "ok", "x" * 200):
+        dialogue.send(Rset(), Rset())
+        octets = f"250 2.0.0 {text}\r\n250-2.0.0 {text}\r\n250 2.0.0 end\r\n".encode()
+        one, several = (each for each in hear(dialogue, octets) if isinstance(each, Answer))
+        assert one.reply == Reply(250, text, "2.0.0")
+        assert several.reply == Reply(250, f"{text}\nend", "2.0.0")
 
 
 def test_lmtp_answers_the_content_once_for_each_accepted_recipient() -> None:

@@ -63,6 +63,9 @@ def test_clean_length() -> None:
         (b"a\r\nb\r", 4),
         (b"a\0", 1),
         (b"\n\r", 0),
+        (b"\r\r\n\n", 0),
+        (b"a\r\n\r", 3),
+        (b"\r\n" * 9, 18),
     ):
         assert clean_length(octets) == length
 
