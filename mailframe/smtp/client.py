@@ -147,14 +147,11 @@ class ClientDialogue:
         if len(octets) > MAX_LINE:
             return self._give_up("an endless reply line")
         try:
-            if not self._lines:
-                line, reply = _only_line(octets) if len(octets) <= _SHORT else _read(octets)
-                if line.last:
-                    return self._reply(reply, (line,))
-            else:
-                line = parse_reply_line(octets.removesuffix(b"\r"))
+            line, reply = _read_short(octets) if len(octets) <= _SHORT else _read(octets)
         except ValueError:
             return self._give_up("a line that is no SMTP reply")
+        if line.last and not self._lines:
+            return self._reply(reply, (line,))
         if self._lines and line.code != self._lines[0].code:
             return self._give_up("a reply with several codes")
         self._lines.append(line)
@@ -221,13 +218,13 @@ def _fits(to: Awaited, code: int) -> bool:
 
 
 def _read(octets: bytes) -> tuple[ReplyLine, Reply]:
-    """A line, and the reply that it is if it is the only one. ValueError where it is none."""
+    """A line, and what it is as a reply of one line. ValueError where it is no line of a reply."""
     line = parse_reply_line(octets.removesuffix(b"\r"))
     return line, _as_reply([line])
 
 
 #: Servers say the same few words again and again.
-_only_line = lru_cache(maxsize=256)(_read)
+_read_short = lru_cache(maxsize=512)(_read)
 
 
 def _plain(line: ReplyLine) -> str:

@@ -25,6 +25,7 @@ from .prompt import write_promptly
 
 _LINGER = 5.0  # seconds that a QUIT may take to go out
 _QUIT = spell(Quit())
+_CLOSED = Reply(421, "Connection closed", "4.4.2")
 
 
 class Ended(Exception):
@@ -34,7 +35,7 @@ class Ended(Exception):
     """
 
     def __init__(self, reply: Reply, spoken: bool = False) -> None:
-        super().__init__(str(reply))
+        super().__init__(reply)
         self.reply = reply
         self.spoken = spoken
 
@@ -127,7 +128,7 @@ class Connection(Protocol):
         """QUIT, and do not wait for the 221."""
         if self.ended is None:
             write_promptly(self.transport, self.dialogue.send(_QUIT))
-            self._end(Ended(Reply(421, "Connection closed", "4.4.2")), abort=False)
+            self._end(Ended(_CLOSED), abort=False)
             # Who does not read what we say last is not waited for.
             lingering = self._reactor.callLater(_LINGER, self._wire.abortConnection)
             self.closed.addCallback(lambda _: lingering.cancel() if lingering.active() else None)
@@ -159,11 +160,11 @@ class Connection(Protocol):
         self._fire(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        text = f"Connection with {self.name} was lost"
         if self._handshaking:
             text = f"TLS handshake with {self.name} failed: {_cause(reason)}"
             self._end(HandshakeFailed(Reply(451, text, "4.7.5")))
-        else:
+        elif self.ended is None:
+            text = f"Connection with {self.name} was lost"
             self._end(Ended(Reply(451, text, "4.4.2")))
         self.closed.callback(None)
 
