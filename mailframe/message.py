@@ -84,6 +84,10 @@ class Recipient:
     came_from: tuple[Mailbox, ...] = ()
     sender: Mailbox | None = None
 
+    def __hash__(self) -> int:
+        """Of the address alone: the rest seldom tells two of one message apart."""
+        return hash(self.address)
+
     @property
     def original(self) -> Mailbox:
         """The address that the client gave."""

@@ -190,31 +190,42 @@ class Hooks:
 
         Every `route.recipient` must be set: ValueError otherwise.
         """
-        return at_once(self._deliver(message, agent, routes))
-
-    async def _deliver(
-        self, message: Message, agent: str, routes: Sequence[Route]
-    ) -> tuple[Outcome, ...]:
         recipients = [_recipient_of(route) for route in routes]
         started = self.reactor.seconds()
         question = self._agents.get(agent)
         if question is None:
             self._log.error("no [deliver.{agent}] for message {id}", agent=agent, id=message.id)
-            outcomes: dict[Recipient, Outcome] = {}
-            missing = NO_DELIVERY
-        else:
-            answer = question.ask(message, routes)
-            if is_later(answer):
-                answer = await answer
-            outcomes, missing = self._believed(question, message, frozenset(recipients), answer)
-        result = tuple(
+            missing = [Outcome(each, Status.DEFERRED, NO_DELIVERY) for each in recipients]
+            return self._outcomes(message, agent, started, tuple(missing))
+        answer = question.ask(message, routes)
+        if is_later(answer):
+            return answer.addCallback(self._answered, question, message, agent, recipients, started)
+        return self._answered(answer, question, message, agent, recipients, started)
+
+    def _answered(
+        self,
+        answer: Any,
+        question: Question,
+        message: Message,
+        agent: str,
+        recipients: Sequence[Recipient],
+        started: float,
+    ) -> tuple[Outcome, ...]:
+        outcomes, missing = self._believed(question, message, frozenset(recipients), answer)
+        result = [
             outcomes.get(recipient) or Outcome(recipient, Status.DEFERRED, missing)
             for recipient in recipients
-        )
+        ]
+        return self._outcomes(message, agent, started, tuple(result))
+
+    def _outcomes(
+        self, message: Message, agent: str, started: float, outcomes: tuple[Outcome, ...]
+    ) -> tuple[Outcome, ...]:
+        """The same, told."""
         if self._audience.wants("deliver"):
-            for outcome in result:
+            for outcome in outcomes:
                 self._audience.outcome(message, outcome, agent, started)
-        return result
+        return outcomes
 
     def _believed(
         self, question: Question, message: Message, asked: frozenset[Recipient], answer: Any
