@@ -21,7 +21,7 @@ from .codec import Damaged, decode_pending
 from .errors import damage
 from .leases import Lease, Leases
 from .rows import Broken, Opener, entries_of, read_rows
-from .stored import NewMessage, due_at, insertion, marks, waiting
+from .stored import NewMessage, at_a_time, due_at, insertion, marks, waiting
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class Ledger:
     def _insert(self, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
         # One statement for many rows: each gives the interpreter's lock up once, not per row.
         while rows:
-            count = 1 << (min(len(rows), _MOST_AT_ONCE).bit_length() - 1)
+            count = at_a_time(len(rows))
             values = [value for row in rows[:count] for value in row]
             self._connection.execute(insertion(table, columns, count), values)
             rows = rows[count:]
@@ -143,7 +143,7 @@ class Ledger:
             if file:
                 self._files.append(lambda id=id: self._bodies.remove(id))  # type: ignore[misc]
         while keys:
-            count = 1 << (min(len(keys), _MOST_AT_ONCE).bit_length() - 1)
+            count = at_a_time(len(keys))
             some, keys = keys[:count], keys[count:]
             self._delete(some)
 

@@ -72,13 +72,18 @@ def due_at(pending: Iterable[Pending], when: float) -> list[Pending]:
     return [replace(each, due=when) for each in pending]
 
 
-@lru_cache(maxsize=64)
+def at_a_time(waiting: int) -> int:
+    """How many of the rows that wait one statement takes: nearly all, by few statements in all."""
+    return waiting if waiting <= 16 else min(64, waiting // 16 * 16)
+
+
+@lru_cache(maxsize=128)
 def marks(count: int) -> str:
     """As many question marks, with commas."""
     return ",".join("?" * count)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def insertion(table: str, columns: str, count: int) -> str:
     """One INSERT for so many rows."""
     row = f"({marks(columns.count(',') + 1)})"
