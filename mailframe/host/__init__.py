@@ -36,7 +36,6 @@ from .control import ControlFactory, control_of
 from .duty import Duty
 from .listening import Listening, StartError, certificates_of, why
 from .own import OwnAddresses
-from .postmaster import Postmasters
 from .premises import Premises
 from .starting import account_of, check
 from .state import InUse, StateFolder
@@ -131,14 +130,12 @@ class Host(service.MultiService):
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
-        """Those of the plugins, the watchdog, and a question about the postmaster."""
+        """Those of the plugins, and the watchdog."""
         for each in self.premises.services():
             each.setServiceParent(self)
         if self.settings.block_warning is not None:
             watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
             watchdog.setServiceParent(self)
-        if self._duty.number == 0:
-            Postmasters(self.hooks, self.settings.listen).setServiceParent(self)
 
     def _reception(self, listener: Listener, now: Callable[[], float]) -> Reception:
         return Reception(

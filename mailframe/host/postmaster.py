@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from ..hooks import Hooks, Routing
 from ..interfaces import ILocalDomains
@@ -74,29 +72,3 @@ def _judge(routing: Routing, number: int, domain: str, found: Callable[[Unread],
     # What cannot be known now may be well.
     if not routing.routes and all(reply.permanent for reply in replies):
         found(Unread(number, domain, replies[0]))
-
-
-class Postmasters(Service):
-    """Says in the log, once at the start, where nobody reads the postmaster's mail."""
-
-    _log = Logger()
-
-    def __init__(self, hooks: Hooks, listeners: Sequence[Listener]) -> None:
-        self._hooks = hooks
-        self._listeners = listeners
-        self._waiting: list[Deferred[None]] = []
-
-    def startService(self) -> None:
-        """Ask; nothing waits for the answers."""
-        super().startService()
-        self._waiting = ask(self._hooks, self._listeners, self._found)
-
-    def _found(self, unread: Unread) -> None:
-        self._log.warn("{unread}", unread=str(unread))
-
-    def stopService(self) -> None:
-        """Whoever has not answered yet need not."""
-        super().stopService()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.cancel()

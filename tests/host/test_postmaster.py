@@ -7,11 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
 from mailframe.hooks import Bound, Hooks
-from mailframe.host.postmaster import MOST_DOMAINS, Postmasters, Unread, ask
+from mailframe.host.postmaster import MOST_DOMAINS, Unread, ask
 from mailframe.interfaces import ILocalDomains, IObserver, IRouter
 from mailframe.message import Redirect, Route
 from mailframe.plugin import NoSettings
@@ -118,16 +117,3 @@ def test_a_great_many_domains() -> None:
     names = (f"d{number}.example" for number in range(MOST_DOMAINS * 2))
     found, _ = asked(hooks(Answers(), Bound("relay", "inbound", Ours(*names))))
     assert len(found) == MOST_DOMAINS
-
-
-def test_the_log_says_it_at_the_start() -> None:
-    """Once for each domain; what is not known at the stop is not waited for."""
-    never = Deferred[Any]()
-    relay = Bound("relay", "inbound", Ours("a.example", "never.example"))
-    service = Postmasters(hooks(Answers(never=never), relay), (MX,))
-    with capturedLogs() as logged:
-        service.startService()
-        service.stopService()
-    assert [formatEvent(event).partition(" is")[0] for event in logged] == [
-        "mail for postmaster@a.example"
-    ]
