@@ -23,17 +23,30 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def final_header(message: Message, recipient: Recipient, original_to: bool = False) -> bytes:
     """Return-Path, Delivered-To and, if wished, X-Original-To: whole lines ended by CRLF."""
     sender = recipient.sender or message.envelope.sender
-    lines = [f"Return-Path: <{'' if sender is None else sender}>"]
-    lines.append(f"Delivered-To: {recipient.address}")
-    if original_to:
-        lines.append(f"X-Original-To: {recipient.original}")
+    return final_lines(
+        "" if sender is None else str(sender),
+        str(recipient.address),
+        str(recipient.original) if original_to else "",
+    )
+
+
+def final_lines(sender: str, address: str, original: str = "") -> bytes:
+    """The same of addresses that are texts: `sender` "" is the null reverse-path."""
+    lines = [f"Return-Path: <{sender}>", f"Delivered-To: {address}"]
+    if original:
+        lines.append(f"X-Original-To: {original}")
     head = "".join(_CONTROL.sub("?", line) + "\r\n" for line in lines)
     return head.encode("utf-8", "replace")
 
 
 def has_been_at(recipient: Recipient, seen: frozenset[bytes]) -> bool:
     """Whether this recipient is among those that `delivered_to` found."""
-    return str(recipient.address).encode("utf-8", "replace").lower() in seen
+    return is_among(str(recipient.address), seen)
+
+
+def is_among(address: str, seen: frozenset[bytes]) -> bool:
+    """The same of an address that is a text."""
+    return bool(seen) and address.encode("utf-8", "replace").lower() in seen
 
 
 def delivered_to(content: Content) -> frozenset[bytes]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import io
 import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_house_courier import InHouse
 from odd_local_parts import ODD
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -17,8 +21,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-import mailframe_plugins.deliver_maildir as module
-from mailframe.maildir import Maildir, safe_name
+from mailframe.maildir import Maildir, postman, safe_name
 from mailframe.message import Content, Message, Outcome, Route, Status
 from mailframe.plugin import SettingError, Size
 from mailframe.smtp.address import Mailbox
@@ -28,10 +31,19 @@ from mailframe.testing.values import content, envelope, message, recipient, site
 from mailframe_plugins.deliver_maildir import Maildirs, Settings, plugin
 
 PATH = Path("mail/{domain}/{user}/Maildir")
+Agent = Callable[..., Maildirs]
 
 
-def agent(folder: Path, **settings: Any) -> Maildirs:
-    return Maildirs(Settings(**{"path": PATH, **settings}), site(folder.absolute()))
+def in_house(folder: Path, now: Callable[[], float] = time.time, **settings: Any) -> Maildirs:
+    """An agent whose process, where it has one, is in this one."""
+    lent = site(folder.absolute(), reactor=InHouse(now), now=now)
+    return Maildirs(Settings(**{"path": PATH, **settings}), lent)
+
+
+@pytest.fixture(params=[True, False], ids=["process", "threads"])
+def agent(request: pytest.FixtureRequest) -> Agent:
+    """Makes an agent; each test is done with a process and with threads."""
+    return partial(in_house, process=request.param)
 
 
 def route(to: str | Mailbox = "bob@example.org", tag: str = "") -> Route:
@@ -48,9 +60,11 @@ def deliver(to: Maildirs, *routes: Route, of: Message | None = None) -> list[Out
 
 
 class TestContract(DeliveryAgentContract, SynchronousTestCase):
+    process = True
+
     def make(self) -> Maildirs:
         self.folder = Path(self.mktemp())
-        self.agent = agent(self.folder, line_ends="crlf")
+        self.agent = in_house(self.folder, line_ends="crlf", process=self.process)
         return self.agent
 
     def arrived(self, route: Route) -> bytes | None:
@@ -59,8 +73,12 @@ class TestContract(DeliveryAgentContract, SynchronousTestCase):
         return octets
 
 
+class TestContractInThreads(TestContract):
+    process = False
+
+
 @pytest.mark.parametrize("what", ODD)
-def test_no_local_part_leads_out_of_its_place(tmp_path: Path, what: str) -> None:
+def test_no_local_part_leads_out_of_its_place(agent: Agent, tmp_path: Path, what: str) -> None:
     """Each odd local part has a mailbox of its own, straight below its domain's folder."""
     mailbox = Mailbox(ODD[what], "example.org")
     to = agent(tmp_path)
@@ -75,14 +93,14 @@ def test_no_local_part_leads_out_of_its_place(tmp_path: Path, what: str) -> None
 
 
 @pytest.mark.parametrize("domain", ["", "[192.0.2.1]", "[ipv6:2001:db8::1]", "x" * 300])
-def test_odd_domains_have_a_place_too(tmp_path: Path, domain: str) -> None:
+def test_odd_domains_have_a_place_too(agent: Agent, tmp_path: Path, domain: str) -> None:
     """Literals, the bare Postmaster's, and what no resolver would take."""
     (outcome,) = deliver(agent(tmp_path), route(Mailbox("bob", domain)))
     assert outcome.status is Status.DELIVERED
     assert len(list((tmp_path / "mail").iterdir())) == 1
 
 
-def test_two_spellings_of_a_domain_are_one_place(tmp_path: Path) -> None:
+def test_two_spellings_of_a_domain_are_one_place(agent: Agent, tmp_path: Path) -> None:
     """U-labels and A-labels share a folder."""
     to = agent(tmp_path)
     deliver(to, route(Mailbox("bob", "münchen.example")))
@@ -90,14 +108,14 @@ def test_two_spellings_of_a_domain_are_one_place(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "mail").iterdir()] == ["xn--mnchen-3ya.example"]
 
 
-def test_a_route_without_mailbox_is_for_its_recipient(tmp_path: Path) -> None:
+def test_a_route_without_mailbox_is_for_its_recipient(agent: Agent, tmp_path: Path) -> None:
     """Whoever wrote the router named the agent only."""
     to = agent(tmp_path)
     deliver(to, Route("maildir", recipient=recipient("eve@example.org")))
     assert len(files(to.maildir(Mailbox("eve", "example.org")))) == 1
 
 
-def test_a_message_that_comes_back_is_a_loop(tmp_path: Path) -> None:
+def test_a_message_that_comes_back_is_a_loop(agent: Agent, tmp_path: Path) -> None:
     """554 5.4.6 for who had it before, delivered to the others."""
     looped = message(b"Delivered-To: BOB@example.org\r\n\r\nagain\r\n")
     bob, eve = deliver(agent(tmp_path), route(), route("eve@example.org"), of=looped)
@@ -105,7 +123,7 @@ def test_a_message_that_comes_back_is_a_loop(tmp_path: Path) -> None:
     assert eve.status is Status.DELIVERED
 
 
-def test_tagged_mail_goes_to_its_folder_where_there_is_one(tmp_path: Path) -> None:
+def test_tagged_mail_goes_to_its_folder_where_there_is_one(agent: Agent, tmp_path: Path) -> None:
     """bob+lists to .lists; other tags, and tags that are no names, to the inbox."""
     to = agent(tmp_path, tag_folders=True)
     inbox = to.maildir(Mailbox("bob", "example.org"))
@@ -121,7 +139,7 @@ def test_tagged_mail_goes_to_its_folder_where_there_is_one(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("over", "status", "code"), [("fail", Status.FAILED, 552), ("defer", Status.DEFERRED, 452)]
 )
-def test_a_full_mailbox(tmp_path: Path, over: str, status: Status, code: int) -> None:
+def test_a_full_mailbox(agent: Agent, tmp_path: Path, over: str, status: Status, code: int) -> None:
     """Bounces with 552 5.2.2, or waits with 452 4.2.2."""
     to = agent(tmp_path, quota=Size(200), over_quota=over)
     big = message(b"x" * 300)
@@ -143,7 +161,7 @@ def test_a_full_mailbox(tmp_path: Path, over: str, status: Status, code: int) ->
     ],
 )
 def test_what_the_disk_says_is_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     """A full, read-only or failing disk defers, and its text is not shown to anybody."""
 
@@ -158,7 +176,7 @@ def test_what_the_disk_says_is_temporary(
     assert "SECRET" not in outcome.reply.text
 
 
-def test_content_that_cannot_be_opened_is_deferred(tmp_path: Path) -> None:
+def test_content_that_cannot_be_opened_is_deferred(agent: Agent, tmp_path: Path) -> None:
     """The queue's own trouble, before and while it is read."""
 
     def gone() -> io.BytesIO:
@@ -196,22 +214,21 @@ class Pool:
         return sizes
 
 
-def test_a_fault_is_that_messages_own(tmp_path: Path) -> None:
-    """A route without recipient raises for its own call; others in the same go arrive."""
-    pool = Pool()
-    to = Maildirs(Settings(path=PATH, threads=1), site(tmp_path, in_thread=pool))
-    calls = [to.deliver(message(), [each]) for each in (route(), Route("maildir"), route())]
-    assert pool.work() == [1, 2]
-    outcomes = [list(result_of(call)) for call in (calls[0], calls[2])]
-    assert [each[0].status for each in outcomes] == [Status.DELIVERED] * 2
+def test_a_fault_is_that_messages_own(agent: Agent, tmp_path: Path) -> None:
+    """A route without recipient raises for its own call; others arrive."""
+    to = agent(tmp_path)
     with pytest.raises(ValueError):
-        result_of(calls[1])
+        to.deliver(message(), [Route("maildir")])
+    (outcome,) = deliver(to)
+    assert outcome.status is Status.DELIVERED
 
 
 def test_what_waits_shares_threads_and_can_be_cancelled(tmp_path: Path) -> None:
     """One thread at work: the rest goes together in the next, without who gave up."""
     pool = Pool()
-    to = Maildirs(Settings(path=PATH, threads=1, batch=3), site(tmp_path, in_thread=pool))
+    to = Maildirs(
+        Settings(path=PATH, process=False, threads=1, batch=3), site(tmp_path, in_thread=pool)
+    )
     calls = [to.deliver(message(), [route()]) for _ in range(6)]
     calls[1].cancel()
     calls[0].cancel()
@@ -231,19 +248,24 @@ def _failure(deferred: Deferred[Any]) -> Failure:
 def test_what_breaks_a_whole_go_is_told_to_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bug in delivery is nobody's DELIVERED."""
+    """A bug in delivery is nobody's DELIVERED, and does not end the process."""
 
     def bug(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "deliver", bug)
+    monkeypatch.setattr(postman, "deliver", bug)
     with pytest.raises(ZeroDivisionError):
-        deliver(agent(tmp_path))
+        deliver(in_house(tmp_path, process=False))
+    to = in_house(tmp_path, process=True)
+    assert {outcome.status for outcome in deliver(to, route(), route())} == {Status.DEFERRED}
+    monkeypatch.undo()
+    (outcome,) = deliver(to)
+    assert outcome.status is Status.DELIVERED
 
 
-def test_tmp_is_cleaned_once_a_day(tmp_path: Path) -> None:
+def test_tmp_is_cleaned_once_a_day(agent: Agent, tmp_path: Path) -> None:
     """What a crash left goes at the first delivery."""
-    to = Maildirs(Settings(path=PATH), site(tmp_path, now=lambda: 1e9))
+    to = agent(tmp_path, now=lambda: 1e9)
     maildir = to.maildir(Mailbox("bob", "example.org"))
     maildir.create()
     left = maildir.path / "tmp" / "left"
@@ -254,7 +276,34 @@ def test_tmp_is_cleaned_once_a_day(tmp_path: Path) -> None:
         assert left.exists() is not gone
 
 
-def test_original_to_and_missing_mailboxes_by_setting(tmp_path: Path) -> None:
+def test_a_tmp_that_cannot_be_cleaned_keeps_no_mail_back(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and the message is there."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(Maildir, "clean", fail)
+    (outcome,) = deliver(agent(tmp_path))
+    assert outcome.status is Status.DELIVERED
+
+
+def test_only_small_messages_that_are_at_hand_go_to_the_process(tmp_path: Path) -> None:
+    """Larger ones, and those to be opened, go to a thread."""
+    pool = Pool()
+    lent = site(tmp_path, reactor=InHouse(), in_thread=pool)
+    to = Maildirs(Settings(path=PATH), lent)
+    opened = replace(message(), content=Content(b"", lambda: io.BytesIO(b"x"), 1))
+    calls = [
+        to.deliver(each, [route()])
+        for each in (message(b"x" * 65536), message(b"x" * 65537), opened)
+    ]
+    assert [call.called for call in calls] == [True, False, False]
+    assert pool.work() == [1, 1]
+
+
+def test_original_to_and_missing_mailboxes_by_setting(agent: Agent, tmp_path: Path) -> None:
     """X-Original-To on top; with `create` off a missing Maildir defers."""
     to = agent(tmp_path, original_to=True)
     deliver(to)
@@ -275,14 +324,16 @@ def test_original_to_and_missing_mailboxes_by_setting(tmp_path: Path) -> None:
         ("group", "no-such-group"),
     ],
 )
-def test_wrong_settings_are_refused_at_the_start(tmp_path: Path, key: str, value: Any) -> None:
+def test_wrong_settings_are_refused_at_the_start(
+    agent: Agent, tmp_path: Path, key: str, value: Any
+) -> None:
     """With the name of the key."""
     with pytest.raises(SettingError) as caught:
         agent(tmp_path, **{key: value})
     assert caught.value.key == key
 
 
-def test_owners_are_names_or_numbers(tmp_path: Path) -> None:
+def test_owners_are_names_or_numbers(agent: Agent, tmp_path: Path) -> None:
     """Both are looked up at the start."""
     to = agent(tmp_path, owner="root", group="12")
     owner = to.maildir(Mailbox("bob", "example.org")).owner
@@ -296,8 +347,9 @@ class TestInThreads(TestCase):
     async def test_a_hundred_at_once_arrive_whole(self) -> None:
         """Through real threads, to five mailboxes, each message once."""
         folder = Path(self.mktemp()).absolute()
+        lent = site(folder, reactor=reactor, in_thread=deferToThread)
         reactor.suggestThreadPoolSize(4)  # type: ignore[attr-defined]
-        to = Maildirs(Settings(path=PATH), site(folder, reactor=reactor, in_thread=deferToThread))
+        to = Maildirs(Settings(path=PATH, process=False), lent)
         boxes = [Mailbox(f"user{n}", "example.org") for n in range(5)]
         around = envelope("alice@client.example", "bob@example.org")
         calls = [

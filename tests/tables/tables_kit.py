@@ -29,6 +29,7 @@ plugin = "discard"
 [deliver.maildir]
 plugin = "maildir"
 path = "mail/{{domain}}/{{user}}/Maildir"
+process = false
 """
 
 

@@ -1,0 +1,76 @@
+"""a process that delivers into Maildirs: `python -m mailframe.maildir.courier deliver.maildir`.
+
+Begun by `process.DeliveryProcess` alone; its argument tells an operator who reads `ps` which
+section it serves. It reads rounds, delivers each in one go and answers it, and ends where its
+input ends, so that none is left behind when the host dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+from .frames import Read, Trouble, answer_frame, read_round, read_rules
+from .postman import Parcel, Postman, Results
+
+BUFFER = 1 << 18  # octets read at once
+
+
+def work(source: BinaryIO, sink: BinaryIO) -> None:
+    """Read rounds from the source and answer them, until there is no other."""
+    read = _reading(source)
+    try:
+        postman = Postman(read_rules(read), tell=_tell)
+        while True:
+            parcels = read_round(read)
+            _write(sink, answer_frame(delivered(postman, parcels)))
+    except EOFError:
+        return  # the host has closed it, or is gone with a round half said
+
+
+def delivered(postman: Postman, parcels: list[Parcel]) -> list[Results]:
+    """What became of the parcels; a bug is told to all of them, and ends nothing."""
+    try:
+        return postman.deliver(parcels)
+    except Exception:  # noqa: BLE001
+        bug = Trouble(traceback.format_exc(limit=-5))
+        return [[bug] * len(parcel.addressees) for parcel in parcels]
+
+
+def _reading(source: BinaryIO) -> Read:
+    def read(size: int) -> bytes:
+        octets = source.read(size)
+        if len(octets) < size:
+            raise EOFError
+        return octets
+
+    return read
+
+
+def _write(sink: BinaryIO, octets: bytes) -> None:
+    while octets:
+        octets = octets[sink.write(octets) :]
+
+
+def _tell(path: Path, problem: OSError) -> None:
+    sys.stderr.write(f"{path}: tmp: {problem}\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    """The whole life of the process."""
+    # What the terminal and the service manager send to the whole group is for the host, which
+    # lets this process finish and then closes its input.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to be answered
+        with open(0, "rb", BUFFER) as source, open(1, "wb", 0) as sink:
+            work(source, sink)
+
+
+if __name__ == "__main__":
+    main()

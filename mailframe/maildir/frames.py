@@ -1,0 +1,96 @@
+"""What a host and its delivery process say to each other over two pipes.
+
+    rules    length | JSON object                                   to the process, once
+    round    length | JSON [[size, [addressee, ...]], ...] | octets  to the process
+    answer   length | JSON [[null or fault, ...], ...]               from it, one for each round
+
+`length` is of the JSON text, four octets, the highest first. After a round's text come its
+messages' octets, `size` of each. A fault is [errno, text, file name], or [kind, text].
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..message import Content
+from .postman import Addressee, BeenHere, Parcel, Results, Rules
+from .quota import OverQuota
+
+LENGTH = 4  # octets
+
+#: Gives exactly so many octets; raises EOFError where fewer come.
+Read = Callable[[int], bytes]
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Trouble(Exception):
+    """What went wrong in the other process, in its words."""
+
+
+def rules_frame(rules: Rules) -> bytes:
+    """The first frame."""
+    return _frame(asdict(rules))
+
+
+def read_rules(read: Read) -> Rules:
+    """The first frame, read."""
+    return Rules(**_read_json(read))
+
+
+def round_frame(parcels: Sequence[Parcel]) -> bytes:
+    """Parcels to be delivered in one go. Their content must be at hand."""
+    words = []
+    pieces = [b""]
+    for content, addressees in parcels:
+        if not isinstance(content.body, bytes):
+            raise TypeError("the content is not at hand")
+        words.append((len(content.prefix) + len(content.body), addressees))
+        pieces += (content.prefix, content.body)
+    pieces[0] = _frame(words)
+    return b"".join(pieces)
+
+
+def read_round(read: Read) -> list[Parcel]:
+    """The parcels of the next round. EOFError where no other comes."""
+    return [
+        Parcel(Content(b"", read(size), size), [Addressee(*each) for each in addressees])
+        for size, addressees in _read_json(read)
+    ]
+
+
+def answer_frame(results: Sequence[Results]) -> bytes:
+    """What became of a round."""
+    return _frame([[failed and _fault(failed) for failed in each] for each in results])
+
+
+def read_answer(text: bytes) -> list[Results]:
+    """What became of a round, from the JSON text. ValueError or TypeError for what is no answer."""
+    return [[fault and _exception(*fault) for fault in faults] for faults in json.loads(text)]
+
+
+def _fault(failed: Exception) -> list[Any]:
+    if isinstance(failed, OSError) and failed.errno is not None:
+        name = None if failed.filename is None else str(failed.filename)
+        return [failed.errno, failed.strerror or "", name]
+    if isinstance(failed, BeenHere | OverQuota):
+        return [type(failed).__name__, str(failed)]
+    return ["", f"{type(failed).__name__}: {failed}"]
+
+
+def _exception(kind: int | str, text: str, name: str | None = None) -> Exception:
+    if isinstance(kind, int):
+        return OSError(kind, text, name)
+    return {"BeenHere": BeenHere, "OverQuota": OverQuota}.get(kind, Trouble)(text)
+
+
+def _frame(value: Any) -> bytes:
+    text = _encode(value).encode("ascii")
+    return len(text).to_bytes(LENGTH, "big") + text
+
+
+def _read_json(read: Read) -> Any:
+    return json.loads(read(int.from_bytes(read(LENGTH), "big")))

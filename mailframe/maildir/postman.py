@@ -1,0 +1,157 @@
+"""Parcels brought to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
+
+Knows no Twisted: a thread uses it, and so does the process that `courier` talks to. All of it
+blocks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from ..final_delivery import LineEnds, delivered_to, final_lines, is_among
+from ..message import Content
+from .delivery import Copy, deliver
+from .filename import UniqueNames
+from .mailbox import Maildir, Owner
+from .names import safe_name
+from .quota import Quota
+
+MAX_REMEMBERED = 10_000  # mailboxes
+CLEAN_EVERY = 86400.0  # seconds
+
+
+class BeenHere(Exception):
+    """The message comes back to a mailbox that had it before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for all mailboxes; plain values, so that another process can be told.
+
+    No path leaves `root`. `uid`, `gid` own what is created, -1 for nobody in particular.
+    `octets` and `messages` are the quota, 0 and 0 for what a mailbox's maildirsize says.
+    """
+
+    hostname: str
+    root: str
+    uid: int = -1
+    gid: int = -1
+    octets: int = 0
+    messages: int = 0
+    create: bool = True
+    line_ends: LineEnds = "lf"
+    syncfs_from: int = 0
+
+    @property
+    def quota(self) -> Quota | None:
+        """The quota of all mailboxes, None where each has its own or none."""
+        return Quota(self.octets, self.messages) if self.octets or self.messages else None
+
+
+class Addressee(NamedTuple):
+    """One mailbox that a message is for: the path of its Maildir, and addresses as texts.
+
+    `tag` names the Maildir++ folder to use where there is one, `sender` is "" for the null
+    reverse-path, `original` "" where no X-Original-To is wished.
+    """
+
+    account: str
+    tag: str
+    sender: str
+    address: str
+    original: str
+
+
+class Parcel(NamedTuple):
+    """One message, and all who get it here."""
+
+    content: Content
+    addressees: Sequence[Addressee]
+
+
+#: For each addressee of a parcel None, which says that the copy outlives a power cut, or why
+#: not: OSError, OverQuota, BeenHere or what else went wrong.
+Results = Sequence[Exception | None]
+
+
+def _silent(path: Path, problem: OSError) -> None:
+    """Nobody is told."""
+
+
+@dataclass
+class Postman:
+    """Delivers parcels by the rules; safe to use from several threads.
+
+    `now` gives seconds since the epoch; `tell` hears of a tmp that could not be cleaned, which
+    keeps no mail back.
+    """
+
+    rules: Rules
+    now: Callable[[], float] = time.time
+    tell: Callable[[Path, OSError], None] = _silent
+    _cleaned: dict[Path, float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._names = UniqueNames(self.rules.hostname, self.now)
+        self._maildir = lru_cache(MAX_REMEMBERED)(self._located)
+
+    def deliver(self, parcels: Sequence[Parcel]) -> list[Results]:
+        """All parcels in one go, so that they share what syncs cost."""
+        decided: list[list[Copy | Exception]] = [self._prepared(parcel) for parcel in parcels]
+        copies = [item for items in decided for item in items if isinstance(item, Copy)]
+        rules = self.rules
+        ends = iter(deliver(copies, self._names, rules.line_ends, rules.syncfs_from))
+        results: list[Results] = [
+            [next(ends) if isinstance(item, Copy) else item for item in items] for items in decided
+        ]
+        self._clean(copies)
+        return results
+
+    def _prepared(self, parcel: Parcel) -> list[Copy | Exception]:
+        """A copy for each addressee, or why there is nothing to write."""
+        try:
+            seen = delivered_to(parcel.content)
+        # One message's fault must not touch the others.
+        except Exception as failed:  # noqa: BLE001
+            return [failed] * len(parcel.addressees)
+        return [
+            BeenHere() if is_among(each.address, seen) else self._copy(parcel.content, each)
+            for each in parcel.addressees
+        ]
+
+    def _copy(self, content: Content, to: Addressee) -> Copy:
+        account = self._maildir(to.account)
+        folder = _tagged(account, to.tag) if to.tag else account
+        head = final_lines(to.sender, to.address, to.original)
+        return Copy(folder, head, content, account, self.rules.quota, self.rules.create)
+
+    def _located(self, path: str) -> Maildir:
+        return Maildir(Path(path), Path(self.rules.root), Owner(self.rules.uid, self.rules.gid))
+
+    def _clean(self, copies: Iterable[Copy]) -> None:
+        """Now and then, remove what a crash left in tmp of the Maildirs just visited."""
+        now = self.now()
+        for folder in {copy.folder for copy in copies}:
+            if now - self._cleaned.get(folder.path, 0.0) < CLEAN_EVERY:
+                continue
+            if len(self._cleaned) >= MAX_REMEMBERED:
+                self._cleaned.clear()
+            self._cleaned[folder.path] = now
+            try:
+                folder.clean(now)
+            except OSError as failed:
+                self.tell(folder.path, failed)
+
+
+def _tagged(account: Maildir, tag: str) -> Maildir:
+    """The folder for this tag where there is one, else the inbox."""
+    try:
+        folder = account.folder(safe_name(tag))
+    except ValueError:  # "a..b" is no folder's name
+        return account
+    return folder if folder.exists() else account

@@ -1,0 +1,100 @@
+"""Rounds: what comes while others are under way goes together next, and shares syncs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from .postman import Parcel, Results
+
+
+def _now(start: Callable[[], None]) -> None:
+    start()
+
+
+class Rounds:
+    """Gathers parcels into rounds for `carry`, which delivers one; `batch` copies in each.
+
+    Up to `at_once` rounds are under way, a second one only for a full batch: the more go
+    together, the fewer syncs. What waits is bounded by who adds.
+
+    `soon` calls a function once what is happening now has happened, so that many that are
+    added by one event go together from the first round on; by default a round begins at once.
+    """
+
+    def __init__(
+        self,
+        carry: Callable[[list[Parcel]], Deferred[list[Results]]],
+        at_once: int,
+        batch: int,
+        soon: Callable[[Callable[[], None]], object] = _now,
+    ) -> None:
+        self._carry = carry
+        self._at_once = at_once
+        self._batch = batch
+        self._soon = soon
+        self._woken = False  # a round is about to begin
+        self._waiting: deque[tuple[Parcel, Deferred[Results]]] = deque()
+        self._running = 0
+        self._idle: list[Deferred[None]] = []
+
+    def add(self, parcel: Parcel) -> Deferred[Results]:
+        """Deliver it in one of the next rounds. Cancelling forgets what has not begun."""
+        done: Deferred[Results] = Deferred(lambda _: self._forget(waiting))
+        waiting = (parcel, done)
+        self._waiting.append(waiting)
+        if not self._woken and self._running < self._at_once:
+            self._woken = True
+            self._soon(self._wake)
+        return done
+
+    def idle(self) -> Deferred[None]:
+        """Fires once nothing is under way or waits."""
+        happened: Deferred[None] = Deferred()
+        self._idle.append(happened)
+        self._tell_idle()
+        return happened
+
+    def _tell_idle(self) -> None:
+        if not self._running and not self._waiting:
+            idle, self._idle = self._idle, []
+            for each in idle:
+                each.callback(None)
+
+    def _forget(self, waiting: tuple[Parcel, Deferred[Results]]) -> None:
+        # By identity: two parcels may be equal.
+        for at, each in enumerate(self._waiting):
+            if each is waiting:
+                del self._waiting[at]
+                break
+
+    def _wake(self) -> None:
+        self._woken = False
+        self._start()
+        self._tell_idle()  # all that waited may have been forgotten
+
+    def _start(self) -> None:
+        while self._waiting and self._running < self._at_once:
+            if self._running and len(self._waiting) < self._batch:
+                break
+            together = [self._waiting.popleft()]
+            room = self._batch - len(together[0][0].addressees)
+            while self._waiting and len(self._waiting[0][0].addressees) <= room:
+                together.append(self._waiting.popleft())
+                room -= len(together[-1][0].addressees)
+            self._running += 1
+            self._carry([parcel for parcel, _ in together]).addBoth(
+                self._finished, [done for _, done in together]
+            )
+
+    def _finished(self, results: Any, dones: Sequence[Deferred[Results]]) -> None:
+        self._running -= 1
+        self._start()
+        for at, done in enumerate(dones):
+            if not done.called:
+                done.callback(results if isinstance(results, Failure) else results[at])
+        self._tell_idle()
