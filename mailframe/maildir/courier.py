@@ -25,6 +25,7 @@ def work(source: BinaryIO, sink: BinaryIO) -> None:
     read = _reading(source)
     try:
         postman = Postman(read_rules(read), tell=_tell)
+        _write(sink, answer_frame([]))  # ready
         while True:
             parcels = read_round(read)
             _write(sink, answer_frame(delivered(postman, parcels)))

@@ -2,7 +2,8 @@
 
     rules    length | JSON object                                   to the process, once
     round    length | JSON [[size, [addressee, ...]], ...] | octets  to the process
-    answer   length | JSON [[null or fault, ...], ...]               from it, one for each round
+    answer   length | JSON [[null or fault, ...], ...]               from it, one for each round;
+                                                                     [] when it has the rules
 
 `length` is of the JSON text, four octets, the highest first. After a round's text come its
 messages' octets, `size` of each. A fault is [errno, text, file name], or [kind, text].

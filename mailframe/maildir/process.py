@@ -55,11 +55,11 @@ class DeliveryProcess:
         self._stopped = False
 
     def is_there(self) -> bool:
-        """Whether a round may be given to it; begins it where it is time to."""
+        """Whether a round may be given to it; begins it, for later, where it is time to."""
         may_begin = self._courier is None and not self._stopped
         if may_begin and self._reactor.seconds() >= self._not_before:
             self._begin()
-        return self._courier is not None
+        return self._courier is not None and self._courier.ready
 
     @property
     def pid(self) -> int:
@@ -131,6 +131,7 @@ class _Courier(ProcessProtocol):
         self._answered = answered
         self._ended = ended
         self._rounds: deque[tuple[list[int], Deferred[list[Results]]]] = deque()
+        self.ready = False  # it has said so
         self._octets = b""
         self._line = b""
         self._gone: Deferred[None] | None = None
@@ -199,6 +200,9 @@ class _Courier(ProcessProtocol):
             results = read_answer(text)
         except (ValueError, TypeError):
             return False
+        if not self.ready:
+            self.ready = results == []
+            return self.ready
         if not self._rounds or [len(each) for each in results] != self._rounds[0][0]:
             return False
         _, answer = self._rounds.popleft()

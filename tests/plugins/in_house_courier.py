@@ -46,6 +46,7 @@ class _Courier:
         read = io.BytesIO(octets).read
         if self._postman is None:
             self._postman = Postman(read_rules(read), self._now)
+            self._protocol.childDataReceived(1, answer_frame([]))
             return
         answer = answer_frame(delivered(self._postman, read_round(read)))
         for octet in answer:  # as badly cut as can be
