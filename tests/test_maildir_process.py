@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
 from mailframe.maildir import Maildir, OverQuota, process
 from mailframe.maildir.courier import delivered, work
@@ -163,6 +165,7 @@ class TestWithoutAProcess(SynchronousTestCase):
         """No room for a process: it is told, mail flows, and it is tried again after a pause."""
         tried = []
 
+        @implementer(IReactorProcess)
         class Full(Clock):
             def spawnProcess(self, *_: Any, **__: Any) -> None:
                 tried.append(self.seconds())
@@ -173,6 +176,7 @@ class TestWithoutAProcess(SynchronousTestCase):
             Settings(path=Path("mail/{user}")),
             site(Path(self.mktemp()).absolute(), reactor=clock, in_thread=maybeDeferred),
         )
+        to.startService()
         for _ in range(10):
             call = deliver(to)
             clock.advance(0)

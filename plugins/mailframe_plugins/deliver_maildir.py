@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -114,7 +115,7 @@ class Maildirs(Service):
         self._owner = Owner(rules.uid, rules.gid)
         self._postman = Postman(rules, site.now, self._complain_of_tmp)
         self._process = None
-        if settings.process:
+        if settings.process and IReactorProcess.providedBy(site.reactor):
             self._process = DeliveryProcess(site.reactor, rules, site.name or "deliver.maildir")
         self._small = Rounds(
             self._carry_small, 1, settings.batch, partial(site.reactor.callLater, 0)
@@ -136,7 +137,8 @@ class Maildirs(Service):
     def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
         """Into the Maildir of each route's mailbox. Cancelling forgets what has not begun."""
         content = message.content
-        small = self._process is not None and content.size <= SMALL
+        # Who is not started will not be stopped either, and would leave a process behind.
+        small = self._process is not None and self.running and content.size <= SMALL
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
         parcel = Parcel(content, [self._addressee(message, route) for route in routes])
         done: Deferred[Any] = rounds.add(parcel)

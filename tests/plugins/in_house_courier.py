@@ -8,14 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ProcessDone
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mailframe.maildir.courier import delivered
 from mailframe.maildir.frames import answer_frame, read_round, read_rules
 from mailframe.maildir.postman import Postman
 
 
+@implementer(IReactorProcess)
 class InHouse(Clock):
     """A Clock that has couriers; what is to be done next is done at once."""
 

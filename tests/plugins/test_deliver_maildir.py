@@ -37,7 +37,9 @@ Agent = Callable[..., Maildirs]
 def in_house(folder: Path, now: Callable[[], float] = time.time, **settings: Any) -> Maildirs:
     """An agent whose process, where it has one, is in this one."""
     lent = site(folder.absolute(), reactor=InHouse(now), now=now)
-    return Maildirs(Settings(**{"path": PATH, **settings}), lent)
+    to = Maildirs(Settings(**{"path": PATH, **settings}), lent)
+    to.startService()
+    return to
 
 
 @pytest.fixture(params=[True, False], ids=["process", "threads"])
@@ -290,10 +292,14 @@ def test_a_tmp_that_cannot_be_cleaned_keeps_no_mail_back(
 
 
 def test_only_small_messages_that_are_at_hand_go_to_the_process(tmp_path: Path) -> None:
-    """Larger ones, and those to be opened, go to a thread."""
+    """Larger ones, those to be opened, and all while it is not started, go to threads."""
     pool = Pool()
     lent = site(tmp_path, reactor=InHouse(), in_thread=pool)
     to = Maildirs(Settings(path=PATH), lent)
+    early = to.deliver(message(), [route()])
+    assert pool.work() == [1]
+    assert early.called
+    to.startService()
     opened = replace(message(), content=Content(b"", lambda: io.BytesIO(b"x"), 1))
     calls = [
         to.deliver(each, [route()])

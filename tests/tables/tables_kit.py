@@ -29,7 +29,6 @@ plugin = "discard"
 [deliver.maildir]
 plugin = "maildir"
 path = "mail/{{domain}}/{{user}}/Maildir"
-process = false
 """
 
 
