@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from errno import EWOULDBLOCK
 from socket import socket
 from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.interfaces import IHandshakeListener, IListeningPort
+from twisted.internet.main import CONNECTION_LOST
 
 from .tls_socket import TlsSocket
+
+MOST_READ = 1 << 18  # octets read at once; what waits of a large message comes in few pieces
 
 
 class ISocketTls(IHandshakeListener):
@@ -25,6 +29,14 @@ class PromptServer(tcp.Server):
     A reply of a few octets nearly always fits. Twisted would buffer it, watch the socket,
     write at the next turn and watch no more: two system calls and a turn for each reply.
     """
+
+    def doRead(self) -> Any:
+        """Twisted's, which would read as many octets at once as replies may wait."""
+        try:
+            octets = self.socket.recv(MOST_READ)
+        except OSError as wrong:
+            return None if wrong.errno == EWOULDBLOCK else CONNECTION_LOST
+        return self._dataReceived(octets)
 
     def write(self, data: bytes) -> None:
         """Send what the socket takes now; the rest is buffered as ever, and so are errors."""

@@ -4,10 +4,11 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.reception.transport import PromptServer, make_prompt
+from mailframe.reception.transport import MOST_READ, PromptServer, make_prompt
 
 
 class Watching:
@@ -20,15 +21,27 @@ class Watching:
         self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
 
 
+class Reading(Protocol):
+    """Remembers what came, in its pieces."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+
 class PromptServerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.client, ours = socket.socketpair()
         self.client.setblocking(False)
+        ours.setblocking(False)
+        self.protocol = Reading()
         self.addCleanup(self.client.close)
         self.addCleanup(ours.close)
         self.reactor = Watching()
         self.transport: Any = PromptServer(
-            ours, Protocol(), ("127.0.0.1", 1), tcp.Port(0, None, reactor=self.reactor), 0,
+            ours, self.protocol, ("127.0.0.1", 1), tcp.Port(0, None, reactor=self.reactor), 0,
             self.reactor,
         )  # fmt: skip
 
@@ -61,6 +74,25 @@ class PromptServerTests(SynchronousTestCase):
         self.transport.write(b"250 OK\r\n")
         assert self.transport in self.reactor.writers
         assert isinstance(self.transport.doWrite(), Exception)
+
+    def test_reading(self) -> None:
+        """What waits is read at once, however few octets of replies may wait for the client."""
+        self.transport.bufferSize = 100
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_READ * 2)
+        sent = self.client.send(b"x" * MOST_READ)
+        assert sent > 100
+        assert self.transport.doRead() is None
+        assert self.protocol.pieces == [b"x" * sent]
+        assert self.transport.doRead() is None
+        assert self.protocol.pieces == [b"x" * sent]
+
+    def test_the_last_read(self) -> None:
+        """The end that the client says is an orderly one, a reset is a loss."""
+        self.client.shutdown(socket.SHUT_WR)
+        assert self.transport.doRead() is CONNECTION_DONE
+        self.transport.write(b"250 OK\r\n")
+        self.client.close()  # with a reply unread
+        assert self.transport.doRead() is CONNECTION_LOST
 
     def test_nothing_after_the_end(self) -> None:
         """After the connection is lost nothing is written any more."""
