@@ -24,7 +24,7 @@ from .bodies import Bodies
 
 T = TypeVar("T")
 
-_PIECE = 1 << 18  # octets that gather before they are written to the file
+_PIECE = 1 << 20  # octets that gather before they are written to the file
 
 
 class Budget:
