@@ -13,7 +13,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-_RECORD = 1 << 14  # octets of content in a TLS record at most (RFC 8446 section 5.1)
+RECORD = 1 << 14  # octets of content in a TLS record at most (RFC 8446 section 5.1)
 
 
 class TlsSocket:
@@ -44,7 +44,7 @@ class TlsSocket:
             self._do(self._connection.do_handshake)
             self._shaken = None
             shaken()
-        octets: bytes = self._do(self._connection.recv, _RECORD)
+        octets: bytes = self._do(self._connection.recv, RECORD)
         return octets
 
     def send(self, octets: memoryview) -> int:

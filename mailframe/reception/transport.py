@@ -9,9 +9,9 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.interfaces import IHandshakeListener, IListeningPort
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
-from .tls_socket import TlsSocket
+from .tls_socket import RECORD, TlsSocket
 
 MOST_READ = 1 << 18  # octets read at once; what waits of a large message comes in few pieces
 
@@ -32,11 +32,28 @@ class PromptServer(tcp.Server):
 
     def doRead(self) -> Any:
         """Twisted's, which would read as many octets at once as replies may wait."""
+        client: Any = self.socket
         try:
-            octets = self.socket.recv(MOST_READ)
+            octets = client.recv(MOST_READ)
         except OSError as wrong:
-            return None if wrong.errno == EWOULDBLOCK else CONNECTION_LOST
-        return self._dataReceived(octets)
+            return _end_by(wrong)
+        end = None
+        if len(octets) == RECORD and type(client) is TlsSocket:
+            octets, end = self._with_more(octets)
+        return self._dataReceived(octets) or end
+
+    def _with_more(self, record: bytes) -> tuple[bytes, Any]:
+        """A full record and what waits behind it; the end of the connection, or None."""
+        records = [record]
+        while len(record) == RECORD and len(records) < MOST_READ // RECORD:
+            try:
+                record = self.socket.recv(RECORD)
+            except OSError as wrong:
+                return b"".join(records), _end_by(wrong)
+            if not record:
+                return b"".join(records), CONNECTION_DONE
+            records.append(record)
+        return b"".join(records), None
 
     def write(self, data: bytes) -> None:
         """Send what the socket takes now; the rest is buffered as ever, and so are errors."""
@@ -61,6 +78,11 @@ class PromptServer(tcp.Server):
             self.socket = secured
         else:
             super().startTLS(ctx, normal)  # type: ignore[no-untyped-call]
+
+
+def _end_by(wrong: OSError) -> Any:
+    """How a read that failed ends the connection; None where it goes on."""
+    return None if wrong.errno == EWOULDBLOCK else CONNECTION_LOST
 
 
 def make_prompt(port: IListeningPort) -> None:

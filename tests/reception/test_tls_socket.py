@@ -17,7 +17,9 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from mailframe.reception.transport import ISocketTls, PromptServer
+from mailframe.reception import transport
+from mailframe.reception.tls_socket import RECORD
+from mailframe.reception.transport import MOST_READ, ISocketTls, PromptServer
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.tls import Certificates
@@ -138,14 +140,32 @@ def test_what_is_said_in_tls_arrives(pair: Pair) -> None:
     assert pair.server.handshakes == 1
 
 
-@pytest.mark.parametrize("size", [1, 100, 1 << 16])
-def test_no_rest_of_a_record_remains_unseen(pair: Pair, size: int) -> None:
-    """The reactor sees the socket, not what OpenSSL holds back."""
-    pair.transport.bufferSize = size
+@pytest.mark.parametrize("most", [1, RECORD, 2 * RECORD, MOST_READ])
+def test_no_rest_of_a_record_remains_unseen(
+    pair: Pair, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reactor sees the socket, not what OpenSSL holds back; records come together."""
+    monkeypatch.setattr(transport, "MOST_READ", most)
     pair.tls.write(b"x" * 40_000)
     pair.send()
     assert pair.server.heard == b"x" * 40_000
-    assert max(pair.server.pieces) == 1 << 14
+    assert max(pair.server.pieces) == min(max(most, RECORD), 40_000)
+
+
+def test_nothing_behind_a_full_record(pair: Pair) -> None:
+    """What a record at its longest brings is heard at once, and the connection goes on."""
+    pair.tls.write(b"x" * RECORD)
+    assert pair.send() is None
+    assert pair.server.pieces == [RECORD]
+
+
+def test_an_end_behind_full_records(pair: Pair) -> None:
+    """It is seen in the same read: the reactor would not hear of it again."""
+    pair.tls.write(b"x" * 2 * RECORD)
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.tls.unwrap()
+    assert pair.send() is CONNECTION_DONE
+    assert pair.server.pieces == [2 * RECORD]
 
 
 def test_a_client_that_does_not_read(pair: Pair) -> None:
@@ -184,14 +204,15 @@ def test_what_is_no_tls_ends_it() -> None:
     assert pair.server.handshakes == 0
 
 
-def test_octets_that_were_tampered_with(pair: Pair) -> None:
+@pytest.mark.parametrize("before", [b"", b"x" * RECORD])
+def test_octets_that_were_tampered_with(pair: Pair, before: bytes) -> None:
     """A record whose tag is wrong ends the connection; none of it is heard."""
-    pair.tls.write(b"QUIT\r\n")
+    pair.tls.write(before + b"QUIT\r\n")
     octets = bytearray(pair.outgoing.read())
     octets[-1] ^= 1
     pair.outgoing.write(bytes(octets))
     assert pair.send() is CONNECTION_LOST
-    assert pair.server.heard == b""
+    assert pair.server.heard == before
     with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
         pair.heard()
 
