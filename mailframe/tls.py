@@ -1,7 +1,9 @@
 """FLOOR 4: this host's certificates: chosen by the name a client asks for, renewed while it runs.
 
-TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation. The choice of ciphers
-is wide: opportunistic mail that finds no common cipher would go in the clear (RFC 7435).
+TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation, no resumption: a key of
+tickets that lives as long as a certificate would open what was recorded in TLS 1.2 long before
+(RFC 5077 section 5.5). The choice of ciphers is wide: opportunistic mail that finds no common
+cipher would go in the clear (RFC 7435).
 """
 
 from __future__ import annotations
@@ -140,8 +142,12 @@ class Certificates:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(_VERSIONS[self._settings.minimum])
         context.set_options(
-            SSL.OP_NO_COMPRESSION | _OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+            SSL.OP_NO_COMPRESSION
+            | SSL.OP_NO_TICKET
+            | SSL.OP_CIPHER_SERVER_PREFERENCE
+            | _OP_NO_RENEGOTIATION
         )
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # idle sessions give their 34 KB back
         context.set_cipher_list(_CIPHERS)
         context.set_session_id(b"mailframe")

@@ -1,6 +1,7 @@
 """Certificates by name, renewed while the host runs, and real handshakes in memory."""
 
 import os
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -283,3 +284,38 @@ def test_a_weak_certificate_is_refused_with_its_file(tmp_path):
     path.write_bytes(certificate.public_bytes(Encoding.PEM) + pem)
     with pytest.raises(ValueError, match=r"weak\.pem: OpenSSL does not take it"):
         Certificates(TlsSettings(path), "weak.example")
+
+
+def python_shake(certificates, context, session):
+    """A handshake with Python's ssl, which would resume this session."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, session=session)
+    server = certificates.server_options().serverConnectionForTLS(None)
+    server.set_accept_state()
+    for _ in range(4):
+        for step in (client.do_handshake, server.do_handshake, lambda: client.read(1)):
+            try:
+                step()
+            except (ssl.SSLWantReadError, SSL.WantReadError):
+                pass
+            if outgoing.pending:
+                server.bio_write(outgoing.read())
+            try:
+                incoming.write(server.bio_read(65536))
+            except SSL.WantReadError:
+                pass
+    return client
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(live, version):
+    """Nothing that outlives a connection could open it later; the handshake is a full one."""
+    certificates = Certificates(TlsSettings(live), "mx.example.org")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = version
+    first = python_shake(certificates, context, None)
+    assert first.version() == version.name.replace("v1_", "v1.")
+    again = python_shake(certificates, context, first.session)
+    assert again.version() == first.version()
+    assert not again.session_reused
