@@ -6,7 +6,6 @@ comes next stays in the dialogue's buffer, and past a bound the transport is pau
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -26,7 +25,7 @@ from ..eventual import at_once, is_later
 from ..message import Client, Tls, new_id
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from .session import Answer, Session
-from .transport import ISocketTls
+from .transport import MOST_READ, ISocketTls, address_of
 
 if TYPE_CHECKING:
     from .protocol import Reception
@@ -67,10 +66,10 @@ class Connection(Protocol):
         transport: Any = self.transport
         peer, host = transport.getPeer(), transport.getHost()
         client = Client(
-            _address(peer),
+            address_of(peer),
             getattr(peer, "port", 0),
             self._reception.listener.name,
-            _address(host),
+            address_of(host),
             getattr(host, "port", 0),
             new_id(self._reception.now()),
         )
@@ -189,6 +188,7 @@ class Connection(Protocol):
             answer: Any = at_once(session.answer(event))
             if is_later(answer):
                 self._busy = True
+                self._read_at_most(READ_AHEAD)
                 self._write(b"".join(replies))
                 answer.addCallback(self._came, self._answered).addErrback(self._broken)
                 self._read_no_further()
@@ -196,7 +196,14 @@ class Connection(Protocol):
             if answer is not None and self._said(session, answer, replies):
                 break
         self._write(b"".join(replies))
+        self._read_at_most(MOST_READ if dialogue.in_content else READ_AHEAD)
         self._turn(session)
+
+    def _read_at_most(self, octets: int) -> None:
+        """Of what the client sends, so many octets at once: what comes may have to lie here."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.most_read = octets
 
     def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> bool:
         """Add the answer to the replies; True where nothing may follow on this connection."""
@@ -386,14 +393,3 @@ class Connection(Protocol):
         session, self.session = self.session, None
         if session is not None:
             session.close()
-
-
-def _address(address: Any) -> str:
-    """An IP address as text, without zone, IPv4 as such; "unix" for a unix socket."""
-    text = getattr(address, "host", None)
-    if not isinstance(text, str):
-        return "unix"
-    if ":" in text:
-        ip = IPv6Address(text.partition("%")[0])
-        return str(ip.ipv4_mapped or ip)
-    return text

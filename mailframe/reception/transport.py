@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EWOULDBLOCK
+from ipaddress import IPv6Address
 from socket import socket
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 from .tls_socket import RECORD, TlsSocket
 
-MOST_READ = 1 << 18  # octets read at once; what waits of a large message comes in few pieces
+MOST_READ = 1 << 18  # octets read at once of content, so that it comes in few pieces
 
 
 class ISocketTls(IHandshakeListener):
@@ -28,13 +29,16 @@ class PromptServer(tcp.Server):
 
     A reply of a few octets nearly always fits. Twisted would buffer it, watch the socket,
     write at the next turn and watch no more: two system calls and a turn for each reply.
+    `most_read` is how many octets are read at once; Twisted has it be what may wait unwritten.
     """
 
+    most_read = 1 << 16
+
     def doRead(self) -> Any:
-        """Twisted's, which would read as many octets at once as replies may wait."""
+        """Twisted: there is something to read."""
         client: Any = self.socket
         try:
-            octets = client.recv(MOST_READ)
+            octets = client.recv(self.most_read)
         except OSError as wrong:
             return _end_by(wrong)
         end = None
@@ -45,7 +49,7 @@ class PromptServer(tcp.Server):
     def _with_more(self, record: bytes) -> tuple[bytes, Any]:
         """A full record and what waits behind it; the end of the connection, or None."""
         records = [record]
-        while len(record) == RECORD and len(records) < MOST_READ // RECORD:
+        while len(record) == RECORD and len(records) < self.most_read // RECORD:
             try:
                 record = self.socket.recv(RECORD)
             except OSError as wrong:
@@ -90,3 +94,14 @@ def make_prompt(port: IListeningPort) -> None:
     listening: Any = port
     if getattr(listening, "transport", None) is tcp.Server:
         listening.transport = PromptServer
+
+
+def address_of(address: Any) -> str:
+    """An IP address as text, without zone, IPv4 as such; "unix" for a unix socket."""
+    text = getattr(address, "host", None)
+    if not isinstance(text, str):
+        return "unix"
+    if ":" in text:
+        ip = IPv6Address(text.partition("%")[0])
+        return str(ip.ipv4_mapped or ip)
+    return text

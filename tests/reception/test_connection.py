@@ -5,6 +5,8 @@ from reception_kit import Place, Speaks, Watching
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
+from mailframe.reception.connection import READ_AHEAD
+from mailframe.reception.transport import MOST_READ
 from mailframe.settings import Limits
 from mailframe.smtp.reply import Reply
 from mailframe.smtp.server import ServerDialogue
@@ -216,6 +218,22 @@ def test_a_client_that_sends_on_while_a_hook_thinks_is_paused():
     slow.callback(None)
     assert talk.wire.reading
     assert len(talk.heard()) == 11_001
+
+
+def test_content_is_read_in_large_pieces_but_not_while_it_waits():
+    """Octets that nobody takes yet lie here: a stranger must not make them many."""
+    place = Place()
+    talk = place.greeted()
+    talk.mail("bob")
+    assert talk.wire.most_read == READ_AHEAD
+    talk.say("DATA")
+    assert talk.wire.most_read == MOST_READ
+    place.store.slow.update(("write", "commit"))
+    for sent in ("x", "."):
+        talk.say(sent)
+        assert talk.wire.most_read == READ_AHEAD
+        place.store.go_on()
+        assert (talk.wire.most_read == MOST_READ) is (sent == "x")
 
 
 def test_a_client_that_reads_again_is_answered_again():

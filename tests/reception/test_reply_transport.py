@@ -78,6 +78,7 @@ class PromptServerTests(SynchronousTestCase):
     def test_reading(self) -> None:
         """What waits is read at once, however few octets of replies may wait for the client."""
         self.transport.bufferSize = 100
+        self.transport.most_read = MOST_READ
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_READ * 2)
         sent = self.client.send(b"x" * MOST_READ)
         assert sent > 100

@@ -17,7 +17,6 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from mailframe.reception import transport
 from mailframe.reception.tls_socket import RECORD
 from mailframe.reception.transport import MOST_READ, ISocketTls, PromptServer
 from mailframe.settings import TlsSettings
@@ -141,11 +140,9 @@ def test_what_is_said_in_tls_arrives(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("most", [1, RECORD, 2 * RECORD, MOST_READ])
-def test_no_rest_of_a_record_remains_unseen(
-    pair: Pair, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_rest_of_a_record_remains_unseen(pair: Pair, most: int) -> None:
     """The reactor sees the socket, not what OpenSSL holds back; records come together."""
-    monkeypatch.setattr(transport, "MOST_READ", most)
+    pair.transport.most_read = most
     pair.tls.write(b"x" * 40_000)
     pair.send()
     assert pair.server.heard == b"x" * 40_000
