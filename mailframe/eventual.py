@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from contextvars import copy_context
 from functools import lru_cache
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -51,7 +51,7 @@ def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
         except StopIteration as done:
             value: T = done.value
             return value
-        return _Course(eventual, waiting_for).result
+        return _Course(eventual, waiting_for)
     if is_later(eventual) and eventual.called and not eventual.paused:
         result: Any = eventual.result
         if not (is_later(result) or isinstance(result, Failure)):
@@ -59,21 +59,17 @@ def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
     return eventual  # type: ignore[return-value]
 
 
-class _Course(Generic[T]):
-    """A coroutine that waits, run on whenever what it waits for is there; `result` is its end.
+class _Course(Deferred[T]):
+    """The end of a coroutine that waits: it is run on whenever what it waits for is there.
 
     From its first wait on it does what Deferred.fromCoroutine does, with fewer layers.
-    Cancelling `result` cancels what is waited for, and the coroutine decides what follows.
     """
 
-    __slots__ = ("_context", "_coroutine", "_waiting_for", "result")
-
     def __init__(self, coroutine: Coroutine[Any, Any, T], waiting_for: Any) -> None:
+        super().__init__()
         self._coroutine = coroutine
         self._context = copy_context()
         self._waiting_for: Any = None
-        self.result: Deferred[T] = Deferred(self._cancel)
-        self.result.addCallback(_its_end)
         self._wait(waiting_for)
 
     def _wait(self, waiting_for: Any) -> None:
@@ -106,21 +102,16 @@ class _Course(Generic[T]):
         # Whatever it raises is for those who wait for the result.
         except BaseException:  # noqa: BLE001
             end = Failure()  # type: ignore[no-untyped-call]
-        self.result.callback(end)
+        self._waiting_for = None
+        self.callback(end)
         return _ENDED
 
-    def _cancel(self, result: Deferred[T]) -> None:
-        self._waiting_for.cancel()
-        if not result.called:
-            # It goes on nevertheless: who waits for this result waits for that end.
-            self.result = Deferred(self._cancel)
-            self.result.addCallback(_its_end)
-            end: Any = self
-            result.callback(end)
+    def cancel(self) -> None:
+        """Cancel what is waited for; the coroutine decides what follows, and when it ends."""
+        if self.called:
+            super().cancel()
+        elif self._waiting_for is not None:
+            self._waiting_for.cancel()
 
 
 _ENDED = object()
-
-
-def _its_end(value: Any) -> Any:
-    return value.result if type(value) is _Course else value

@@ -53,6 +53,7 @@ class Connection(Protocol):
     _closing = False
     _handshaking = False
     _reading_paused = False
+    _reads_much = False  # as the transport is told
     _unread_since: float | None = None
     _greet_later: IDelayedCall | None = None
     _tls: SSL.Connection | None = None
@@ -151,6 +152,9 @@ class Connection(Protocol):
         dialogue = session.dialogue
         if dialogue.in_content:
             self._since = self._reception.seconds()
+            if len(data) == READ_AHEAD:
+                transport: Any = self.transport
+                self._reads_much, transport.most_read = True, MOST_READ
         dialogue.receive_data(data)
         if self._busy or self._unread_since is not None:
             self._read_no_further()
@@ -188,7 +192,7 @@ class Connection(Protocol):
             answer: Any = at_once(session.answer(event))
             if is_later(answer):
                 self._busy = True
-                self._read_at_most(READ_AHEAD)
+                self._read_little()
                 self._write(b"".join(replies))
                 answer.addCallback(self._came, self._answered).addErrback(self._broken)
                 self._read_no_further()
@@ -196,14 +200,14 @@ class Connection(Protocol):
             if answer is not None and self._said(session, answer, replies):
                 break
         self._write(b"".join(replies))
-        self._read_at_most(MOST_READ if dialogue.in_content else READ_AHEAD)
         self._turn(session)
 
-    def _read_at_most(self, octets: int) -> None:
-        """Of what the client sends, so many octets at once: what comes may have to lie here."""
+    def _read_little(self) -> None:
+        """Only content that flows is read in large pieces: what else comes may have to lie here."""
         transport: Any = self.transport
-        if transport is not None:
-            transport.most_read = octets
+        if self._reads_much and transport is not None:
+            self._reads_much = False
+            transport.most_read = READ_AHEAD
 
     def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> bool:
         """Add the answer to the replies; True where nothing may follow on this connection."""
@@ -215,6 +219,7 @@ class Connection(Protocol):
             replies.append(session.dialogue.send(answer))
             code = answer.code
         self._since = self._reception.seconds()
+        self._read_little()
         if code in (221, 421):
             self._closing = True
         elif code == 220:

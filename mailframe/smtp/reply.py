@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 MAX_REPLY_LINE = 512  # octets with CRLF, RFC 5321 section 4.5.3.1.5
+_SHORT = 400  # characters that fit a line whatever stands before them
 
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -75,6 +76,10 @@ class Reply:
 
 
 def _encode(reply: Reply) -> bytes:
+    text = reply.text
+    if len(text) <= _SHORT and text.isascii() and "\n" not in text:
+        status = f"{reply.status} " if reply.status else ""
+        return f"{reply.code} {status}{text}\r\n".encode("ascii")
     code = b"%d" % reply.code
     room = MAX_REPLY_LINE - len("250-") - len("\r\n")
     rows: list[bytes] = []

@@ -41,6 +41,7 @@ T = TypeVar("T")
 FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
 DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
 _SPACE_KNOWN_FOR = 1.0  # seconds
+_PLENTY = 4 << 30  # octets; more than a disk takes meanwhile
 _AT_ONCE = 500  # messages changed in one transaction
 _VERBS = ("hold", "release", "retry", "delete")
 
@@ -161,8 +162,9 @@ class SqliteQueue(service.Service):
     def has_room(self, octets: int) -> bool:
         """Whether so many may be stored: half of the reserve is for what leaves alone."""
         # Once in the log, and once in the database that this is copied to.
-        taken = 2 * (self._writer().inserting + octets)
-        return self._shelf.free - taken >= self._reserve // 2
+        wanted = 2 * (self._writer().inserting + octets) + self._reserve // 2
+        # Where there was plenty when the message began, it need not be asked for again.
+        return self._space[1] - wanted >= _PLENTY or self._shelf.free >= wanted
 
     def watch(self, work: Deferred[T]) -> Deferred[T]:
         """The same; close() waits for it."""

@@ -60,6 +60,7 @@ class Wire(StringTransport):
     TLS = False
     _tlsClientDefault = False
     bufferSize = 1 << 16
+    most_read = 1 << 16
 
     def __init__(self, clock, peer=None):
         self.clock = clock
