@@ -78,8 +78,11 @@ def _traced(world: World, output: Path, letter: Letter) -> list[Call]:
     """Send it to a host under strace; the calls until it is in its mailbox."""
     process = world.host.process.process
     assert process is not None
+    # What came before it must be done, or its last calls were taken for this one's.
+    wait_for(lambda: world.harvest() or not world.book.missing(), 20, "the deliveries before")
+    time.sleep(0.5)
     strace = subprocess.Popen(
-        ["strace", "-f", "-y", "-s", "24", "-p", str(process.pid), "-o", output,
+        ["strace", "-f", "-y", "-s", "24", *_attached(process.pid), "-o", output,
          "-e", f"trace={_CALLS}"],
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -94,6 +97,12 @@ def _traced(world: World, output: Path, letter: Letter) -> list[Call]:
     strace.send_signal(signal.SIGINT)
     strace.wait()
     return calls_of(output.read_text(errors="replace"))
+
+
+def _attached(pid: int) -> list[str]:
+    """The words that have strace follow this process and its children, as Maildirs have one."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [word for each in (str(pid), *children) for word in ("-p", each)]
 
 
 def _before_250(calls: list[Call]) -> list[Call]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,11 +24,22 @@ TWISTD = Path(sys.executable).with_name("twistd")
 MAILFRAME = Path(sys.executable).with_name("mailframe")
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port on 127.0.0.1 that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+# Below those that the system takes for connections: one of those may be taken a moment later.
+_PORTS = range(10_000, 32_000)
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody uses now, neither by TCP nor by UDP."""
+    for port in random.sample(_PORTS, 100):
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port among a hundred")
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 20.0, name: str = "") -> Any:
@@ -177,7 +189,7 @@ class Host:
 @contextlib.contextmanager
 def nsd(folder: Path, zones: dict[str, str]) -> Iterator[int]:
     """NLnet's name server with these zones (name -> records); gives its port."""
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     folder.mkdir(parents=True)
     lines = [
         "server:", f"  ip-address: 127.0.0.1@{port}", '  username: ""', '  chroot: ""',
