@@ -17,7 +17,7 @@ help:
 	@echo "make fuzz      a minute of random sessions with an oracle (WITH='--seconds 600 --seed 7',"
 	@echo "               '--live', '--replay SEED:INDEX', see tests/fuzz/fuzz_run.py)"
 	@echo "make bench     mailframe beside Postfix, Exim, OpenSMTPD, Haraka and aiosmtpd, idle sessions,"
-	@echo "               reloads: 20 minutes (WITH='--rounds 1 --seconds 1' for less, docs/operator.md)"
+	@echo "               reloads: 20 minutes (WITH='--rounds 1 --seconds 1' for less, docs/measuring.md)"
 	@echo "make coverage  make unit, with a line-by-line report in build/coverage"
 	@echo "make format    lay the code out"
 

@@ -27,30 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "live"))
 
 import beside_dead_host
 from load import send
+from peers.mailframe import settings
 from queue_filling import fill, forget_pages, opened
 
 from live_servers import MAILFRAME, Host, answers, wait_for
 
-TOML = """
-hostname = "mx.bench.example"
-state = "state"
-[[listen]]
-name = "mx"
-endpoint = "tcp:0:interface=127.0.0.1:backlog=500"
-limits = { connections_per_client = 1000, messages = 100000 }
-[[relay]]
-plugin = "inbound"
-domains = ["bench.example"]
-[[route]]
-plugin = "mailboxes"
-domains = ["bench.example"]
-file = "mailboxes"
-deliver = "discard"
-[queue]
-plugin = "sqlite"
-[deliver.discard]
-plugin = "discard"
-"""
 DAY = 86400.0
 
 
@@ -152,7 +133,7 @@ def large(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with ExitStack() as stack:
         hosts = {}
         for name in ("empty", "full"):
-            host = hosts[name] = Host(folder / name, TOML, mailboxes="box\n")
+            host = hosts[name] = Host(folder / name, settings("discard"), mailboxes="box\n")
             stack.callback(host.__exit__)
             say[f"start, {name}: s"] = start(host)
             say[f"memory after the start, {name}: MB"] = memory(host)

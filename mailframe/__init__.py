@@ -10,7 +10,7 @@ The map, floor by floor; imports run downwards only:
    `plugin`        how a plugin is declared and what it is given;  `settings` the host's own
 4. `hooks`         the composed plugins: asking, combining, timing, failing
    `registry`, `config`   finding plugins; mailframe.toml
-   `resolver`, `tls`, `maildir`, `watched_file`   what several rooms and plugins share
+   `resolver`, `tls`, `maildir`, `watched_file`, `prompt`   what several rooms and plugins share
 5. `reception`     the way in;  `queue` the waiting room;  `transmission` the way out
 6. `host`, `tap`, `command_line`   one Twisted service, twistd, the operator
    `testing`       public: the test kit for plugin authors

@@ -12,6 +12,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHandshakeListener, IListeningPort
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
+from ..prompt import send_promptly
 from .tls_socket import RECORD, TlsSocket
 
 MOST_READ = 1 << 18  # octets read at once of content, so that it comes in few pieces
@@ -25,10 +26,8 @@ class ISocketTls(IHandshakeListener):
 
 
 class PromptServer(tcp.Server):
-    """Writes straight to the socket while nothing is buffered.
+    """Writes straight to the socket while nothing is buffered (see `prompt`).
 
-    A reply of a few octets nearly always fits. Twisted would buffer it, watch the socket,
-    write at the next turn and watch no more: two system calls and a turn for each reply.
     `most_read` is how many octets are read at once; Twisted has it be what may wait unwritten.
     """
 
@@ -61,17 +60,9 @@ class PromptServer(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """Send what the socket takes now; the rest is buffered as ever, and so are errors."""
-        # Under TLS it is octets to encrypt; what is buffered already must go first.
-        prompt = self.connected and not (self.TLS or self._writeDisconnected)
-        if prompt and data and not (self.dataBuffer or self._tempDataLen):
-            try:
-                sent = self.socket.send(data)
-            except OSError:  # it comes again when Twisted writes, who knows what to do
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        super().write(data)  # type: ignore[no-untyped-call]
+        rest = send_promptly(self, data)
+        if rest:
+            super().write(rest)  # type: ignore[no-untyped-call]
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
         """Begin TLS on the socket itself where `ctx` can do that (ISocketTls), else as Twisted."""

@@ -14,6 +14,8 @@ import pytest
 from benchmarks import client, tls_load
 from benchmarks.peers.running import certificate
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and /proc are Linux'")
+
 
 class Served(socketserver.ThreadingTCPServer):
     """Takes mail; what it saw is in its attributes."""
@@ -131,7 +133,3 @@ def test_a_probe_that_is_refused_says_so(context) -> None:
 def test_a_reply_ends_with_its_last_line(heard, ends) -> None:
     """Wherever it was cut (RFC 5321 section 4.2.1)."""
     assert client.whole(heard) is ends
-
-
-if sys.platform != "linux":
-    pytest.skip("epoll and /proc are Linux'", allow_module_level=True)

@@ -3,22 +3,13 @@
 import socket
 from typing import Any
 
+from socket_kit import Watching, all_that_comes
 from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.reception.transport import MOST_READ, PromptServer, make_prompt
-
-
-class Watching:
-    """A reactor that only remembers who wants to read and to write."""
-
-    def __init__(self) -> None:
-        self.readers: set[Any] = set()
-        self.writers: set[Any] = set()
-        self.addReader, self.removeReader = self.readers.add, self.readers.discard
-        self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
 
 
 class Reading(Protocol):
@@ -57,16 +48,8 @@ class PromptServerTests(SynchronousTestCase):
         self.transport.write(sent)
         self.transport.write(b"the end")
         assert self.transport in self.reactor.writers
-        came = bytearray()
-        while self.reactor.writers:
-            came += self.client.recv(1 << 16)
-            self.transport.doWrite()
-        while True:
-            try:
-                came += self.client.recv(1 << 16)
-            except BlockingIOError:
-                break
-        assert bytes(came) == sent + b"the end"
+        came = all_that_comes(self.reactor, self.transport, self.client)
+        assert came == sent + b"the end"
 
     def test_client_is_gone(self) -> None:
         """A write that fails is left to the reactor, which finds the connection lost."""

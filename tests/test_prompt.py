@@ -5,22 +5,13 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from socket_kit import Watching, all_that_comes
 from twisted.internet import tcp
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.transmission.prompt import write_promptly
-
-
-class Watching:
-    """A reactor that only remembers who wants to read and to write."""
-
-    def __init__(self) -> None:
-        self.readers: set[Any] = set()
-        self.writers: set[Any] = set()
-        self.addReader, self.removeReader = self.readers.add, self.readers.discard
-        self.addWriter, self.removeWriter = self.writers.add, self.writers.discard
+from mailframe.prompt import write_promptly
 
 
 class TestPromptWrites(SynchronousTestCase):
@@ -45,16 +36,8 @@ class TestPromptWrites(SynchronousTestCase):
         write_promptly(self.transport, sent)
         write_promptly(self.transport, b"the end")
         assert self.transport in self.reactor.writers
-        came = bytearray()
-        while self.reactor.writers:
-            came += self.server.recv(1 << 16)
-            self.transport.doWrite()
-        while True:
-            try:
-                came += self.server.recv(1 << 16)
-            except BlockingIOError:
-                break
-        assert bytes(came) == sent + b"the end"
+        came = all_that_comes(self.reactor, self.transport, self.server)
+        assert came == sent + b"the end"
 
     def test_server_is_gone(self) -> None:
         """A write that fails is left to the reactor, which finds the connection lost."""
