@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from .domains import to_ascii
-from .plugin import SettingError
+from .setting import SettingError
 from .smtp.address import AddressError, literal_address, parse_domain
 from .watched_file import LineError, significant_lines
 

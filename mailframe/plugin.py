@@ -15,9 +15,9 @@ configuration; a class given that way needs no Plugin and takes (settings: dict,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NewType, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -26,42 +26,23 @@ from zope.interface.interface import InterfaceClass
 from .eventual import Eventual
 from .interfaces import IFilter, IQueueStore
 from .message import Client, Content, Envelope, Finding, Recipient
+from .setting import Duration, Secret, SettingError, Size, setting
 from .smtp.reply import Reply
 
 if TYPE_CHECKING:
     from .resolver import Resolver
 
-#: Seconds; the configuration takes numbers and texts such as "90s", "15m", "4h", "5d".
-Duration = NewType("Duration", float)
-#: Octets; the configuration takes numbers and texts such as "512K", "25M", "2G" (1024 each).
-Size = NewType("Size", int)
-#: What must not be shown: the configuration takes a text, or { file = "..." } or { env = "..." }.
-Secret = NewType("Secret", str)
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def setting(meaning: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
-    """A field of a settings dataclass; `meaning` is what `mailframe check` and the docs say.
-
-    Types: str, int, float, bool, Path (relative to the configuration's folder), Duration,
-    Size, Secret, Literal, Mailbox, tuples and dicts of these, other settings dataclasses,
-    and `X | None`. A field without a default must be given.
-    """
-    return field(default=default, default_factory=factory, metadata={"meaning": meaning})
-
-
-class SettingError(ValueError):
-    """A value that is well-formed but wrong, raised by a plugin's `build`.
-
-    `key` is the setting's name; the operator reads `file:line: key: message`.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-        self.message = message
+__all__ = [
+    "Duration",
+    "Filter",
+    "NoSettings",
+    "Plugin",
+    "Secret",
+    "SettingError",
+    "Site",
+    "Size",
+    "setting",
+]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .plugin import Duration, Size, setting
+from .setting import Duration, Size, setting
 from .smtp.address import Mailbox
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import registry
 from ..hooks import Bound, Hooks
-from ..plugin import Plugin, SettingError, Site
+from ..plugin import Plugin, Site
 from ..registry import PluginError, UnknownPlugin
+from ..setting import SettingError
 from . import checks
 from .composition import Composition, ConfigError, ConfigErrors, Section
 from .convert import Mistakes, convert

@@ -18,7 +18,7 @@ from cattrs import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from ..plugin import Duration, Secret, SettingError, Size
+from ..setting import Duration, Secret, SettingError, Size
 from ..smtp.address import Mailbox
 from . import units
 from .suggest import did_you_mean

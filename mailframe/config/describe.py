@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from ..plugin import Duration, Secret, Size
+from ..setting import Duration, Secret, Size
 from ..smtp.address import Mailbox
 
 _WORDS: dict[Any, str] = {

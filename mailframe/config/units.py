@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..plugin import Duration, Secret, Size
+from ..setting import Duration, Secret, Size
 from ..smtp.address import AddressError, Mailbox
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")

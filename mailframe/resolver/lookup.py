@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from ..plugin import SettingError
+from ..setting import SettingError
 from ..settings import DnsSettings
 from .answer import Answer, MxRecord, TlsaRecord, Unresolvable
 from .cache import FAILURE, Cache, Found

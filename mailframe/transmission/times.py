@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plugin import Duration, setting
+from ..setting import Duration, setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""FLOOR 2: how settings are declared, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, field
+from typing import Any, NewType
+
+#: Seconds; the configuration takes numbers and texts such as "90s", "15m", "4h", "5d".
+Duration = NewType("Duration", float)
+#: Octets; the configuration takes numbers and texts such as "512K", "25M", "2G" (1024 each).
+Size = NewType("Size", int)
+#: What must not be shown: the configuration takes a text, or { file = "..." } or { env = "..." }.
+Secret = NewType("Secret", str)
+
+
+def setting(meaning: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
+    """A field of a settings dataclass; `meaning` is what `mailframe check` and the docs say.
+
+    Types: str, int, float, bool, Path (relative to the configuration's folder), Duration,
+    Size, Secret, Literal, Mailbox, tuples and dicts of these, other settings dataclasses,
+    and `X | None`. A field without a default must be given.
+    """
+    return field(default=default, default_factory=factory, metadata={"meaning": meaning})
+
+
+class SettingError(ValueError):
+    """A value that is well-formed but wrong, raised by a plugin's `build`.
+
+    `key` is the setting's name; the operator reads `file:line: key: message`.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.message = message
