@@ -5,7 +5,7 @@ The map, floor by floor; imports run downwards only:
 1. `smtp`          the language: commands, replies, the two dialogues; no I/O, no Twisted
 2. `message`       what travels: Client, Envelope, Recipient, Content, Route, Outcome, Entry
    `eventual`      values that are there now or come later;  `domains` one spelling of a name
-   `complaints`    what would be logged over and over
+   `repeated`    what would be logged over and over
 3. `interfaces`    every hook on one page
    `plugin`        how a plugin is declared and what it is given;  `settings` the host's own
 4. `hooks`         the composed plugins: asking, combining, timing, failing

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .complaints import Complaints
 from .plugin import Site
+from .repeated import RepeatedLog
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class WriteBehind(Service, Generic[T]):
         self._timer: IDelayedCall | None = None
         self._writing = False
         self._waiting: list[Deferred[None]] = []
-        self._complaints = Complaints(self._log, site.reactor.seconds)
+        self._repeated = RepeatedLog(self._log, site.reactor.seconds)
 
     def add(self, item: T) -> None:
         """Put it with the others; returns at once."""
@@ -75,7 +75,7 @@ class WriteBehind(Service, Generic[T]):
 
     def _failed(self, failure: Failure, dropped: int) -> None:
         self._dropped += dropped
-        self._complaints.failure(
+        self._repeated.failure(
             "{name}: cannot write, {dropped} events dropped so far",
             failure,
             kind="write",

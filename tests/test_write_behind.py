@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.complaints import COMPLAIN_EVERY
+from mailframe.repeated import SAY_EVERY
 from mailframe.testing.values import site
 from mailframe.write_behind import WriteBehind
 
@@ -70,7 +70,7 @@ class TestWriteBehind(SynchronousTestCase):
             done, _ = self.threads.pop(0)
             done.errback(OSError("full"))
 
-        for seconds in (0.5, 0.5, COMPLAIN_EVERY):
+        for seconds in (0.5, 0.5, SAY_EVERY):
             self.behind.add("x")
             self.clock.advance(seconds)
             fail()

@@ -13,10 +13,10 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..complaints import Complaints
 from ..eventual import at_once, is_later
 from ..interfaces import IQueueStore
 from ..message import Entry, Message, Outcome, Pending, Recipient, Route, Status
+from ..repeated import RepeatedLog
 from ..settings import QueueTimes
 from ..smtp.reply import LOCAL_ERROR, RECIPIENT_OK, Reply
 from . import retry
@@ -51,7 +51,7 @@ class Room:
     reactor: IReactorTime
     now: Callable[[], float]
     chance: Callable[[], float]
-    complaints: Complaints
+    repeated: RepeatedLog
 
 
 class Attempt:
@@ -319,7 +319,7 @@ class Attempt:
                     await done
                 return
             except Exception:  # noqa: BLE001
-                self._room.complaints.failure(
+                self._room.repeated.failure(
                     "{id}: the store cannot record its outcome, trying again", id=self._entry.id
                 )
             if self._cancelled:

@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from ..complaints import Complaints
 from ..eventual import at_once
 from ..interfaces import IQueueStore
 from ..message import Client, Content, Entry, Envelope, Recipient, new_id
+from ..repeated import RepeatedLog
 from ..settings import BounceSettings
 from ..smtp.address import Mailbox
 from .bounce import Notice, Original, Report, build
@@ -51,7 +51,7 @@ class Reports:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._complaints = Complaints(self._log, desk.reactor.seconds)
+        self._repeated = RepeatedLog(self._log, desk.reactor.seconds)
 
     async def send(self, entry: Entry, notices: Sequence[Notice]) -> list[Notice]:
         """Make the reports about `entry` durable; those notices that could not be.
@@ -69,7 +69,7 @@ class Reports:
                 await self._send(entry, reader, group)
             # Whatever keeps the report from being stored: what it tells of waits, too.
             except Exception:  # noqa: BLE001
-                self._complaints.failure(
+                self._repeated.failure(
                     "{id}: the report to {reader} could not be queued",
                     id=entry.id,
                     reader=str(reader),

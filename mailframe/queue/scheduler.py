@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ..complaints import Complaints
 from ..eventual import Eventual, at_once, is_later
 from ..interfaces import IBatchingAgent, IQueueStore
 from ..message import Entry
+from ..repeated import RepeatedLog
 from ..settings import BounceSettings, QueueTimes
 from .attempt import Attempt, Room
 from .clock import BACK, pull_back
@@ -62,7 +62,7 @@ class Scheduler(service.Service):
             if IBatchingAgent.providedBy(bound.plugin)
         }
         self._destinations = Destinations(times, reactor.seconds, self._destination_freed, at_once)
-        self._complaints = Complaints(self._log, reactor.seconds)
+        self._repeated = RepeatedLog(self._log, reactor.seconds)
         self._room = self._furnished(hooks, hostname, bounces)
         self._active: dict[str, Attempt] = {}
         self._emptied: Deferred[None] | None = None  # fires when none is active any more
@@ -97,7 +97,7 @@ class Scheduler(service.Service):
             reactor=self._reactor,
             now=self._now,
             chance=lambda: random.uniform(-1, 1),
-            complaints=self._complaints,
+            repeated=self._repeated,
         )
 
     def startService(self) -> None:
@@ -225,7 +225,7 @@ class Scheduler(service.Service):
                     self._backlog = False
                     return await self._until_next()
         except Exception:  # noqa: BLE001
-            self._complaints.failure("the queue's store does not answer, trying again")
+            self._repeated.failure("the queue's store does not answer, trying again")
         return AFTER_FAULT
 
     def _take(self, entry: Entry) -> None:

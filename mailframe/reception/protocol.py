@@ -10,10 +10,10 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from ..complaints import Complaints
 from ..hooks import Hooks
 from ..interfaces import IQueueStore
 from ..message import Client, Entry
+from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..tls import Certificates
@@ -68,7 +68,7 @@ class Reception(ServerFactory):
             may_claim=may_claim,
             hand_over=hand_over,
             tls=certificates is not None,
-            complaints=Complaints(self._log, reactor.seconds),
+            repeated=RepeatedLog(self._log, reactor.seconds),
         )
         self.stopping = False
         self._census = Census(limits.connections, limits.connections_per_client)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..complaints import Complaints
 from ..eventual import at_once, is_later
 from ..hooks import new_reference
 from ..interfaces import IDraft, IQueueStore
 from ..message import Entry, Envelope, Recipient
+from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.command import Rcpt
 from ..smtp.reply import (
@@ -43,7 +43,7 @@ class Shared:
 
     `may_claim()` says whether the scheduler has room for a message right away;
     `hand_over(entry, claimed)` is called after every commit. `now()` is seconds since the
-    epoch. `complaints` is for what a failing store repeats with each message.
+    epoch. `repeated` is for what a failing store repeats with each message.
     """
 
     hostname: str
@@ -56,7 +56,7 @@ class Shared:
     may_claim: Callable[[], bool]
     hand_over: Callable[[Entry, bool], None]
     tls: bool  # whether there are certificates
-    complaints: Complaints
+    repeated: RepeatedLog
 
 
 def fault_reply(code: int = 451) -> Reply:
@@ -269,12 +269,12 @@ class Transaction:
 
     def _store_failed(self, failed: Exception) -> Reply:
         """452 for a full disk, else 451; RFC 5321 section 4.2.1 wants 4xx for our faults."""
-        id, complaints = self.envelope.id, self._shared.complaints
+        id, repeated = self.envelope.id, self._shared.repeated
         if isinstance(failed, OSError) and failed.errno in _FULL:
-            complaints.error("{id}: the store is full", id=id)
+            repeated.error("{id}: the store is full", id=id)
             return STORAGE_FULL
         reply = fault_reply()
-        if not complaints.failure("{id}: {answer}", id=id, answer=str(reply)):
+        if not repeated.failure("{id}: {answer}", id=id, answer=str(reply)):
             # The client was shown the reference: it is in the log always.
             self._log.error(
                 "{id}: {answer}: {reason}", id=id, answer=str(reply), reason=repr(failed)

@@ -22,7 +22,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.complaints import Complaints
 from mailframe.domains import to_ascii
 from mailframe.final_delivery import LineEnds
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
@@ -32,6 +31,7 @@ from mailframe.maildir.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.rounds import Rounds
 from mailframe.message import Message, Outcome, Recipient, Route, Status
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
+from mailframe.repeated import RepeatedLog
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
 
@@ -103,7 +103,7 @@ class Maildirs(Service):
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
         self._in_thread = site.in_thread
-        self._complaints = Complaints(self._log, site.reactor.seconds)
+        self._repeated = RepeatedLog(self._log, site.reactor.seconds)
         try:
             self._template = Template(str(site.folder / settings.path))
         except ValueError as wrong:
@@ -195,7 +195,7 @@ class Maildirs(Service):
                 return Outcome(recipient, Status.FAILED, OVER_QUOTA)
             return Outcome(recipient, Status.DEFERRED, OVER_QUOTA_YET)
         number = failed.errno if isinstance(failed, OSError) else None
-        self._complaints.error(
+        self._repeated.error(
             "{id}: {path}: {problem}",
             kind=(number, "" if number in _OF_THE_DISK else path),
             id=message.id,

@@ -12,8 +12,8 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from mailframe.complaints import Complaints
 from mailframe.message import Entry, Pending
+from mailframe.repeated import RepeatedLog
 
 from .bodies import Bodies
 from .claims import Claims
@@ -47,7 +47,7 @@ class Ledger:
         self._connection = connection
         self._bodies = bodies
         self._now = now
-        self._complaints = Complaints(self._log, now)
+        self._repeated = RepeatedLog(self._log, now)
         self.leases = Leases()
         self.claims = Claims(self.leases)
         self._files: list[Callable[[], None]] = []  # to be done to files once it is committed
@@ -84,7 +84,7 @@ class Ledger:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as wrong:
-            self._complaints.warn(
+            self._repeated.warn(
                 "the queue's log could not be shortened: {reason}", reason=str(wrong)
             )
 

@@ -11,14 +11,14 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-COMPLAIN_EVERY = 60.0  # seconds
+SAY_EVERY = 60.0  # seconds
 MOST_KINDS = 256
 
 _MORE = "{format} (and {{unsaid}} more like it before this one)"
 _OTHERS = object()  # the kind of all those that find no room
 
 
-class Complaints:
+class RepeatedLog:
     """The first of a kind is logged whole; more of it within a minute are counted only.
 
     The next one after that minute is logged again, with that number as `unsaid`. A kind is a
@@ -58,7 +58,7 @@ class Complaints:
         if kind not in self._kinds and not self._has_room(now):
             kind = _OTHERS
         said, unsaid = self._kinds.get(kind, (float("-inf"), 0))
-        if 0 <= now - said < COMPLAIN_EVERY:
+        if 0 <= now - said < SAY_EVERY:
             self._kinds[kind] = said, unsaid + 1
             return False
         self._kinds[kind] = now, 0
@@ -73,6 +73,6 @@ class Complaints:
             self._kinds = {
                 kind: (said, unsaid)
                 for kind, (said, unsaid) in list(self._kinds.items())
-                if 0 <= now - said < COMPLAIN_EVERY or kind is _OTHERS
+                if 0 <= now - said < SAY_EVERY or kind is _OTHERS
             }
         return len(self._kinds) < MOST_KINDS
