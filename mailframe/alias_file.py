@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .domain_set import DomainSet, one_spelling
-from .local_parts import folded, parse_user
+from .names.domain_set import DomainSet, one_spelling
+from .names.local_parts import folded, parse_user
 from .smtp.address import AddressError, Mailbox, parse_domain
 from .watched_file import LineError, WatchedFile, significant_lines
 

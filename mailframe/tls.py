@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IOpenSSLContextFactory, IOpenSSLServerCo
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from .domains import to_ascii
+from .names.domains import to_ascii
 from .settings import TlsSettings
 
 CHECK_EVERY = 1.0  # seconds between two looks at the files

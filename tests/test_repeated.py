@@ -78,5 +78,5 @@ def test_memory_and_lines_are_bounded(pause: float) -> None:
     for number in range(10 * MOST_KINDS):
         book.repeated.error("{n}", kind=("kind", number), n=number)
         book.clock.advance(pause)
-    assert len(book.complaints._kinds) <= MOST_KINDS + 1
+    assert len(book.repeated._kinds) <= MOST_KINDS + 1
     assert len(book.lines) == (MOST_KINDS + 1 if not pause else 10 * MOST_KINDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.names import dns
 
-from ..domains import to_ascii
+from ..names.domains import to_ascii
 from .answer import Unresolvable
 
 UDP_PAYLOAD = 1232  # octets that pass everywhere unfragmented (DNS flag day 2020)

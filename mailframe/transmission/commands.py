@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..domains import to_ascii
 from ..message import Envelope, Recipient
+from ..names.domains import to_ascii
 from ..smtp.address import Mailbox
 from ..smtp.client import Spelled, spell
 from ..smtp.command import Body, Mail, Rcpt

@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from ..domains import to_ascii
 from ..eventual import Eventual, at_once
 from ..message import NextHop, TlsUse
+from ..names.domains import to_ascii
 from ..resolver import Answer, MxRecord, Unresolvable
 from ..smtp.address import AddressError, literal_address
 from ..smtp.reply import Reply

@@ -16,8 +16,8 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
-from ..domains import to_ascii
 from ..message import TlsUse
+from ..names.domains import to_ascii
 
 _KEPT = 200  # contexts for names that were verified; each costs tens of kilobytes
 

@@ -22,7 +22,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.domains import to_ascii
 from mailframe.final_delivery import LineEnds
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.maildir import Maildir, OverQuota, Owner, Template
@@ -30,6 +29,7 @@ from mailframe.maildir.postman import Addressee, BeenHere, Parcel, Postman, Resu
 from mailframe.maildir.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.rounds import Rounds
 from mailframe.message import Message, Outcome, Recipient, Route, Status
+from mailframe.names.domains import to_ascii
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe.repeated import RepeatedLog
 from mailframe.smtp.address import Mailbox

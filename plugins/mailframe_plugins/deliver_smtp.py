@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
-from mailframe.domains import to_ascii
 from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import NextHop, Route
+from mailframe.names.domains import to_ascii
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.smtp.address import AddressError, parse_domain
 from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits

@@ -21,10 +21,10 @@ from email.headerregistry import HeaderRegistry
 from pathlib import Path
 from typing import Any
 
-from mailframe.domains import to_ascii
 from mailframe.eventual import Eventual
 from mailframe.interfaces import IFilter
 from mailframe.message import Content, Envelope, Finding
+from mailframe.names.domains import to_ascii
 from mailframe.plugin import Filter, Plugin, Site, setting
 from mailframe.smtp.address import AddressError, Mailbox, parse_domain
 from mailframe.smtp.reply import Reply

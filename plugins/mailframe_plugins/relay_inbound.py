@@ -12,9 +12,10 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from mailframe.domain_set import domains_setting, parse_domains
+from mailframe.domain_list import parse_domains
 from mailframe.interfaces import ILocalDomains, IRelayPolicy
 from mailframe.message import Envelope, Recipient
+from mailframe.names.domain_set import domains_setting
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.reply import RECIPIENT_OK, Reply
 from mailframe.watched_file import watch_setting

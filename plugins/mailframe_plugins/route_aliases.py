@@ -20,10 +20,10 @@ from pathlib import Path
 from zope.interface import implementer
 
 from mailframe.alias_file import parse_aliases
-from mailframe.domain_set import domains_setting, one_spelling
 from mailframe.interfaces import IRouter
-from mailframe.local_parts import folded
 from mailframe.message import Envelope, Recipient, Redirect
+from mailframe.names.domain_set import domains_setting, one_spelling
+from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply

@@ -16,11 +16,11 @@ from typing import Any, Literal, Protocol
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from mailframe.domain_set import domains_setting, one_spelling
 from mailframe.interfaces import IRouter
-from mailframe.local_parts import folded, parse_user
 from mailframe.maildir import Template
 from mailframe.message import Envelope, Recipient, Redirect, Route
+from mailframe.names.domain_set import domains_setting, one_spelling
+from mailframe.names.local_parts import folded, parse_user
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.address import AddressError, Mailbox
 from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply

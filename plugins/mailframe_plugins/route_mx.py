@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from zope.interface import implementer
 
-from mailframe.domain_set import domains_setting, member_spelling, one_spelling
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, NextHop, Recipient, Route, TlsUse
+from mailframe.names.domain_set import domains_setting, member_spelling, one_spelling
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.reply import NO_SUCH_DOMAIN, Reply
 

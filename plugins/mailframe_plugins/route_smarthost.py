@@ -12,9 +12,9 @@ from typing import Literal
 
 from zope.interface import implementer
 
-from mailframe.domain_set import domains_setting, one_spelling
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, NextHop, Recipient, Route, TlsUse
+from mailframe.names.domain_set import domains_setting, one_spelling
 from mailframe.plugin import Plugin, Secret, SettingError, Site, setting
 
 _GUARDED = ("require", "verify", "implicit")

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.alias_file import parse_aliases
-from mailframe.domain_set import DomainSet
 from mailframe.message import Recipient, Redirect
+from mailframe.names.domain_set import DomainSet
 from mailframe.plugin import SettingError
 from mailframe.smtp.address import Mailbox
 from mailframe.testing.plugins import RouterContract

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from .smtp.address import Mailbox
+from ..smtp.address import Mailbox
 
 
 def folded(local: str, case_sensitive: bool = False) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from ..setting import SettingError
+from ..smtp.address import AddressError, literal_address, parse_domain
 from .domains import to_ascii
-from .setting import SettingError
-from .smtp.address import AddressError, literal_address, parse_domain
-from .watched_file import LineError, significant_lines
 
 
 @lru_cache(maxsize=4096)
@@ -83,14 +82,3 @@ def domains_setting(key: str, names: Iterable[str]) -> DomainSet:
         return DomainSet(names)
     except ValueError as wrong:
         raise SettingError(key, str(wrong)) from wrong
-
-
-def parse_domains(text: str) -> DomainSet:
-    """A file with a domain a line, # comments. Raises LineError."""
-    lines = significant_lines(text)
-    for number, line in lines:
-        try:
-            DomainSet([line])
-        except ValueError as wrong:
-            raise LineError(number, str(wrong)) from wrong
-    return DomainSet(line for _, line in lines)

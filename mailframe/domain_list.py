@@ -1,0 +1,17 @@
+"""FLOOR 6: a file of domains."""
+
+from __future__ import annotations
+
+from .names.domain_set import DomainSet
+from .watched_file import LineError, significant_lines
+
+
+def parse_domains(text: str) -> DomainSet:
+    """A file with a domain a line, # comments. Raises LineError."""
+    lines = significant_lines(text)
+    for number, line in lines:
+        try:
+            DomainSet([line])
+        except ValueError as wrong:
+            raise LineError(number, str(wrong)) from wrong
+    return DomainSet(line for _, line in lines)
