@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from ..watched_file import WatchedFile, significant_lines
+from ..files.watched import WatchedFile, significant_lines
 from .servers import Server
 
 T = TypeVar("T")

@@ -31,9 +31,9 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mailframe.files.watched import CHECK_EVERY, LineError, WatchedFile, significant_lines
 from mailframe.interfaces import IUserStore
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
-from mailframe.watched_file import CHECK_EVERY, LineError, WatchedFile, significant_lines
 
 MAX_OCTETS = 255  # of a name or a password, RFC 4616 section 2
 MAX_MEMORY = 256 << 20  # octets that the check of one password may take

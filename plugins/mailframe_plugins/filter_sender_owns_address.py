@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from mailframe.eventual import Eventual
+from mailframe.files.watched import LineError, significant_lines, watch_setting
 from mailframe.interfaces import IFilter
 from mailframe.message import Content, Envelope, Finding
 from mailframe.names.domains import to_ascii
 from mailframe.plugin import Filter, Plugin, Site, setting
 from mailframe.smtp.address import AddressError, Mailbox, parse_domain
 from mailframe.smtp.reply import Reply
-from mailframe.watched_file import LineError, significant_lines, watch_setting
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
 MAX_FIELD = 4096  # characters of a From: field; parsing takes time by their square

@@ -19,10 +19,10 @@ from typing import Any
 
 from zope.interface import implementer
 
+from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import IObserver
 from mailframe.message import Event
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
-from mailframe.write_behind import WriteBehind
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import ITrace
 from mailframe.message import Event
 from mailframe.plugin import Duration, Plugin, SettingError, Site, Size, setting
 from mailframe.smtp.address import AddressError, Mailbox
-from mailframe.write_behind import WriteBehind
 
 FORGET_EVERY = 30.0  # seconds between two looks at age and size
 OPENING = 10.0  # seconds to wait for other processes that open the file

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from mailframe.domain_list import parse_domains
+from mailframe.files.domain_list import parse_domains
+from mailframe.files.watched import watch_setting
 from mailframe.interfaces import ILocalDomains, IRelayPolicy
 from mailframe.message import Envelope, Recipient
 from mailframe.names.domain_set import domains_setting
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.reply import RECIPIENT_OK, Reply
-from mailframe.watched_file import watch_setting
 
 ROUTING_REFUSED = Reply(550, "Relaying denied: no routing in the local part", "5.7.1")
 

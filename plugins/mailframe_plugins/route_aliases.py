@@ -19,7 +19,8 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from mailframe.alias_file import parse_aliases
+from mailframe.files.aliases import parse_aliases
+from mailframe.files.watched import watch_setting
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
@@ -27,7 +28,6 @@ from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
-from mailframe.watched_file import watch_setting
 
 NO_MEMBERS = Reply(550, "The list has no members", "5.2.4")
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from mailframe.files.watched import LineError, WatchedFile, significant_lines, watch_setting
 from mailframe.interfaces import IRouter
 from mailframe.maildir import Template
 from mailframe.message import Envelope, Recipient, Redirect, Route
@@ -24,7 +25,6 @@ from mailframe.names.local_parts import folded, parse_user
 from mailframe.plugin import Plugin, SettingError, Site, setting
 from mailframe.smtp.address import AddressError, Mailbox
 from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply
-from mailframe.watched_file import LineError, WatchedFile, significant_lines, watch_setting
 
 UNAVAILABLE = Reply(451, "Mailboxes cannot be looked up now, try again later", "4.3.0")
 

@@ -18,12 +18,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import mailframe_plugins.auth_passwords as module
+from mailframe.files.watched import LineError
 from mailframe.interfaces import IUserStore
 from mailframe.plugin import Duration, SettingError
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import CheckerContract
 from mailframe.testing.values import site
-from mailframe.watched_file import LineError
 from mailframe_plugins.auth_passwords import GoodLogins, Passwords, Scrypt, Settings, parse
 
 CHEAP = str(Scrypt(n=2, salt=b"salt", hash=Scrypt(n=2, salt=b"salt").compute(b"right", 32)))

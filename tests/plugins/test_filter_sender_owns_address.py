@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailframe.files.watched import LineError
 from mailframe.message import Content, Envelope
 from mailframe.plugin import SettingError
 from mailframe.smtp.address import Mailbox
@@ -18,7 +19,6 @@ from mailframe.smtp.reply import Reply
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import FilterContract
 from mailframe.testing.values import client, content, envelope, site
-from mailframe.watched_file import LineError
 from mailframe_plugins.filter_sender_owns_address import (
     FROM_NOT_YOURS,
     MAX_HEADER,

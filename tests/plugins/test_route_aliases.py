@@ -9,14 +9,14 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.alias_file import parse_aliases
+from mailframe.files.aliases import parse_aliases
+from mailframe.files.watched import LineError
 from mailframe.message import Recipient, Redirect
 from mailframe.names.domain_set import DomainSet
 from mailframe.plugin import SettingError
 from mailframe.smtp.address import Mailbox
 from mailframe.testing.plugins import RouterContract
 from mailframe.testing.values import envelope, mailbox, site
-from mailframe.watched_file import LineError
 from mailframe_plugins.route_aliases import NO_MEMBERS, FileAliases, Settings
 
 FILE = """

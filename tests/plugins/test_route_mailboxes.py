@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailframe.files.watched import LineError
 from mailframe.message import Recipient, Redirect, Route
 from mailframe.plugin import SettingError
 from mailframe.smtp.address import Mailbox
@@ -17,7 +18,6 @@ from mailframe.smtp.reply import NO_SUCH_MAILBOX
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import RouterContract, odd_recipients
 from mailframe.testing.values import envelope, mailbox, site
-from mailframe.watched_file import LineError
 from mailframe_plugins.route_mailboxes import UNAVAILABLE, Mailboxes, Settings, parse
 
 

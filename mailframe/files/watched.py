@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from twisted.logger import Logger
 
-from .setting import SettingError
+from ..setting import SettingError
 
 T = TypeVar("T")
 

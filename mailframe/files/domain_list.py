@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .names.domain_set import DomainSet
-from .watched_file import LineError, significant_lines
+from ..names.domain_set import DomainSet
+from .watched import LineError, significant_lines
 
 
 def parse_domains(text: str) -> DomainSet:

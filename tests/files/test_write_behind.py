@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailframe.files.write_behind import WriteBehind
 from mailframe.repeated import SAY_EVERY
 from mailframe.testing.values import site
-from mailframe.write_behind import WriteBehind
 
 
 class TestWriteBehind(SynchronousTestCase):

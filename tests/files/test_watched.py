@@ -10,8 +10,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
+from mailframe.files.watched import LineError, WatchedFile, significant_lines, watch_setting
 from mailframe.plugin import SettingError
-from mailframe.watched_file import LineError, WatchedFile, significant_lines, watch_setting
 
 
 def numbers(text: str) -> list[int]:

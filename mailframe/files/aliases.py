@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .names.domain_set import DomainSet, one_spelling
-from .names.local_parts import folded, parse_user
-from .smtp.address import AddressError, Mailbox, parse_domain
-from .watched_file import LineError, WatchedFile, significant_lines
+from ..names.domain_set import DomainSet, one_spelling
+from ..names.local_parts import folded, parse_user
+from ..smtp.address import AddressError, Mailbox, parse_domain
+from .watched import LineError, WatchedFile, significant_lines
 
 #: (folded local part, domain): "" as domain for all our domains, "" as local part for all else.
 Name = tuple[str, str]

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .plugin import Site
-from .repeated import RepeatedLog
+from ..plugin import Site
+from ..repeated import RepeatedLog
 
 T = TypeVar("T")
 
