@@ -14,9 +14,9 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
-from ..reception.transport import make_prompt
 from ..settings import HostSettings, Listener
-from ..tls import Certificates
+from ..wire.certificates import Certificates
+from ..wire.transport import make_prompt
 from .handed import Handed
 
 

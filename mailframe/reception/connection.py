@@ -24,8 +24,8 @@ from zope.interface import implementer
 from ..eventual import at_once, is_later
 from ..message import Client, Tls, new_id
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
+from ..wire.transport import MOST_READ, ISocketTls, address_of
 from .session import Answer, Session
-from .transport import MOST_READ, ISocketTls, address_of
 
 if TYPE_CHECKING:
     from .protocol import Reception

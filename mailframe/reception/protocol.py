@@ -16,8 +16,8 @@ from ..message import Client, Entry
 from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
-from ..tls import Certificates
-from .census import Census
+from ..wire.census import Census
+from ..wire.certificates import Certificates
 from .connection import Connection
 from .transaction import Shared
 

@@ -7,11 +7,11 @@ says what `commands` spells, and sends the `parcel`, re-encoded by `downgrade` w
 as `content`.
 """
 
+from ..wire.client_tls import ClientTls
 from .courier import Courier
 from .exchanges import Exchanges
 from .pool import Pool
 from .session import Opener
 from .times import Waits
-from .tls import ClientTls
 
 __all__ = ["ClientTls", "Courier", "Exchanges", "Opener", "Pool", "Waits"]

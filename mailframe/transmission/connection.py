@@ -18,10 +18,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..message import Tls
-from ..prompt import write_promptly
 from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked, spell
 from ..smtp.command import Quit
 from ..smtp.reply import Reply
+from ..wire.prompt import write_promptly
 
 _LINGER = 5.0  # seconds that a QUIT may take to go out
 _QUIT = spell(Quit())

@@ -17,7 +17,7 @@ from ..names.domains import to_ascii
 from ..resolver import Answer, MxRecord, Unresolvable
 from ..smtp.address import AddressError, literal_address
 from ..smtp.reply import Reply
-from .routable import is_public
+from ..wire.routable import is_public
 
 T = TypeVar("T")
 

@@ -21,10 +21,10 @@ from ..smtp.client import ClientDialogue
 from ..smtp.command import Auth, Ehlo, Helo, Lhlo, StartTls
 from ..smtp.event import AuthLine
 from ..smtp.reply import Reply
+from ..wire.client_tls import ClientTls
 from .connection import Connection, Ended, HandshakeFailed
 from .exchanges import Target
 from .times import Waits
-from .tls import ClientTls
 
 _LOOP = "says that it is this host: mail loops back"
 

@@ -42,7 +42,7 @@ from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.hooks import compose_hooks
 from mailframe.testing.values import site
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 from mailframe_plugins.queue_memory import MemoryQueue, Settings
 from mailframe_plugins.relay_authenticated import Authenticated
 from mailframe_plugins.relay_inbound import Inbound

@@ -10,7 +10,7 @@ from mailframe.message import Finding
 from mailframe.settings import Limits, TlsSettings
 from mailframe.smtp.reply import Reply
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 
 USERS = Passwords(alice="secret")
 RIGHT = base64.b64encode(b"\0alice\0secret").decode()

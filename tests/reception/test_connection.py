@@ -6,10 +6,10 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
 from mailframe.reception.connection import READ_AHEAD
-from mailframe.reception.transport import MOST_READ
 from mailframe.settings import Limits
 from mailframe.smtp.reply import Reply
 from mailframe.smtp.server import ServerDialogue
+from mailframe.wire.transport import MOST_READ
 
 TIMEOUT = "421 4.4.2 Timeout, closing the connection"
 BUSY = "421 4.7.0 Too many connections, try again later"

@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 
 
 def certificates(tmp_path):

@@ -17,10 +17,10 @@ from twisted.trial.unittest import TestCase
 
 from mailframe.hooks import Hooks
 from mailframe.reception.protocol import Reception
-from mailframe.reception.transport import make_prompt
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
+from mailframe.wire.transport import make_prompt
 
 AUTHORITY = make_authority()
 

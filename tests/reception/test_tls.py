@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 
 AUTHORITY = make_authority()
 EXAMPLE = AUTHORITY.issue("mx.example.org")

@@ -17,8 +17,8 @@ from tables_kit import Place, Talk, inbound
 from mailframe.settings import Limits, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.values import client, content, envelope, site
-from mailframe.tls import Certificates
 from mailframe.transmission.downgrade import CannotConvert, has_unicode_headers, to_seven_bit
+from mailframe.wire.certificates import Certificates
 from mailframe_plugins.filter_sender_owns_address import SenderOwnsAddress, Settings
 
 TIMED_OUT = ["421 4.4.2 Timeout, closing the connection"]

@@ -17,7 +17,7 @@ from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.hooks import result_of
 from mailframe.testing.values import site
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 from mailframe_plugins import auth_passwords
 from mailframe_plugins.auth_passwords import Passwords, Scrypt, Settings
 

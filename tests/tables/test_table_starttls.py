@@ -15,7 +15,7 @@ from mailframe.settings import TlsSettings
 from mailframe.smtp.client import Answer, ClientDialogue
 from mailframe.smtp.command import Ehlo, StartTls
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
 
 AUTH = """
 [[auth]]

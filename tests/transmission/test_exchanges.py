@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mailframe.message import NextHop
 from mailframe.resolver import Unresolvable
 from mailframe.transmission.exchanges import Exchanges, Nowhere, Target
-from mailframe.transmission.routable import is_public
+from mailframe.wire.routable import is_public
 
 INSIDE = (
     *("127.0.0.1", "127.255.0.1", "10.1.1.1", "172.16.0.1", "192.168.0.1", "100.64.0.1"),

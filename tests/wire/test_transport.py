@@ -9,7 +9,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.reception.transport import MOST_READ, PromptServer, make_prompt
+from mailframe.wire.transport import MOST_READ, PromptServer, make_prompt
 
 
 class Reading(Protocol):

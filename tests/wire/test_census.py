@@ -1,6 +1,6 @@
 """Counting sessions in all and per client."""
 
-from mailframe.reception.census import Census, client_key
+from mailframe.wire.census import Census, client_key
 
 
 def test_the_total_is_bounded():

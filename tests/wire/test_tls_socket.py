@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 from OpenSSL import SSL
-from test_reply_transport import Watching
+from socket_kit import Watching
 from twisted.internet import tcp
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from mailframe.reception.tls_socket import RECORD
-from mailframe.reception.transport import MOST_READ, ISocketTls, PromptServer
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import make_authority
-from mailframe.tls import Certificates
+from mailframe.wire.certificates import Certificates
+from mailframe.wire.tls_socket import RECORD
+from mailframe.wire.transport import MOST_READ, ISocketTls, PromptServer
 
 LIVE = Path(tempfile.mkdtemp())
 make_authority().issue("mx.example.org").write_live(LIVE)

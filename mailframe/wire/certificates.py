@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IOpenSSLContextFactory, IOpenSSLServerCo
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from .names.domains import to_ascii
-from .settings import TlsSettings
+from ..names.domains import to_ascii
+from ..settings import TlsSettings
 
 CHECK_EVERY = 1.0  # seconds between two looks at the files
 CHAIN, KEY = "fullchain.pem", "privkey.pem"

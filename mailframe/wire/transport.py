@@ -12,7 +12,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHandshakeListener, IListeningPort
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
-from ..prompt import send_promptly
+from .prompt import send_promptly
 from .tls_socket import RECORD, TlsSocket
 
 MOST_READ = 1 << 18  # octets read at once of content, so that it comes in few pieces

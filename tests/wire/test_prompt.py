@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.prompt import write_promptly
+from mailframe.wire.prompt import write_promptly
 
 
 class TestPromptWrites(SynchronousTestCase):

@@ -1,0 +1,5 @@
+"""FLOOR 7: what every socket needs, whatever protocol it speaks.
+
+`transport`, `tls_socket` and `prompt` move octets; `certificates` and `client_tls` are TLS both
+ways; `census` counts who is here; `routable` says whom a stranger's DNS may make us dial.
+"""
