@@ -11,8 +11,8 @@ from twisted.python import usage
 from .config import ConfigErrors
 from .host import Host, make_service
 from .host.listening import StartError
-from .host.starting import spare_the_collector
-from .host.supervisor import Supervisor
+from .host.startup import spare_the_collector
+from .host.workers.supervisor import Supervisor
 
 
 class Options(usage.Options):

@@ -12,11 +12,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from ..config import Composition, ConfigError, ConfigErrors, load
 from ..config.toml_index import index
-from ..host.account import NoSuchAccount, account
 from ..host.listening import StartError, certificates_of
-from ..host.postmaster import Unread, ask
-from ..host.premises import Premises
+from ..host.privileges import NoSuchAccount, account
+from ..host.resources import Resources
 from ..settings import HostSettings
+from .postmaster import Unread, ask
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ def check(path: Path, reactor: Any) -> Checked:
     return Checked(None if errors else composition, ordered, tuple(warnings))
 
 
-class _AtOnce(Premises):
+class _AtOnce(Resources):
     """Its plugins' work in threads is done while they wait: nobody runs the reactor here."""
 
     def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """As of Premises."""
+        """As of Resources."""
         return maybeDeferred(function, *args, **kwargs)
 
 
@@ -62,7 +62,7 @@ def _of_plugins(
 ) -> tuple[ConfigError, ...]:
     """What plugins say against their settings when they are built."""
     try:
-        premises = _AtOnce(composition, reactor, time.time)
+        resources = _AtOnce(composition, reactor, time.time)
     except ConfigErrors as wrong:
         return wrong.errors
     relays = [section for section in composition.sections if section.stage == "relay"]
@@ -70,7 +70,7 @@ def _of_plugins(
     def found(unread: Unread) -> None:
         warnings.append(relays[unread.relay].error("domains", f"warning: {unread}"))
 
-    for waiting in ask(premises.hooks, composition.settings.listen, found):
+    for waiting in ask(resources.hooks, composition.settings.listen, found):
         waiting.cancel()  # it would take the network to know
     return ()
 

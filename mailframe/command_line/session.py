@@ -10,15 +10,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..host.account import NoSuchAccount, account, become
-from ..host.state import InUse, StateFolder
+from ..host.privileges import NoSuchAccount, account, become
+from ..host.state_folder import InUse, StateFolder
 from .failures import CONFIGURATION, NO_PERMISSION, Wrong, unavailable
 from .siblings import Session, Siblings
 
 if TYPE_CHECKING:
     from ..config import Composition
     from ..host.control import Control, Row, Rows
-    from ..host.premises import Premises
+    from ..host.resources import Resources
 
 PATIENCE = 30.0  # seconds to wait for the next line of an answer
 RESTART = 10.0  # seconds to wait for a worker that is being replaced
@@ -190,34 +190,34 @@ def _opened(composition: Composition, reactor: Any) -> Generator[Control]:
 
     from ..config import ConfigErrors
     from ..host.control import control_of
-    from ..host.premises import Premises
+    from ..host.resources import Resources
     from .commands import configuration_wrong
 
     try:
-        premises = Premises(composition, reactor, time.time, {"queue", "observe"})
+        resources = Resources(composition, reactor, time.time, {"queue", "observe"})
     except ConfigErrors as wrong:
         raise configuration_wrong(composition.file, wrong.errors) from None
     running = threading.Thread(target=reactor.run, args=(False,), name="reactor")
     running.start()
     try:
         try:
-            blockingCallFromThread(reactor, _begin, premises)
+            blockingCallFromThread(reactor, _begin, resources)
         except OSError as wrong:
             raise unavailable(f"the queue cannot be opened: {wrong}") from None
-        yield control_of(premises, look=lambda: None)
+        yield control_of(resources, look=lambda: None)
     finally:
-        blockingCallFromThread(reactor, _end, premises)
+        blockingCallFromThread(reactor, _end, resources)
         reactor.callFromThread(reactor.stop)
         running.join()
 
 
-def _begin(premises: Premises) -> Any:
-    premises.open()
-    for each in premises.services():
+def _begin(resources: Resources) -> Any:
+    resources.open()
+    for each in resources.services():
         each.startService()
 
 
-def _end(premises: Premises) -> Any:
+def _end(resources: Resources) -> Any:
     """Give back what was leased and let go of the files; a hanging store is left behind."""
     from twisted.internet.defer import Deferred
 
@@ -225,12 +225,12 @@ def _end(premises: Premises) -> Any:
     from ..host.stopping import Stopping
 
     async def end() -> None:
-        stopping = Stopping(premises.reactor, premises.settings.stop_timeout)
-        for each in reversed(premises.services()):
+        stopping = Stopping(resources.reactor, resources.settings.stop_timeout)
+        for each in reversed(resources.services()):
             await stopping.step(str(each.name), each.stopService)
-        store = premises.hooks.store
+        store = resources.hooks.store
         if store is not None:
             await stopping.step("store", lambda: at_once(store.close()))
-        await stopping.step("threads", premises.close)
+        await stopping.step("threads", resources.close)
 
     return Deferred.fromCoroutine(end())

@@ -133,12 +133,12 @@ def _users(ctx: click.Context) -> Generator[IUserStore]:
 
 def _user_store(chosen: Chosen, index: int | None) -> IUserStore:
     from ..config import ConfigErrors
-    from ..host.premises import Premises
+    from ..host.resources import Resources
     from ..interfaces import IUserStore
 
     composition = chosen.composition()
     try:
-        auth = Premises(composition, chosen.reactor(), time.time, {"auth"}).hooks.auth
+        auth = Resources(composition, chosen.reactor(), time.time, {"auth"}).hooks.auth
     except ConfigErrors as wrong:
         raise configuration_wrong(chosen.path(), wrong.errors) from None
     stores = {

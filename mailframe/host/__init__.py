@@ -31,17 +31,17 @@ from ..eventual import at_once
 from ..queue.scheduler import Scheduler
 from ..reception.protocol import Reception
 from ..settings import Listener
-from .account import become
 from .control import ControlFactory, control_of
-from .duty import Duty
 from .listening import Listening, StartError, certificates_of, why
-from .own import OwnAddresses
-from .premises import Premises
-from .starting import account_of, check
-from .state import InUse, StateFolder
+from .own_addresses import OwnAddresses
+from .privileges import become
+from .resources import Resources
+from .startup import account_of, check
+from .state_folder import InUse, StateFolder
 from .stopping import Stopping
-from .supervisor import Supervisor
 from .watchdog import Watchdog
+from .workers.launch import Launch
+from .workers.supervisor import Supervisor
 
 CONTROL_MODE = 0o600
 _CLOSING = 0.2  # of stop_timeout, kept for the store: it gives the leases back
@@ -82,7 +82,7 @@ class Host(service.MultiService):
     back and the store is closed, at the latest after `stop_timeout`. Raises ConfigErrors and
     StartError; each start method raises StartError.
 
-    With a `duty` it is one worker of several: the state folder is its supervisor's, and the
+    With a `launch` it is one worker of several: the state folder is its supervisor's, and the
     ports are bound already. `ready` fires when clients are let in.
     """
 
@@ -93,18 +93,18 @@ class Host(service.MultiService):
         composition: Composition,
         reactor: Any,
         now: Callable[[], float] = time.time,
-        duty: Duty | None = None,
+        launch: Launch | None = None,
     ) -> None:
         super().__init__()
-        self._duty = duty or Duty(composition)
+        self._launch = launch or Launch(composition)
         self.settings = composition.settings
         self._reactor = reactor
         check(composition)
         self._account = account_of(self.settings)
         self.certificates = certificates_of(self.settings)
-        number, of = self._duty.number, self._duty.of
-        self.premises = Premises(composition, reactor, now, worker=number, workers=of)
-        self.hooks = self.premises.hooks
+        number, of = self._launch.number, self._launch.of
+        self.resources = Resources(composition, reactor, now, worker=number, workers=of)
+        self.hooks = self.resources.hooks
         if self.hooks.store is None:
             raise StartError("the composition has no [queue]")
         self._store = self.hooks.store
@@ -122,16 +122,16 @@ class Host(service.MultiService):
         self.receptions = {
             listener.name: self._reception(listener, now) for listener in self.settings.listen
         }
-        self._listening = Listening(reactor, self._duty.sockets)
-        self.premises.is_own = OwnAddresses(self._smtp_ports, reactor.seconds).has
+        self._listening = Listening(reactor, self._launch.sockets)
+        self.resources.is_own = OwnAddresses(self._smtp_ports, reactor.seconds).has
         self.ready: Deferred[None] = Deferred()
-        self._control = ControlFactory(control_of(self.premises, self.scheduler.look))
+        self._control = ControlFactory(control_of(self.resources, self.scheduler.look))
         self._control_port: IListeningPort | None = None
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
         """Those of the plugins, and the watchdog."""
-        for each in self.premises.services():
+        for each in self.resources.services():
             each.setServiceParent(self)
         if self.settings.block_warning is not None:
             watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
@@ -163,7 +163,7 @@ class Host(service.MultiService):
     def privilegedStartService(self) -> None:
         """Take the state folder and every port, with whatever rights this process has."""
         try:
-            if not self._duty.supervised:
+            if not self._launch.supervised:
                 self._state.take(self._account)
         except (OSError, InUse) as wrong:
             raise self._given_up(f"state: {why(wrong)}") from None
@@ -179,7 +179,7 @@ class Host(service.MultiService):
         try:
             if become(self._account):
                 self._log.info("running as {user}", user=self.settings.user)
-            self.premises.open()
+            self.resources.open()
             super().startService()
             self.scheduler.startService()
             self._open_control()
@@ -203,7 +203,7 @@ class Host(service.MultiService):
         )
 
     def _ready(self, _result: object) -> None:
-        if not self._duty.supervised:
+        if not self._launch.supervised:
             try:
                 self._state.write_ports(self.ports)
             except OSError as failed:
@@ -265,8 +265,8 @@ class Host(service.MultiService):
             await stopping.step(f"service {each.name or type(each).__name__}", each.stopService)
         closing = Stopping(self._reactor, seconds * _CLOSING)
         await closing.step("store", lambda: at_once(self._store.close()))
-        await closing.step("threads", self.premises.close)
-        left = self._state.close_door if self._duty.supervised else self._state.leave
+        await closing.step("threads", self.resources.close)
+        left = self._state.close_door if self._launch.supervised else self._state.leave
         await closing.step("state folder", left)
         if self._old_hangup is not None:
             signal.signal(signal.SIGHUP, self._old_hangup)

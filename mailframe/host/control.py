@@ -32,7 +32,7 @@ from ..interfaces import IQueueStore, ITrace
 from ..message import Entry, Pending
 
 if TYPE_CHECKING:
-    from .premises import Premises
+    from .resources import Resources
 
 PAGE = 500  # rows of one answer, ids of one request
 CHUNK = 48 << 10  # octets of a message's content in one row
@@ -147,17 +147,17 @@ class Control:
             yield asdict(event)
 
 
-def control_of(premises: Premises, look: Callable[[], None]) -> Control:
+def control_of(resources: Resources, look: Callable[[], None]) -> Control:
     """The Control of one host's plugins."""
-    traces = [each.plugin for each in premises.hooks.observers if ITrace.providedBy(each.plugin)]
+    traces = [each.plugin for each in resources.hooks.observers if ITrace.providedBy(each.plugin)]
     return Control(
-        store=premises.hooks.store,
+        store=resources.hooks.store,
         trace=traces[0] if traces else None,
         look=look,
-        now=premises.now,
-        in_thread=premises.in_thread,
-        hostname=premises.settings.hostname,
-        workers=premises.workers,
+        now=resources.now,
+        in_thread=resources.in_thread,
+        hostname=resources.settings.hostname,
+        workers=resources.workers,
     )
 
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from ..settings import HostSettings, Listener
 from ..wire.certificates import Certificates
 from ..wire.transport import make_prompt
-from .handed import Handed
+from .workers.adopted import AdoptedSocket
 
 
 class StartError(Exception):
@@ -48,15 +48,15 @@ def certificates_of(settings: HostSettings) -> Certificates | None:
 class Listening:
     """The bound ports of one host.
 
-    `handed` are sockets, by the listener's name, that are bound already. With `taking` False
+    `adopted` are sockets, by the listener's name, that are bound already. With `taking` False
     nobody is let in: the ports are only held, for other processes to let clients in.
     """
 
     def __init__(
-        self, reactor: Any, handed: Mapping[str, int] | None = None, taking: bool = True
+        self, reactor: Any, adopted: Mapping[str, int] | None = None, taking: bool = True
     ) -> None:
         self._reactor = reactor
-        self._handed = handed or {}
+        self._adopted = adopted or {}
         self._taking = taking
         self._binding: list[Deferred[Any]] = []
         self._ports: dict[str, IListeningPort] = {}
@@ -65,8 +65,8 @@ class Listening:
     def bind(self, listener: Listener, factory: IProtocolFactory) -> None:
         """Listen there. Raises StartError where the endpoint fails at once, ValueError for none."""
         reactor = self._reactor
-        if listener.name in self._handed:
-            reactor = Handed(reactor, self._handed[listener.name])
+        if listener.name in self._adopted:
+            reactor = AdoptedSocket(reactor, self._adopted[listener.name])
         binding = serverFromString(reactor, listener.endpoint).listen(factory)
         failed: list[StartError] = []
 

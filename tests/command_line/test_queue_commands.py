@@ -18,8 +18,8 @@ from twisted.internet.selectreactor import SelectReactor
 from mailframe.command_line.session import session
 from mailframe.config import load
 from mailframe.eventual import at_once
-from mailframe.host.premises import Premises
-from mailframe.host.state import StateFolder
+from mailframe.host.resources import Resources
+from mailframe.host.state_folder import StateFolder
 from mailframe.interfaces import IQueueStore
 
 
@@ -28,19 +28,19 @@ def in_store(file: Path, *messages: tuple[str, str]) -> list[str]:
     reactor = SelectReactor()
     composition = load(file)
     composition.settings.state.mkdir(exist_ok=True)
-    premises = Premises(composition, reactor, time.time, {"queue"})
+    resources = Resources(composition, reactor, time.time, {"queue"})
     ids: list[str] = []
     failed: list[object] = []
 
     async def put() -> None:
-        premises.open()
-        store = premises.hooks.store
+        resources.open()
+        store = resources.hooks.store
         assert store is not None
-        for service in premises.services():
+        for service in resources.services():
             service.startService()
         for sender, to in messages:
             ids.append((await enqueue(store, to, sender)).id)
-        await close(store, premises)
+        await close(store, resources)
 
     def begin() -> None:
         putting = Deferred.fromCoroutine(put())
@@ -53,13 +53,13 @@ def in_store(file: Path, *messages: tuple[str, str]) -> list[str]:
     return ids
 
 
-async def close(store: IQueueStore, premises: Premises) -> None:
-    for service in premises.services():
+async def close(store: IQueueStore, resources: Resources) -> None:
+    for service in resources.services():
         await (at_once(service.stopService()) or done())
     closing = at_once(store.close())
     if isinstance(closing, Deferred):
         await closing
-    await premises.close()
+    await resources.close()
 
 
 async def done() -> None:

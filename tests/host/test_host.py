@@ -25,7 +25,7 @@ from twisted.trial.unittest import TestCase
 from mailframe.config import Composition, ConfigErrors, load
 from mailframe.host import Host, make_service
 from mailframe.host.listening import StartError
-from mailframe.host.premises import Premises
+from mailframe.host.resources import Resources
 from mailframe.settings import Listener
 from mailframe.testing.certificates import make_authority
 
@@ -112,9 +112,9 @@ class HostTests(TestCase):
         """Those of SMTP: plugins ask, so that mail is not sent in a circle."""
         host = self.host()
         _, port = host.ports["mx"]
-        assert host.premises.is_own("127.0.0.1", port)
-        assert not host.premises.is_own("127.0.0.2", port)
-        assert not host.premises.is_own("127.0.0.1", port + 1)
+        assert host.resources.is_own("127.0.0.1", port)
+        assert not host.resources.is_own("127.0.0.2", port)
+        assert not host.resources.is_own("127.0.0.1", port + 1)
 
     async def test_stops_whole(self) -> None:
         """Afterwards nobody listens, the door is gone, and another host may start here."""
@@ -204,7 +204,7 @@ class HostTests(TestCase):
         with self.assertRaises(StartError):
             Host(without, reactor)
         with self.assertRaises(LookupError):
-            Premises(without, reactor, time.time).store()
+            Resources(without, reactor, time.time).store()
 
     def test_a_composition_of_pythons_is_checked(self) -> None:
         """What the reader of a file would refuse is refused all the same."""

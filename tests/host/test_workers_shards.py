@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mailframe.config import load
-from mailframe.host.premises import Premises
+from mailframe.host.resources import Resources
 from mailframe.host.shards import Shards
 from mailframe.message import Pending
 from mailframe.testing.queue_drafts import BODY, HEADERS, NOW, StoreCase, soon
@@ -152,8 +152,8 @@ class DealtOutTests(TestCase):
 
     def adopted(self, worker: int, workers: int) -> list[str]:
         """The folders that this worker opens."""
-        premises = Premises(self.composition, reactor, lambda: NOW, None, worker, workers)
-        store: Any = premises.hooks.store
+        resources = Resources(self.composition, reactor, lambda: NOW, None, worker, workers)
+        store: Any = resources.hooks.store
         parts = store._all if isinstance(store, Shards) else [store]
         return [part._shelf.folder.name for part in parts]
 

@@ -97,7 +97,7 @@ class Workers(Host):
         found = {}
         for pid in " ".join(file.read_text() for file in children).split():
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"mailframe.host.worker" in words:
+            if b"mailframe.host.workers.main" in words:
                 found[int(words[-2])] = int(pid)
         return found
 

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .worker_process import Moment, WorkerProcess
+from .process import Once, WorkerProcess
 
 FIRST_PAUSE = 0.2  # seconds until a worker that died is replaced; doubled each time
 LONGEST_PAUSE = 30.0
@@ -22,7 +22,7 @@ def pause(deaths: int) -> float:
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(deaths - 1, 20)))
 
 
-class Post:
+class Slot:
     """Keeps a worker at work; gives its place to another one on demand.
 
     `spawn()` begins a process, which stands by then. `patience` is seconds until a worker
@@ -45,7 +45,7 @@ class Post:
         self._worker: WorkerProcess | None = None
         self._next: WorkerProcess | None = None
         self._deaths = 0
-        self._wait: Moment[None] | None = None
+        self._wait: Once[None] | None = None
         self._stopping = False
         self._kept: Deferred[None] | None = None
 
@@ -104,7 +104,7 @@ class Post:
         return None
 
     async def _paused(self, seconds: float) -> None:
-        self._wait = Moment()
+        self._wait = Once()
         timer = self._reactor.callLater(seconds, self._wait.happens, None)
         await self._wait.wait()
         self._wait = None

@@ -6,8 +6,8 @@ import gc
 
 from ..config import Composition, checks
 from ..settings import HostSettings
-from .account import Account, NoSuchAccount, account
 from .listening import StartError
+from .privileges import Account, NoSuchAccount, account
 
 
 def check(composition: Composition) -> None:

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from mailframe.command_line.postmaster import MOST_DOMAINS, Unread, ask
 from mailframe.hooks import Bound, Hooks
-from mailframe.host.postmaster import MOST_DOMAINS, Unread, ask
 from mailframe.interfaces import ILocalDomains, IObserver, IRouter
 from mailframe.message import Redirect, Route
 from mailframe.plugin import NoSettings

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mailframe.host.account import NoSuchAccount, account, become
+from mailframe.host.privileges import NoSuchAccount, account, become
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -43,7 +43,7 @@ def test_unknown_names_are_named(user: str, group: str | None, words: str) -> No
 
 BECOME = """
 import json, os
-from mailframe.host.account import account, become
+from mailframe.host.privileges import account, become
 did = become(account("nobody", None))
 again = become(account("nobody", None))
 try:

@@ -22,7 +22,7 @@ from twisted.trial.unittest import TestCase
 from mailframe.config import Composition, ConfigErrors, load
 from mailframe.host import make_service
 from mailframe.host.listening import StartError
-from mailframe.host.supervisor import Supervisor
+from mailframe.host.workers.supervisor import Supervisor
 
 
 async def until(what: Callable[[], Any]) -> None:
@@ -56,7 +56,7 @@ class SupervisorTests(TestCase):
 
     def pids(self, supervisor: Supervisor) -> list[int]:
         """Of the workers at work."""
-        return [worker.pid for post in supervisor.posts for worker in post.processes]
+        return [worker.pid for slot in supervisor.slots for worker in slot.processes]
 
     async def deliver(self, supervisor: Supervisor) -> None:
         """A message is accepted."""

@@ -15,7 +15,18 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from .duty import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, SOCKETS, STANDING_BY, WORDS, Duty
+from .launch import (
+    CLOSED,
+    FAILED,
+    LOCK,
+    MAX_TEXT,
+    ORDERS,
+    READY,
+    SOCKETS,
+    STANDING_BY,
+    WORDS,
+    Launch,
+)
 
 T = TypeVar("T")
 
@@ -23,7 +34,7 @@ _LINE = 8 * MAX_TEXT  # octets of one line of WORDS: JSON's escapes are longer t
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 
 
-class Moment(Generic[T]):
+class Once(Generic[T]):
     """Something that happens once, awaited by as many as want to."""
 
     def __init__(self) -> None:
@@ -61,21 +72,21 @@ class WorkerProcess(ProcessProtocol):
 
     _log = Logger()
 
-    def __init__(self, duty: Duty) -> None:
-        self.duty = duty
-        self.number = duty.number
-        self.standing_by: Moment[bool] = Moment()
-        self.ready: Moment[bool] = Moment()
-        self.closed: Moment[None] = Moment()
-        self.ended: Moment[str] = Moment()
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.number = launch.number
+        self.standing_by: Once[bool] = Once()
+        self.ready: Once[bool] = Once()
+        self.closed: Once[None] = Once()
+        self.ended: Once[str] = Once()
         self.failure = ""  # why it could not start, where it said so
         self._lines = {2: b"", WORDS: b""}
 
     def spawn(self, reactor: Any, lock: int, sockets: dict[str, int]) -> None:
         """Begin the process. OSError where the system has no room for it."""
         names = {name: SOCKETS + place for place, name in enumerate(sockets)}
-        self.duty = replace(
-            self.duty,
+        self.launch = replace(
+            self.launch,
             sockets=names,
             supervised=True,
             python_path=os.environ.get("PYTHONPATH"),
@@ -84,7 +95,7 @@ class WorkerProcess(ProcessProtocol):
         descriptors |= {names[name]: descriptor for name, descriptor in sockets.items()}
         # The same modules as here, wherever twistd found them.
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        argv = [sys.executable, "-P", "-m", "mailframe.host.worker", str(self.number)]
+        argv = [sys.executable, "-P", "-m", "mailframe.host.workers.main", str(self.number)]
         reactor.spawnProcess(self, sys.executable, argv, env, childFDs=descriptors)
 
     @property
@@ -93,7 +104,7 @@ class WorkerProcess(ProcessProtocol):
         return (self.transport.pid or 0) if self.transport is not None else 0
 
     def connectionMade(self) -> None:
-        self._write(self.duty.encoded())
+        self._write(self.launch.encoded())
 
     def go(self) -> None:
         """Open the queue and let clients in."""

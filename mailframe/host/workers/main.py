@@ -1,4 +1,4 @@
-"""one worker process: `python -m mailframe.host.worker`, begun by the supervisor alone."""
+"""one worker process: `python -m mailframe.host.workers.main`, begun by the supervisor alone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..config import ConfigErrors
-from . import Host, steady
-from .duty import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Duty
-from .listening import StartError
-from .starting import spare_the_collector
+from ...config import ConfigErrors
+from .. import Host, steady
+from ..listening import StartError
+from ..startup import spare_the_collector
+from .launch import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Launch
 
 
 class Words:
@@ -35,7 +35,7 @@ class Words:
         self._descriptor = descriptor
 
     def say(self, word: str, text: str = "") -> None:
-        """One of the words of `duty`."""
+        """One of the words of `launch`."""
         self._write({"word": word, "text": text})
 
     def log(self, level: str, system: str, text: str) -> None:
@@ -166,19 +166,19 @@ def main() -> None:
     """The whole life of the process."""
     from twisted.internet import reactor
 
-    duty = Duty.read(ORDERS)
+    launch = Launch.read(ORDERS)
     # Programs that plugins start have no business with these.
-    for descriptor in (ORDERS, WORDS, LOCK, *duty.sockets.values()):
+    for descriptor in (ORDERS, WORDS, LOCK, *launch.sockets.values()):
         os.set_inheritable(descriptor, False)
-    if duty.python_path is None:
+    if launch.python_path is None:
         os.environ.pop("PYTHONPATH", None)
     else:
-        os.environ["PYTHONPATH"] = duty.python_path
+        os.environ["PYTHONPATH"] = launch.python_path
     words = Words()
     globalLogBeginner.beginLoggingTo([LogToSupervisor(words)], redirectStandardIO=False)
     steady(reactor)
     try:
-        host = Host(duty.composition, reactor, duty=duty)
+        host = Host(launch.composition, reactor, launch=launch)
     except (ConfigErrors, StartError) as wrong:
         words.say(FAILED, str(wrong))
         raise SystemExit(1) from None

@@ -17,16 +17,16 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailframe.config import Composition, load
-from mailframe.host.duty import MAX_TEXT, READY, STANDING_BY, WORDS, Duty
 from mailframe.host.listening import StartError
-from mailframe.host.worker import LogToSupervisor, Orders, Words, Worker
-from mailframe.host.worker_process import WorkerProcess
+from mailframe.host.workers.launch import MAX_TEXT, READY, STANDING_BY, WORDS, Launch
+from mailframe.host.workers.main import LogToSupervisor, Orders, Words, Worker
+from mailframe.host.workers.process import WorkerProcess
 from mailframe.settings import HostSettings
 
 COMPOSITION = Composition(HostSettings("mx.example.org", Path("state")), ())
 
 
-class DutyTests(SynchronousTestCase):
+class LaunchTests(SynchronousTestCase):
     """Over a pipe."""
 
     def test_a_composition_travels(self) -> None:
@@ -37,21 +37,21 @@ class DutyTests(SynchronousTestCase):
             '[bounce]\nsender = "a@example.org"\n'
             '[[filter]]\nplugin = "limits"\n[queue]\nplugin = "sqlite"\ninline = "1K"\n'
         )
-        duty = Duty(load(folder / "mailframe.toml"), 1, 2, {"mx": 5}, True)
+        launch = Launch(load(folder / "mailframe.toml"), 1, 2, {"mx": 5}, True)
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
-        os.write(writing, duty.encoded())
+        os.write(writing, launch.encoded())
         os.close(writing)
-        self.assertEqual(Duty.read(reading), duty)
+        self.assertEqual(Launch.read(reading), launch)
         with self.assertRaises(EOFError):
-            Duty.read(reading)
+            Launch.read(reading)
 
 
 class SupervisorsEndTests(SynchronousTestCase):
     """Octets from a worker, in any pieces."""
 
     def setUp(self) -> None:
-        self.worker = WorkerProcess(Duty(COMPOSITION, 3, 4))
+        self.worker = WorkerProcess(Launch(COMPOSITION, 3, 4))
         self.logged: list[dict[str, Any]] = []
         globalLogPublisher.addObserver(self.logged.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
@@ -106,7 +106,7 @@ class SupervisorsEndTests(SynchronousTestCase):
         self.worker.processEnded(Failure(ProcessTerminated(None, 9)))
         self.assertEqual(self.successResultOf(self.worker.ready.wait()), False)
         self.assertEqual(self.successResultOf(self.worker.ended.wait()), "killed by signal 9")
-        other = WorkerProcess(Duty(COMPOSITION))
+        other = WorkerProcess(Launch(COMPOSITION))
         line = {"word": "failed", "text": "the queue is in use"}
         other.childDataReceived(WORDS, json.dumps(line).encode() + b"\n")
         other.processEnded(Failure(ProcessTerminated(1)))

@@ -18,14 +18,14 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from ..config import Composition, ConfigErrors, load
-from .duty import Duty
-from .listening import Listening, StartError, certificates_of, why
-from .post import Post
-from .premises import Premises
-from .starting import account_of, check
-from .state import InUse, StateFolder
-from .worker_process import WorkerProcess
+from ...config import Composition, ConfigErrors, load
+from ..listening import Listening, StartError, certificates_of, why
+from ..resources import Resources
+from ..startup import account_of, check
+from ..state_folder import InUse, StateFolder
+from .launch import Launch
+from .process import WorkerProcess
+from .slot import Slot
 
 _AFTERWARDS = 10.0  # seconds for what a worker does before and after its own patience ends
 
@@ -51,8 +51,8 @@ class Supervisor(service.Service):
         self._listening = Listening(reactor, taking=False)
         # Those who are here, then what is under way, then the store: each may take so long.
         patience = 2 * settings.stop_timeout + _AFTERWARDS
-        self.posts = [
-            Post(number, self._spawning(number, composition), reactor, patience)
+        self.slots = [
+            Slot(number, self._spawning(number, composition), reactor, patience)
             for number in range(settings.workers)
         ]
         self._old_hangup: Any = None
@@ -95,7 +95,7 @@ class Supervisor(service.Service):
         return Deferred.fromCoroutine(self._first_workers())
 
     async def _first_workers(self) -> None:
-        first = [post.begin() for post in self.posts]
+        first = [slot.begin() for slot in self.slots]
         for worker in first:
             if not await worker.ready.wait():
                 how = await worker.ended.wait()
@@ -109,7 +109,7 @@ class Supervisor(service.Service):
         self._log.info(
             "{hostname} ready, {workers} workers: {listeners}",
             hostname=self._composition.settings.hostname,
-            workers=len(self.posts),
+            workers=len(self.slots),
             listeners=self._listening.in_words(),
         )
 
@@ -122,7 +122,7 @@ class Supervisor(service.Service):
 
     def _spawning(self, number: int, composition: Composition) -> Any:
         def spawn() -> WorkerProcess:
-            worker = WorkerProcess(Duty(composition, number, len(self.posts)))
+            worker = WorkerProcess(Launch(composition, number, len(self.slots)))
             worker.spawn(self._reactor, self._state.lock, self._listening.sockets())
             return worker
 
@@ -158,21 +158,21 @@ class Supervisor(service.Service):
             self._log.error("not reloaded, all go on as they were: {reason}", reason=str(wrong))
             return
         self._composition = composition
-        for post in self.posts:
+        for slot in self.slots:
             began = time.monotonic()
-            wrong_with_it = await post.relieve(self._spawning(post.number, composition))
+            wrong_with_it = await slot.relieve(self._spawning(slot.number, composition))
             if not self.running:
                 return
             if wrong_with_it:
                 self._log.error(
                     "worker {number} is not replaced, nor those after it: {reason}",
-                    number=post.number,
+                    number=slot.number,
                     reason=wrong_with_it,
                 )
                 return
             seconds = round(time.monotonic() - began, 2)
             self._log.info(
-                "worker {number} replaced in {seconds} s", number=post.number, seconds=seconds
+                "worker {number} replaced in {seconds} s", number=slot.number, seconds=seconds
             )
         self._log.info("reloaded")
 
@@ -202,9 +202,9 @@ class Supervisor(service.Service):
     async def _stop(self) -> None:
         if self._old_hangup is not None:
             signal.signal(signal.SIGHUP, self._old_hangup)
-        workers = [worker for post in self.posts for worker in post.processes]
-        for post in self.posts:
-            post.stop()
+        workers = [worker for slot in self.slots for worker in slot.processes]
+        for slot in self.slots:
+            slot.stop()
         # Closed before they are, the sockets would fail under their hands.
         await gatherResults([worker.closed.wait() for worker in workers])
         await self._listening.stop()
@@ -226,7 +226,7 @@ def _try(composition: Composition, reactor: Any) -> None:
     """Find out here what would keep every worker from starting. ConfigErrors, StartError."""
     check(composition)
     certificates_of(composition.settings)
-    hooks = Premises(composition, reactor, time.time).hooks
+    hooks = Resources(composition, reactor, time.time).hooks
     if hooks.store is None:
         raise StartError("the composition has no [queue]")
 

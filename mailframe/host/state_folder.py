@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from .account import Account
+from .privileges import Account
 
 
 class InUse(Exception):

@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 
-class Handed:
+class AdoptedSocket:
     """A reactor whose next port is this listening socket, wherever it is told to listen."""
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
@@ -41,8 +41,8 @@ class Handed:
         return self._adopted(factory)
 
     def _adopted(self, factory: Any) -> Any:
-        with socket.socket(fileno=os.dup(self._descriptor)) as handed:
-            family = handed.family
+        with socket.socket(fileno=os.dup(self._descriptor)) as adopted:
+            family = adopted.family
         port = self._reactor.adoptStreamPort(self._descriptor, family, factory)
         return _UnixPort(port, factory) if family == socket.AF_UNIX else port
 

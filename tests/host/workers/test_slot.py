@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.config import Composition
-from mailframe.host.duty import Duty
-from mailframe.host.post import LONGEST_PAUSE, STEADY, Post, pause
-from mailframe.host.worker_process import WorkerProcess
+from mailframe.host.workers.launch import Launch
+from mailframe.host.workers.process import WorkerProcess
+from mailframe.host.workers.slot import LONGEST_PAUSE, STEADY, Slot, pause
 from mailframe.settings import HostSettings
 
 COMPOSITION = Composition(HostSettings("mx.example.org", None), ())  # type: ignore[arg-type]
@@ -22,7 +22,7 @@ class Scripted(WorkerProcess):
     """A process that the test plays; what it is told is in `orders`."""
 
     def __init__(self) -> None:
-        super().__init__(Duty(COMPOSITION, 1, 2))
+        super().__init__(Launch(COMPOSITION, 1, 2))
         self.orders: list[str] = []
 
     def _write(self, octets: bytes) -> None:
@@ -48,8 +48,8 @@ class PostTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.spawned: list[Scripted] = []
-        self.post = Post(1, self.spawn, self.clock, PATIENCE)
-        self.first = self.post.begin()
+        self.slot = Slot(1, self.spawn, self.clock, PATIENCE)
+        self.first = self.slot.begin()
         self.first.works()
 
     def spawn(self) -> Scripted:
@@ -59,13 +59,13 @@ class PostTests(SynchronousTestCase):
     def relieve(self, spawn: Callable[[], Scripted] | None = None) -> list[str]:
         """What comes of it, once something has."""
         came: list[str] = []
-        Deferred.fromCoroutine(self.post.relieve(spawn or self.spawn)).addCallback(came.append)
+        Deferred.fromCoroutine(self.slot.relieve(spawn or self.spawn)).addCallback(came.append)
         return came
 
     def test_begins(self) -> None:
         """The first one is told to go at once, when it is ready to."""
         self.assertEqual(self.spawned[0].orders, ["go"])
-        self.assertEqual(self.post.processes, [self.first])
+        self.assertEqual(self.slot.processes, [self.first])
 
     def test_one_that_dies_is_replaced(self) -> None:
         """After a pause that doubles with each death, up to a limit, and begins anew."""
@@ -91,7 +91,7 @@ class PostTests(SynchronousTestCase):
                 raise full.pop()
             return self.spawn()
 
-        self.post._spawn = spawn
+        self.slot._spawn = spawn
         self.spawned[0].ends()
         self.clock.advance(0.2)
         self.assertEqual(len(self.spawned), 1)
@@ -109,14 +109,14 @@ class PostTests(SynchronousTestCase):
         self.assertEqual((new.orders, came), (["go"], []))
         new.works()
         self.assertEqual(came, [""])
-        self.assertEqual(self.post.processes, [new])
+        self.assertEqual(self.slot.processes, [new])
         self.clock.advance(PATIENCE)
         self.assertFalse(new.ended)
 
     def test_who_cannot_stand_by_relieves_nobody(self) -> None:
         """The old one goes on; its own successors are of the old kind."""
         came = self.relieve(Scripted)
-        following = self.post.processes[-1]
+        following = self.slot.processes[-1]
         assert isinstance(following, Scripted)
         following.failure = "mailframe.toml:3: no"
         following.ends()
@@ -169,11 +169,11 @@ class PostTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """All are told to stop, nobody follows; who does not stop is killed."""
         self.relieve()
-        self.post.stop()
+        self.slot.stop()
         self.assertEqual([each.orders[-1] for each in self.spawned], ["stop", "stop"])
         self.spawned[1].ends("exit status 0")
         self.clock.advance(PATIENCE)
-        self.assertEqual(self.post.processes, [])
+        self.assertEqual(self.slot.processes, [])
         self.clock.advance(LONGEST_PAUSE)
         self.assertEqual(len(self.spawned), 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -181,7 +181,7 @@ class PostTests(SynchronousTestCase):
     def test_stop_while_nobody_is_there(self) -> None:
         """Then nobody comes."""
         self.spawned[0].ends()
-        self.post.stop()
+        self.slot.stop()
         self.clock.advance(LONGEST_PAUSE)
         self.assertEqual(len(self.spawned), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])

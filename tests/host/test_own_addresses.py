@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from mailframe.host.own import OwnAddresses
+from mailframe.host.own_addresses import OwnAddresses
 
 
 def own(**ports: tuple[str, int]) -> OwnAddresses:

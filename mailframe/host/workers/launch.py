@@ -1,6 +1,6 @@
 """what the supervisor tells a worker process at its birth, and over which descriptors they talk.
 
-ORDERS  pipe to the worker: the Duty, then lines: "go", "retire", "stop"; its end means "stop"
+ORDERS  pipe to the worker: the Launch, then lines: "go", "retire", "stop"; its end means "stop"
 1       the supervisor's own standard output, for observers that write there
 2       pipe from the worker: what Python says when something goes badly wrong
 WORDS   pipe from the worker: a JSON object a line, {"word": ...} or {"level", "system", "text"}
@@ -16,7 +16,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..config import Composition
+from ...config import Composition
 
 ORDERS = 0
 WORDS = 3
@@ -33,7 +33,7 @@ _LENGTH = struct.Struct("!I")
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Launch:
     """Which worker of how many a process is, and with which composition.
 
     `sockets` are descriptors of listening sockets by the listener's name; where there are
@@ -55,12 +55,12 @@ class Duty:
         return _LENGTH.pack(len(octets)) + octets
 
     @classmethod
-    def read(cls, descriptor: int) -> Duty:
+    def read(cls, descriptor: int) -> Launch:
         """Blocks until it is there. EOFError where the other side ended first."""
         (length,) = _LENGTH.unpack(_exactly(descriptor, _LENGTH.size))
-        duty = pickle.loads(_exactly(descriptor, length))
-        assert isinstance(duty, cls)
-        return duty
+        launch = pickle.loads(_exactly(descriptor, length))
+        assert isinstance(launch, cls)
+        return launch
 
 
 def _exactly(descriptor: int, length: int) -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mailframe.host.account import Account
-from mailframe.host.state import InUse, StateFolder
+from mailframe.host.privileges import Account
+from mailframe.host.state_folder import InUse, StateFolder
 
 
 def test_take_makes_a_private_folder(tmp_path: Path) -> None:

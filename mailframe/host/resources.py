@@ -27,7 +27,7 @@ class _DaemonThread(threading.Thread):
         super().__init__(**how, daemon=True)
 
 
-class Premises:
+class Resources:
     """The place where one composition's plugins work, and the plugins built into it.
 
     `stages` limits what is built ("queue", "observe", …); None builds all. Raises
