@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...config import ConfigErrors
-from .. import Host, steady
 from ..listening import StartError
+from ..service import Host, steady
 from ..startup import spare_the_collector
 from .launch import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, WORDS, Launch
 
