@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.hooks import Bound, Hooks
-from mailframe.hooks.asking import BLOCKING
 from mailframe.hooks.breaker import FAULTS_TO_OPEN, FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from mailframe.hooks.question import BLOCKING
 from mailframe.message import Finding, Outcome, Redirect, Route, Status
 from mailframe.plugin import Filter
 from mailframe.smtp.address import Mailbox

@@ -23,8 +23,8 @@ from ..message import (
     Route,
 )
 from ..smtp.reply import Reply
-from .asking import BLOCKING, Bound, Fault
 from .breaker import Breaker
+from .question import BLOCKING, Bound, Fault
 
 _OURS = frozenset({"stage", "verdict", "plugin", "id", "session", "milliseconds", "facts"})
 

@@ -14,7 +14,7 @@ from ..eventual import is_later
 from ..message import Envelope, Recipient, Redirect, Route
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_SUCH_DOMAIN, Reply
-from .asking import Fault, Question
+from .question import Fault, Question
 
 MAX_DEPTH = 20  # redirects one after the other
 MAX_ADDRESSES = 5000  # that one recipient may stand for

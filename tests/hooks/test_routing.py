@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailframe.hooks import Routing
-from mailframe.hooks.expansion import LOOP, MAX_ADDRESSES, MAX_DEPTH, TOO_DEEP, TOO_MANY
+from mailframe.hooks.routing import LOOP, MAX_ADDRESSES, MAX_DEPTH, TOO_DEEP, TOO_MANY
 from mailframe.message import Recipient, Redirect, Route
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import NO_SUCH_DOMAIN, NO_SUCH_MAILBOX

@@ -1,0 +1,354 @@
+"""FLOOR 4: the composed server: every hook asked, combined, timed, and kept from doing harm.
+
+What is asked gives a plain value where every plugin answered at once, else a Deferred. A
+plugin's fault (an exception, a timeout, nonsense) is logged with a reference, becomes a
+4xx that shows this reference, and never opens a door. Every decision is told to observers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import Unauthorized
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..eventual import at_once, is_later
+from ..interfaces import IQueueStore
+from ..message import (
+    Client,
+    Content,
+    Envelope,
+    Message,
+    Outcome,
+    Recipient,
+    Route,
+    Status,
+)
+from ..plugin import Filter
+from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
+from . import answers
+from .observers import Audience, about
+from .question import Bound, Fault, Question, new_reference
+from .routing import Routing, routed
+
+FILTER_STAGES = ("connected", "hello", "sender", "recipient", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What all filters together said: a refusal or None, and what they found.
+
+    `headers` are whole fields without their last line end, folds written as CRLF.
+    """
+
+    refusal: Reply | None = None
+    signals: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
+
+
+_PASSED = Filtered()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Hooks:
+    """A composition of plugins, in the operator's order; nothing in it changes.
+
+    `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
+    events; `reactor` keeps the timeouts.
+    """
+
+    reactor: IReactorTime
+    auth: tuple[Bound, ...] = ()
+    relay: tuple[Bound, ...] = ()
+    filters: tuple[Bound, ...] = ()
+    routes: tuple[Bound, ...] = ()
+    store: IQueueStore | None = None
+    agents: Mapping[str, Bound] = field(default_factory=dict)
+    observers: tuple[Bound, ...] = ()
+    services: tuple[Bound, ...] = ()
+    now: Callable[[], float] = time.time
+
+    _log = Logger()
+
+    def authenticate(
+        self, client: Client, credentials: IUsernamePassword
+    ) -> str | Reply | Deferred[str | Reply]:
+        """The user's name, or why not: 535 5.7.8, 454 4.7.0 where a checker failed."""
+        return at_once(self._authenticate(client, credentials))
+
+    async def _authenticate(self, client: Client, credentials: IUsernamePassword) -> str | Reply:
+        started = self.reactor.seconds()
+        refusal, user, plugin = AUTH_FAILED, "", ""
+        for question in self._asked("requestAvatarId", client.listener):
+            answer = question.ask(credentials)
+            if is_later(answer):
+                answer = await answer
+            if isinstance(answer, Fault):
+                refusal = answer.reply(454, "4.7.0")
+            elif answer is not None and answer != ():
+                user, plugin = answers.user_name(answer), question.bound.name
+                break
+        verdict = "authenticated" if user else str(refusal)
+        self._audience.decided("auth", verdict, plugin, started, about(client), user=user)
+        return user or refusal
+
+    def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | Deferred[Reply]:
+        """relay: always an answer; RELAYING_DENIED where nobody speaks, 451 for a fault."""
+        return at_once(self._judge(envelope, recipient))
+
+    async def _judge(self, envelope: Envelope, recipient: Recipient) -> Reply:
+        started = self._started("relay")
+        verdict, plugin = RELAYING_DENIED, ""
+        for question in self._asked("judge", envelope.client.listener):
+            answer = question.ask(envelope, recipient)
+            if is_later(answer):
+                answer = await answer
+            if answer is not None:
+                # A policy that cannot speak may have wanted to refuse: nobody after it opens.
+                verdict = answer.reply() if isinstance(answer, Fault) else answer
+                plugin = question.bound.name
+                break
+        if started is not None:
+            self._audience.decided(
+                "relay", str(verdict), plugin, started, about(envelope, recipient)
+            )
+        return verdict
+
+    def route(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
+        """Where this recipient's copies go: redirects followed, loops refused; never empty."""
+        told = self._audience.way if self._audience.wants("route") else None
+        routers = self._asked("route", envelope.client.listener)
+        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds))
+
+    def connected(self, client: Client) -> Filtered | Deferred[Filtered]:
+        """filter, before the greeting; a fault is a 421 here (RFC 5321 section 4.2.1)."""
+        return self._filtered("connected", client.listener, client)
+
+    def hello(self, client: Client) -> Filtered | Deferred[Filtered]:
+        """filter, at HELO, EHLO or LHLO."""
+        return self._filtered("hello", client.listener, client)
+
+    def sender(self, envelope: Envelope) -> Filtered | Deferred[Filtered]:
+        """filter, at MAIL."""
+        return self._filtered("sender", envelope.client.listener, envelope)
+
+    def recipient(self, envelope: Envelope, recipient: Recipient) -> Filtered | Deferred[Filtered]:
+        """filter, at RCPT, after relay and route agreed."""
+        return self._filtered("recipient", envelope.client.listener, envelope, recipient)
+
+    def content(self, envelope: Envelope, content: Content) -> Filtered | Deferred[Filtered]:
+        """filter, at the end of the content."""
+        return self._filtered("content", envelope.client.listener, envelope, content)
+
+    def _filtered(
+        self, stage: str, listener: str, subject: Client | Envelope, *more: Any
+    ) -> Filtered | Deferred[Filtered]:
+        questions = self._asked(stage, listener)
+        return at_once(self._filter(questions, stage, subject, *more)) if questions else _PASSED
+
+    async def _filter(
+        self, questions: Sequence[Question], stage: str, subject: Client | Envelope, *more: Any
+    ) -> Filtered:
+        """Ask all filters; each one is shown the signals of those before it."""
+        signals: dict[str, str] = {}
+        headers: list[str] = []
+        for question in questions:
+            started = self._started("filter")
+            answer = question.ask(subject, *more)
+            if is_later(answer):
+                answer = await answer
+            if isinstance(answer, Fault):
+                if question.bound.on_error == "skip":
+                    continue
+                answer = answer.reply(421 if stage == "connected" else 451)
+            if answer is None or (isinstance(answer, Reply) and answer.positive):
+                continue
+            if started is not None:
+                self._audience.opinion(question.bound.name, stage, answer, started, subject, more)
+            if isinstance(answer, Reply):
+                return Filtered(answer, signals, tuple(headers))
+            headers += map(answers.folded, answer.headers)
+            if answer.signals:
+                signals.update(answer.signals)
+                subject = replace(subject, signals={**subject.signals, **answer.signals})
+        return Filtered(None, signals, tuple(headers)) if signals or headers else _PASSED
+
+    def deliver(
+        self, message: Message, agent: str, routes: Sequence[Route]
+    ) -> tuple[Outcome, ...] | Deferred[tuple[Outcome, ...]]:
+        """One Outcome for each route, in their order; what the agent left out is DEFERRED.
+
+        Every `route.recipient` must be set: ValueError otherwise.
+        """
+        recipients = [_recipient_of(route) for route in routes]
+        started = self.reactor.seconds()
+        question = self._agents.get(agent)
+        if question is None:
+            self._log.error("no [deliver.{agent}] for message {id}", agent=agent, id=message.id)
+            missing = [Outcome(each, Status.DEFERRED, NO_DELIVERY) for each in recipients]
+            return self._outcomes(message, agent, started, tuple(missing))
+        answer = question.ask(message, routes)
+        if is_later(answer):
+            return answer.addCallback(self._answered, question, message, agent, recipients, started)
+        return self._answered(answer, question, message, agent, recipients, started)
+
+    def _answered(
+        self,
+        answer: Any,
+        question: Question,
+        message: Message,
+        agent: str,
+        recipients: Sequence[Recipient],
+        started: float,
+    ) -> tuple[Outcome, ...]:
+        outcomes, missing = self._believed(question, message, frozenset(recipients), answer)
+        result = [
+            outcomes.get(recipient) or Outcome(recipient, Status.DEFERRED, missing)
+            for recipient in recipients
+        ]
+        return self._outcomes(message, agent, started, tuple(result))
+
+    def _outcomes(
+        self, message: Message, agent: str, started: float, outcomes: tuple[Outcome, ...]
+    ) -> tuple[Outcome, ...]:
+        """The same, told."""
+        if self._audience.wants("deliver"):
+            for outcome in outcomes:
+                self._audience.outcome(message, outcome, agent, started)
+        return outcomes
+
+    def _believed(
+        self, question: Question, message: Message, asked: frozenset[Recipient], answer: Any
+    ) -> tuple[dict[Recipient, Outcome], Reply]:
+        """The sound outcomes by recipient, and the reply for those that have none."""
+        if not isinstance(answer, Fault):
+            try:
+                outcomes, wrong = answers.sound_outcomes(asked, answer)
+            # An agent may answer with a generator, which is the agent's code.
+            except Exception:  # noqa: BLE001
+                answer = question.failed(Failure(), (message,))  # type: ignore[no-untyped-call]
+            else:
+                return outcomes, self._doubt(question, message, wrong) if wrong else LOCAL_ERROR
+        return {}, answer.reply()
+
+    def _doubt(self, question: Question, message: Message, wrong: list[str]) -> Reply:
+        fault = Fault(new_reference(), "; ".join(dict.fromkeys(wrong)))
+        self._log.error(
+            "deliver plugin {plugin} gave {cause} for message {id}, ref {reference}",
+            plugin=question.bound.name,
+            cause=fault.cause,
+            id=message.id,
+            reference=fault.reference,
+        )
+        self._audience.fault(question.bound, question.method, fault, message)
+        return fault.reply()
+
+    def tell(
+        self,
+        stage: str,
+        verdict: str,
+        *,
+        plugin: str = "",
+        id: str = "",
+        session: str = "",
+        milliseconds: float = 0.0,
+        **facts: object,
+    ) -> None:
+        """Give observers an Event, unless nobody wants its stage; never fails."""
+        self._audience.tell(
+            stage,
+            verdict,
+            plugin=plugin,
+            id=id,
+            session=session,
+            milliseconds=milliseconds,
+            **facts,
+        )
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """Every plugin but the store, in the order in which they are built."""
+        return (
+            *self.auth,
+            *self.relay,
+            *self.filters,
+            *self.routes,
+            *self.agents.values(),
+            *self.observers,
+            *self.services,
+        )
+
+    @cached_property
+    def _audience(self) -> Audience:
+        return Audience(self.observers, self.reactor, self.now)
+
+    @cached_property
+    def _agents(self) -> dict[str, Question]:
+        return {
+            name: Question(
+                bound,
+                "deliver",
+                answers.is_delivery,
+                self.reactor,
+                self._audience.fault,
+                silence=False,
+                # A slow peer is no reason to leave the agent alone.
+                patient=True,
+            )
+            for name, bound in self.agents.items()
+        }
+
+    @cached_property
+    def _questions(self) -> dict[str, list[Question]]:
+        ask, told = self.reactor, self._audience.fault
+        checks = [
+            Question(each, "requestAvatarId", answers.is_avatar, ask, told, no=(Unauthorized,))
+            for each in self.auth
+        ]
+        questions = {
+            "requestAvatarId": checks,
+            "judge": [Question(b, "judge", answers.is_judgement, ask, told) for b in self.relay],
+            "route": [Question(b, "route", answers.is_way, ask, told) for b in self.routes],
+        }
+        for stage in FILTER_STAGES:
+            unwritten = getattr(Filter, stage)
+            questions[stage] = [
+                Question(each, stage, answers.is_finding, ask, told)
+                for each in self.filters
+                # A stage that a Filter left as it was need not be asked.
+                if getattr(getattr(each.plugin, stage), "__func__", None) is not unwritten
+            ]
+        return questions
+
+    @cached_property
+    def _by_listener(self) -> dict[tuple[str, str], tuple[Question, ...]]:
+        return {}
+
+    def _asked(self, method: str, listener: str) -> tuple[Question, ...]:
+        """Who is asked this about a session of this listener, in order."""
+        found = self._by_listener.get((method, listener))
+        if found is None:
+            found = self._by_listener[method, listener] = tuple(
+                question
+                for question in self._questions[method]
+                if question.bound.on is None or listener in question.bound.on
+            )
+        return found
+
+    def _started(self, stage: str) -> float | None:
+        """When, in the reactor's seconds; None where nobody listens to that stage."""
+        return self.reactor.seconds() if self._audience.wants(stage) else None
+
+
+def _recipient_of(route: Route) -> Recipient:
+    if route.recipient is None:
+        raise ValueError("a Route without a recipient cannot be delivered")
+    return route.recipient
