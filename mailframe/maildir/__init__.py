@@ -1,12 +1,10 @@
-"""FLOOR 4: the Maildir as one module, for those who deliver into it and those who read it.
+"""FLOOR 8: the Maildir: its names, its messages and their flags, its quota, delivery into it.
 
 `safe_name` and `Template` name its folders, `Maildir` is one mailbox with its messages and
-their flags, `deliver` brings new messages in durably, `quota` keeps Maildir++ quotas. For an
-agent that delivers many, `postman` does it by rules, `rounds` gathers them, and `process`,
-`frames` and `courier` are a process of its own, what is said to it, and its inside.
+their flags, `deliver` brings new messages in durably, `quota` keeps Maildir++ quotas.
 """
 
-from .delivery import Copy, deliver
+from .delivery.copies import Copy, deliver
 from .filename import FileName, UniqueNames
 from .mailbox import Maildir, Owner, Stored
 from .names import Template, original_name, safe_name

@@ -25,9 +25,9 @@ from zope.interface import implementer
 from mailframe.final_delivery import LineEnds
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.maildir import Maildir, OverQuota, Owner, Template
-from mailframe.maildir.postman import Addressee, BeenHere, Parcel, Postman, Results, Rules
-from mailframe.maildir.process import DeliveryProcess, ProcessLost
-from mailframe.maildir.rounds import Rounds
+from mailframe.maildir.delivery.postman import Addressee, BeenHere, Parcel, Postman, Results, Rules
+from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
+from mailframe.maildir.delivery.rounds import Rounds
 from mailframe.message import Message, Outcome, Recipient, Route, Status
 from mailframe.names.domains import to_ascii
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting

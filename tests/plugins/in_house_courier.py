@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.maildir.courier import delivered
-from mailframe.maildir.frames import answer_frame, read_round, read_rules
-from mailframe.maildir.postman import Postman
+from mailframe.maildir.delivery.child import delivered
+from mailframe.maildir.delivery.frames import answer_frame, read_round, read_rules
+from mailframe.maildir.delivery.postman import Postman
 
 
 @implementer(IReactorProcess)

@@ -21,7 +21,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mailframe.maildir import Maildir, postman, safe_name
+from mailframe.maildir import Maildir, safe_name
+from mailframe.maildir.delivery import postman
 from mailframe.message import Content, Message, Outcome, Route, Status
 from mailframe.plugin import SettingError, Size
 from mailframe.smtp.address import Mailbox

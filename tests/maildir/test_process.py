@@ -21,9 +21,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from mailframe.maildir import Maildir, OverQuota, process
-from mailframe.maildir.courier import delivered, work
-from mailframe.maildir.frames import (
+from mailframe.maildir import Maildir, OverQuota
+from mailframe.maildir.delivery import process
+from mailframe.maildir.delivery.child import delivered, work
+from mailframe.maildir.delivery.frames import (
     Trouble,
     answer_frame,
     read_answer,
@@ -32,9 +33,9 @@ from mailframe.maildir.frames import (
     round_frame,
     rules_frame,
 )
-from mailframe.maildir.postman import Addressee, BeenHere, Parcel, Postman, Rules
-from mailframe.maildir.process import DeliveryProcess, ProcessLost
-from mailframe.maildir.rounds import Rounds
+from mailframe.maildir.delivery.postman import Addressee, BeenHere, Parcel, Postman, Rules
+from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
+from mailframe.maildir.delivery.rounds import Rounds
 from mailframe.message import Content, Message, Outcome, Route, Status
 from mailframe.smtp.address import Mailbox
 from mailframe.testing.values import message, recipient, site
@@ -251,7 +252,7 @@ class TestProcess(TestCase):
         about = Path(f"/proc/{self.process.pid}")
         assert sorted(path.name for path in (about / "fd").iterdir()) == ["0", "1", "2"]
         words = (about / "cmdline").read_bytes().split(b"\0")
-        assert words[-3:-1] == [b"mailframe.maildir.courier", b"deliver.here"]
+        assert words[-3:-1] == [b"mailframe.maildir.delivery.child", b"deliver.here"]
         assert b"twisted" not in (about / "maps").read_bytes()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(self.process.pid, number)
@@ -283,7 +284,7 @@ class TestProcess(TestCase):
             "\\0\\0\\0\\4[[1]]",
         ):
             code = STRANGE.format(said=said)
-            self.patch(process, "_COURIER", ("-c", code))
+            self.patch(process, "_CHILD", ("-c", code))
             strange = DeliveryProcess(reactor, rules(self.folder), "x")
             await there(strange)
             with pytest.raises(ProcessLost, match="no answer"):
@@ -354,7 +355,7 @@ class TestAgent(TestCase):
 
     async def test_one_that_cannot_begin_keeps_no_mail_back(self) -> None:
         """A broken installation: threads deliver before and after it has failed."""
-        self.patch(process, "_COURIER", ("-m", "mailframe.not_there"))
+        self.patch(process, "_CHILD", ("-m", "mailframe.not_there"))
         for _ in range(2):
             (outcome,) = await deliver(self.agent)
             assert outcome.status is Status.DELIVERED
@@ -397,7 +398,7 @@ class TestAgent(TestCase):
 def test_it_begins_lean() -> None:
     """It does without Twisted, DNS and TLS, whatever the host has loaded."""
     code = (
-        "import sys, mailframe.maildir.courier;"
+        "import sys, mailframe.maildir.delivery.child;"
         "heavy = {'twisted', 'zope', 'OpenSSL', 'idna'};"
         "print(heavy & {name.split('.')[0] for name in sys.modules})"
     )

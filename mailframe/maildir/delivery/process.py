@@ -29,7 +29,7 @@ PIPE = 1 << 20  # octets that the pipe to it holds, where the system lets us
 PAUSES = (1.0, 60.0)  # seconds before another is begun: at first, at most
 GRACE = 5.0  # seconds that it has to end after the last round
 
-_COURIER = ("-S", "-P", "-m", f"{__package__}.courier")
+_CHILD = ("-S", "-P", "-m", f"{__package__}.child")
 
 
 class ProcessLost(Exception):
@@ -49,61 +49,61 @@ class DeliveryProcess:
         self._reactor = reactor
         self._rules = rules
         self._section = section
-        self._courier: _Courier | None = None
+        self._child: _Child | None = None
         self._pause = PAUSES[0]
         self._not_before = float("-inf")
         self._stopped = False
 
     def is_there(self) -> bool:
         """Whether a round may be given to it; begins it, for later, where it is time to."""
-        may_begin = self._courier is None and not self._stopped
+        may_begin = self._child is None and not self._stopped
         if may_begin and self._reactor.seconds() >= self._not_before:
             self._begin()
-        return self._courier is not None and self._courier.ready
+        return self._child is not None and self._child.ready
 
     @property
     def pid(self) -> int:
         """Its number, 0 where there is none."""
-        return self._courier.pid if self._courier is not None else 0
+        return self._child.pid if self._child is not None else 0
 
     def deliver(self, parcels: Sequence[Parcel]) -> Deferred[list[Results]]:
         """A round, whose content is at hand; only where `is_there`.
 
         Fails with ProcessLost where it died meanwhile: each message may be there or not.
         """
-        if self._courier is None:
+        if self._child is None:
             raise ValueError("there is no process to deliver by")
-        return self._courier.deliver(parcels)
+        return self._child.deliver(parcels)
 
     def stop(self) -> Deferred[None]:
         """Let it end once it has answered, and begin no other. Fires when it is gone."""
         self._stopped = True
         gone: Deferred[None] = Deferred()
-        if self._courier is None:
+        if self._child is None:
             gone.callback(None)
         else:
-            self._courier.close(gone)
+            self._child.close(gone)
         return gone
 
     def _begin(self) -> None:
-        courier = _Courier(self._reactor, self._answered, self._ended)
-        argv = [sys.executable, *_COURIER, self._section]
+        child = _Child(self._reactor, self._answered, self._ended)
+        argv = [sys.executable, *_CHILD, self._section]
         # The same modules as here; with -S no other folder is looked at.
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         pipes = {0: "w", 1: "r", 2: "r"}
-        self._courier = courier
+        self._child = child
         try:
-            self._reactor.spawnProcess(courier, sys.executable, argv, env, childFDs=pipes)
+            self._reactor.spawnProcess(child, sys.executable, argv, env, childFDs=pipes)
         except OSError as failed:
             self._ended(f"cannot be started: {failed}", 0)
             return
-        courier.begin(rules_frame(self._rules))
+        child.begin(rules_frame(self._rules))
 
     def _answered(self) -> None:
         self._pause = PAUSES[0]
 
     def _ended(self, how: str, lost: int) -> None:
-        self._courier = None
+        self._child = None
         if self._stopped and not lost:
             return
         self._not_before = self._reactor.seconds() + self._pause
@@ -118,7 +118,7 @@ class DeliveryProcess:
         self._pause = min(2 * self._pause, PAUSES[1])
 
 
-class _Courier(ProcessProtocol):
+class _Child(ProcessProtocol):
     """One process, from its birth to its end."""
 
     _log = Logger()

@@ -1,4 +1,4 @@
-"""a process that delivers into Maildirs: `python -m mailframe.maildir.courier deliver.maildir`.
+"""Delivers into Maildirs: `python -m mailframe.maildir.delivery.child deliver.NAME`.
 
 Begun by `process.DeliveryProcess` alone; its argument tells an operator who reads `ps` which
 section it serves. It reads rounds, delivers each in one go and answers it, and ends where its

@@ -24,11 +24,11 @@ from mailframe.maildir import (
     Template,
     UniqueNames,
     deliver,
-    delivery,
     original_name,
     quota,
     safe_name,
 )
+from mailframe.maildir.delivery import copies
 from mailframe.maildir.mailbox import STALE
 from mailframe.message import Content
 
@@ -146,10 +146,10 @@ def test_line_ends_may_stay_as_they_came(tmp_path: Path) -> None:
 @given(st.binary(max_size=60).map(lambda b: b.replace(b"\0", b"\r\n")), st.data())
 def test_cutting_the_octets_changes_nothing(octets: bytes, data: st.DataObject) -> None:
     """CRLF becomes LF wherever the pieces of a large message are cut."""
-    whole = delivery.LineEnder("lf")
+    whole = copies.LineEnder("lf")
     expected = whole.feed(octets) + whole.finish()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=6)))
-    pieces = delivery.LineEnder("lf")
+    pieces = copies.LineEnder("lf")
     edges = [0, *cuts, len(octets)]
     parts = [pieces.feed(octets[a:b]) for a, b in itertools.pairwise(edges)]
     assert b"".join(parts) + pieces.finish() == expected == octets.replace(b"\r\n", b"\n")
@@ -160,7 +160,7 @@ def test_cutting_the_octets_changes_nothing(octets: bytes, data: st.DataObject) 
 
 def test_large_content_is_streamed(tmp_path: Path) -> None:
     """A body that is opened is read in pieces, a CR at the edge of one included."""
-    body = b"x" * (delivery.CHUNK - len(b"Received: y\r\n") - 1) + b"\r\n" + b"y" * 100 + b"\r\n"
+    body = b"x" * (copies.CHUNK - len(b"Received: y\r\n") - 1) + b"\r\n" + b"y" * 100 + b"\r\n"
     maildir = Maildir(tmp_path / "M")
     content = Content(b"Received: y\r\n", lambda: io.BytesIO(body), len(body))
     assert deliver([Copy(maildir, b"A: b\r\n", content, maildir)], names()) == [None]
@@ -205,11 +205,11 @@ def test_a_failure_at_any_step_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    where = os if step in ("write", "fsync", "rename") else delivery
+    where = os if step in ("write", "fsync", "rename") else copies
     together = 1 if step == "_syncfs" else 0
     with monkeypatch.context() as patch:
         if step == "write":
-            patch.setattr(delivery, "_write", fail)
+            patch.setattr(copies, "_write", fail)
         else:
             patch.setattr(where, step, fail)
         (failed,) = deliver([copy(maildir, quota=Quota(10_000))], names(), "lf", together)
@@ -464,15 +464,15 @@ def test_syncfs_is_used_where_it_tells_of_failures(
     """Linux before 5.8 kept failed writes to itself."""
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.release", lambda: release)
-    delivery.can_syncfs.cache_clear()
+    copies.can_syncfs.cache_clear()
     try:
-        assert delivery.can_syncfs() is can
+        assert copies.can_syncfs() is can
     finally:
-        delivery.can_syncfs.cache_clear()
+        copies.can_syncfs.cache_clear()
 
 
 def test_syncfs_tells_what_went_wrong() -> None:
     """The error's number is the kernel's."""
     with pytest.raises(OSError) as caught:
-        delivery._syncfs(-1)
+        copies._syncfs(-1)
     assert caught.value.errno == errno.EBADF

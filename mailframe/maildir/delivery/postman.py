@@ -1,6 +1,6 @@
 """Parcels brought to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
 
-Knows no Twisted: a thread uses it, and so does the process that `courier` talks to. All of it
+Knows no Twisted: a thread uses it, and so does the process that `child` begins. All of it
 blocks.
 """
 
@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..final_delivery import LineEnds, delivered_to, final_lines, is_among
-from ..message import Content
-from .delivery import Copy, deliver
-from .filename import UniqueNames
-from .mailbox import Maildir, Owner
-from .names import safe_name
-from .quota import Quota
+from ...final_delivery import LineEnds, delivered_to, final_lines, is_among
+from ...message import Content
+from ..filename import UniqueNames
+from ..mailbox import Maildir, Owner
+from ..names import safe_name
+from ..quota import Quota
+from .copies import Copy, deliver
 
 MAX_REMEMBERED = 10_000  # mailboxes
 CLEAN_EVERY = 86400.0  # seconds

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..message import Content
+from ...message import Content
+from ..quota import OverQuota
 from .postman import Addressee, BeenHere, Parcel, Results, Rules
-from .quota import OverQuota
 
 LENGTH = 4  # octets
 
