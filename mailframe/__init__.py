@@ -15,7 +15,7 @@ The map, floor by floor; imports run downwards only:
 6. `host`, `tap`, `command_line`   one Twisted service, twistd, the operator
    `testing`       public: the test kit for plugin authors
 
-The path of one message: `reception.protocol` turns bytes into the dialogue's events;
+The path of one message: `reception.listener` turns bytes into the dialogue's events;
 `reception.session` answers each by asking `hooks` (relay, route, filters); the content
 streams into a draft of the queue's store, whose commit makes it durable before the 250;
 `queue.scheduler` asks the routes again and hands it to delivery agents, records every

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from ..config import Composition, load
 from ..eventual import at_once
 from ..queue.scheduler import Scheduler
-from ..reception.protocol import Reception
+from ..reception.listener import Reception
 from ..settings import Listener
 from .control import ControlFactory, control_of
 from .listening import Listening, StartError, certificates_of, why

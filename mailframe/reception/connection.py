@@ -28,7 +28,7 @@ from ..wire.transport import MOST_READ, ISocketTls, address_of
 from .session import Answer, Session
 
 if TYPE_CHECKING:
-    from .protocol import Reception
+    from .listener import Reception
 
 READ_AHEAD = 1 << 16  # octets that may wait unread in the dialogue before the client must wait
 UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read the replies it left

@@ -3,15 +3,15 @@
 From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
 addresses (`routable`: and which never), taking connections from the `pool`, which `session`
 opens (greeting, EHLO, `tls`, AUTH). On a `connection` (its writes: `prompt`) a `transaction`
-says what `commands` spells, and sends the `parcel`, re-encoded by `downgrade` where it must be,
+says what `commands` spells, and sends the `forms`, re-encoded by `downgrade` where it must be,
 as `content`.
 """
 
 from ..wire.client_tls import ClientTls
 from .courier import Courier
 from .exchanges import Exchanges
+from .opener import Opener
 from .pool import Pool
-from .session import Opener
 from .times import Waits
 
 __all__ = ["ClientTls", "Courier", "Exchanges", "Opener", "Pool", "Waits"]

@@ -10,9 +10,9 @@ from ..smtp.reply import Reply
 from .connection import Connection
 from .content import InThread
 from .exchanges import OURSELVES, Exchanges, Nowhere, Target
-from .parcel import Parcel
+from .form import Forms
+from .opener import Unusable, for_now
 from .pool import Pool
-from .session import Unusable, for_now
 from .times import Waits
 from .transaction import Transaction, Verdicts
 
@@ -72,7 +72,7 @@ class _Attempt:
         self._courier = courier
         self._hop = hop
         self._sender = sender
-        self._parcel = Parcel(message, courier.in_thread)
+        self._forms = Forms(message, courier.in_thread)
         self._open = list(dict.fromkeys(recipients))
         self._failures: list[tuple[Reply, str]] = []  # and the host, "" for none
 
@@ -143,7 +143,7 @@ class _Attempt:
     async def _transaction(self, target: Target, connection: Connection) -> Verdicts:
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
         batch = self._open[: min(most, self._courier.recipients)]
-        run = Transaction(connection, self._parcel, self._sender, batch, self._courier.waits).run()
+        run = Transaction(connection, self._forms, self._sender, batch, self._courier.waits).run()
         try:
             verdicts = await run
         except BaseException:

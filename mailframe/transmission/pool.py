@@ -14,7 +14,7 @@ from ..message import NextHop
 from ..smtp.reply import Reply
 from .connection import Connection
 from .exchanges import Target
-from .session import Opener, Unreachable, Unusable
+from .opener import Opener, Unreachable, Unusable
 
 _REMEMBERED = 1000  # next hops, and places that are down
 

@@ -15,7 +15,7 @@ from ..smtp.transparency import BadLineEnds
 from .commands import fit_address, mail_command, rcpt_command
 from .connection import Connection, Ended
 from .content import send_chunk, send_data
-from .parcel import Form, Parcel
+from .form import Form, Forms
 from .times import Waits
 
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
@@ -51,14 +51,14 @@ class Transaction:
     def __init__(
         self,
         connection: Connection,
-        parcel: Parcel,
+        forms: Forms,
         sender: Mailbox | None,
         recipients: Sequence[Recipient],
         waits: Waits,
     ) -> None:
         self._connection = connection
         self._extensions = connection.dialogue.extensions
-        self._parcel = parcel
+        self._forms = forms
         self._sender = sender
         self._waits = waits
         self._open = list(recipients)  # those without a verdict, in the order of RCPT
@@ -68,7 +68,7 @@ class Transaction:
         """From MAIL to the reply to the content."""
         self._connection.transactions += 1
         try:
-            form = await self._parcel.form(self._extensions)
+            form = await self._forms.form(self._extensions)
             if isinstance(form, Reply):
                 self._close_all(form)
             elif self._extensions.size and form.content.size > self._extensions.size:
@@ -126,7 +126,7 @@ class Transaction:
 
     def _mail(self, form: Form, sender: Mailbox | None, said: list[Mailbox]) -> Spelled | None:
         """`said` are the addresses of MAIL and RCPT."""
-        envelope = self._parcel.message.envelope
+        envelope = self._forms.message.envelope
         return mail_command(
             envelope,
             self._sender,
@@ -205,7 +205,7 @@ class Transaction:
     async def _content(self, form: Form) -> None:
         send = send_chunk if form.in_chunks else send_data
         try:
-            await send(self._connection, form.content, self._parcel.in_thread, self._waits.block)
+            await send(self._connection, form.content, self._forms.in_thread, self._waits.block)
         except BadLineEnds:
             self._connection.drop()
             return self._close_all(BAD_LINE_ENDS)

@@ -25,7 +25,14 @@ from zope.interface import implementer
 from mailframe.final_delivery import LineEnds
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.maildir import Maildir, OverQuota, Owner, Template
-from mailframe.maildir.delivery.postman import Addressee, BeenHere, Parcel, Postman, Results, Rules
+from mailframe.maildir.delivery.deliverer import (
+    Addressee,
+    BeenHere,
+    Deliverer,
+    Results,
+    Rules,
+    Task,
+)
 from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.delivery.rounds import Rounds
 from mailframe.message import Message, Outcome, Recipient, Route, Status
@@ -113,7 +120,7 @@ class Maildirs(Service):
                 raise SettingError(key, "at least 1 is wanted")
         rules = _rules(settings, site, self._template)
         self._owner = Owner(rules.uid, rules.gid)
-        self._postman = Postman(rules, site.now, self._complain_of_tmp)
+        self._deliverer = Deliverer(rules, site.now, self._complain_of_tmp)
         self._process = None
         if settings.process and IReactorProcess.providedBy(site.reactor):
             self._process = DeliveryProcess(site.reactor, rules, site.name or "deliver.maildir")
@@ -140,17 +147,17 @@ class Maildirs(Service):
         # Who is not started will not be stopped either, and would leave a process behind.
         small = self._process is not None and self.running and content.size <= SMALL
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
-        parcel = Parcel(content, [self._addressee(message, route) for route in routes])
-        done: Deferred[Any] = rounds.add(parcel)
-        return done.addCallback(self._outcomes, message, routes, parcel)
+        task = Task(content, [self._addressee(message, route) for route in routes])
+        done: Deferred[Any] = rounds.add(task)
+        return done.addCallback(self._outcomes, message, routes, task)
 
-    def _carry(self, parcels: list[Parcel]) -> Deferred[list[Results]]:
-        return self._in_thread(self._postman.deliver, parcels)
+    def _carry(self, tasks: list[Task]) -> Deferred[list[Results]]:
+        return self._in_thread(self._deliverer.deliver, tasks)
 
-    def _carry_small(self, parcels: list[Parcel]) -> Deferred[list[Results]]:
+    def _carry_small(self, tasks: list[Task]) -> Deferred[list[Results]]:
         if self._process is None or not self._process.is_there():
-            return self._carry(parcels)
-        return self._process.deliver(parcels).addErrback(_lost, parcels)
+            return self._carry(tasks)
+        return self._process.deliver(tasks).addErrback(_lost, tasks)
 
     def _addressee(self, message: Message, route: Route) -> Addressee:
         recipient = _recipient(route)
@@ -175,13 +182,13 @@ class Maildirs(Service):
         return str(self._template.path(mailbox.local, domain))
 
     def _outcomes(
-        self, results: Results, message: Message, routes: Sequence[Route], parcel: Parcel
+        self, results: Results, message: Message, routes: Sequence[Route], task: Task
     ) -> list[Outcome]:
         return [
             Outcome(_recipient(route), Status.DELIVERED, STORED)
             if failed is None
             else self._not_delivered(message, route, to.account, failed)
-            for route, to, failed in zip(routes, parcel.addressees, results, strict=True)
+            for route, to, failed in zip(routes, task.addressees, results, strict=True)
         ]
 
     def _not_delivered(
@@ -210,12 +217,12 @@ class Maildirs(Service):
         self._log.warn("{path}: tmp: {problem}", path=str(path), problem=str(problem))
 
 
-def _lost(failure: Failure, parcels: list[Parcel]) -> list[Results]:
+def _lost(failure: Failure, tasks: list[Task]) -> list[Results]:
     """The process died: all that it had to deliver is tried again."""
     lost = failure.value
     if not isinstance(lost, ProcessLost):
         failure.raiseException()
-    return [[lost] * len(parcel.addressees) for parcel in parcels]
+    return [[lost] * len(task.addressees) for task in tasks]
 
 
 def _rules(settings: Settings, site: Site, template: Template) -> Rules:

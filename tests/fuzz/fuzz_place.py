@@ -37,7 +37,7 @@ from zope.interface import implementer
 
 from mailframe.message import Envelope, Recipient, Route
 from mailframe.plugin import Filter, NoSettings
-from mailframe.reception.protocol import Reception
+from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.hooks import compose_hooks

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from mailframe.maildir import Maildir, OverQuota
 from mailframe.maildir.delivery import process
 from mailframe.maildir.delivery.child import delivered, work
+from mailframe.maildir.delivery.deliverer import Addressee, BeenHere, Deliverer, Rules, Task
 from mailframe.maildir.delivery.frames import (
     Trouble,
     answer_frame,
@@ -33,7 +34,6 @@ from mailframe.maildir.delivery.frames import (
     round_frame,
     rules_frame,
 )
-from mailframe.maildir.delivery.postman import Addressee, BeenHere, Parcel, Postman, Rules
 from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.delivery.rounds import Rounds
 from mailframe.message import Content, Message, Outcome, Route, Status
@@ -53,8 +53,8 @@ def addressee(place: str, tag: str = "", address: str = "bob@example.org") -> Ad
     return Addressee(place, tag, "alice@client.example", address, "")
 
 
-def parcel(folder: Path, body: bytes = TEXT, *names: str) -> Parcel:
-    return Parcel(content(body), [addressee(str(folder / name)) for name in names or ("bob",)])
+def task(folder: Path, body: bytes = TEXT, *names: str) -> Task:
+    return Task(content(body), [addressee(str(folder / name)) for name in names or ("bob",)])
 
 
 def rules(folder: Path, **more: Any) -> Rules:
@@ -71,14 +71,12 @@ def test_frames_say_everything() -> None:
     given = rules(Path("/m"), octets=5, line_ends="crlf")
     assert read_rules(io.BytesIO(rules_frame(given)).read) == given
     odd = Addressee("/m/\udc80 ü\0", "täg", "", '"a b"@example.org', "x@example.org")
-    parcels = [
-        Parcel(content(b"\0\xff" * 9, b"Received: x\r\n"), [odd]),
-        Parcel(content(b""), []),
-        Parcel(content(), [odd, addressee("/m/b")]),
+    tasks = [
+        Task(content(b"\0\xff" * 9, b"Received: x\r\n"), [odd]),
+        Task(content(b""), []),
+        Task(content(), [odd, addressee("/m/b")]),
     ]
-    for before, after in zip(
-        parcels, read_round(io.BytesIO(round_frame(parcels)).read), strict=True
-    ):
+    for before, after in zip(tasks, read_round(io.BytesIO(round_frame(tasks)).read), strict=True):
         assert after.content.at_hand == before.content.at_hand
         assert list(after.addressees) == list(before.addressees)
 
@@ -100,13 +98,13 @@ def test_an_answer_brings_errors_as_they_were() -> None:
 def test_content_that_is_elsewhere_is_not_handed_over() -> None:
     """What must be opened may block."""
     with pytest.raises(TypeError):
-        round_frame([Parcel(Content(b"", lambda: io.BytesIO(), 0), [])])
+        round_frame([Task(Content(b"", lambda: io.BytesIO(), 0), [])])
 
 
 @pytest.mark.parametrize("cut", [0, 3, 10, -1])
 def test_a_process_ends_where_its_input_ends(tmp_path: Path, cut: int) -> None:
     """A host that dies in the middle of a round leaves nothing behind, not even a part."""
-    said = rules_frame(rules(tmp_path)) + round_frame([parcel(tmp_path)])
+    said = rules_frame(rules(tmp_path)) + round_frame([task(tmp_path)])
     sink = io.BytesIO()
     work(io.BytesIO(said + said[:cut] if cut == 0 else said[:cut]), sink)
     arrived = files(tmp_path / "bob") if (tmp_path / "bob").exists() else []
@@ -120,12 +118,12 @@ class TestRounds(SynchronousTestCase):
         """The first goes at once; what comes meanwhile in the next round, up to a batch."""
         carried: list[tuple[int, Deferred[Any]]] = []
 
-        def carry(parcels: Sequence[Parcel]) -> Deferred[Any]:
-            carried.append((len(parcels), Deferred()))
+        def carry(tasks: Sequence[Task]) -> Deferred[Any]:
+            carried.append((len(tasks), Deferred()))
             return carried[-1][1]
 
         rounds = Rounds(carry, 1, 3)
-        calls = [rounds.add(parcel(Path("/m"))) for _ in range(6)]
+        calls = [rounds.add(task(Path("/m"))) for _ in range(6)]
         idle = rounds.idle()
         calls[1].cancel()
         self.failureResultOf(calls[1])
@@ -142,16 +140,16 @@ class TestRounds(SynchronousTestCase):
         clock = Clock()
         sizes: list[int] = []
 
-        def carry(parcels: Sequence[Parcel]) -> Deferred[Any]:
-            sizes.append(len(parcels))
-            return succeed([[None]] * len(parcels))
+        def carry(tasks: Sequence[Task]) -> Deferred[Any]:
+            sizes.append(len(tasks))
+            return succeed([[None]] * len(tasks))
 
         rounds = Rounds(carry, 1, 50, lambda start: clock.callLater(0, start))
-        calls = [rounds.add(parcel(Path("/m"))) for _ in range(20)]
+        calls = [rounds.add(task(Path("/m"))) for _ in range(20)]
         assert not sizes
         clock.advance(0)
         assert sizes == [20] and all(call.called for call in calls)
-        late = rounds.add(parcel(Path("/m")))
+        late = rounds.add(task(Path("/m")))
         idle = rounds.idle()
         self.assertNoResult(idle)
         late.cancel()
@@ -226,17 +224,13 @@ class TestProcess(TestCase):
         self.addCleanup(self.process.stop)
 
     async def test_rounds_are_delivered_one_after_the_other(self) -> None:
-        """All copies of all parcels, each with its own result, by one process."""
+        """All copies of all tasks, each with its own result, by one process."""
         assert self.process.pid == 0
         (self.folder / "file").touch()
         await there(self.process)
         pid = self.process.pid
-        first = self.process.deliver(
-            [parcel(self.folder, TEXT, "bob", "file"), parcel(self.folder)]
-        )
-        second = self.process.deliver(
-            [parcel(self.folder, OLD), parcel(self.folder, b"x" * 200_000)]
-        )
+        first = self.process.deliver([task(self.folder, TEXT, "bob", "file"), task(self.folder)])
+        second = self.process.deliver([task(self.folder, OLD), task(self.folder, b"x" * 200_000)])
         (fine, wrong), (also,) = await first
         assert (fine, also) == (None, None)
         assert isinstance(wrong, NotADirectoryError)
@@ -248,7 +242,7 @@ class TestProcess(TestCase):
     async def test_it_holds_nothing_of_the_host_and_says_its_name(self) -> None:
         """Three pipes, the section in its command, no Twisted, signals left to the host."""
         await there(self.process)
-        await self.process.deliver([parcel(self.folder)])
+        await self.process.deliver([task(self.folder)])
         about = Path(f"/proc/{self.process.pid}")
         assert sorted(path.name for path in (about / "fd").iterdir()) == ["0", "1", "2"]
         words = (about / "cmdline").read_bytes().split(b"\0")
@@ -256,15 +250,15 @@ class TestProcess(TestCase):
         assert b"twisted" not in (about / "maps").read_bytes()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(self.process.pid, number)
-        ((result,),) = await self.process.deliver([parcel(self.folder)])
+        ((result,),) = await self.process.deliver([task(self.folder)])
         assert result is None
 
     async def test_a_death_loses_what_is_under_way_only(self) -> None:
         """What was answered is delivered; what was not fails; there is none for a while."""
         await there(self.process)
-        await self.process.deliver([parcel(self.folder)])
+        await self.process.deliver([task(self.folder)])
         os.kill(self.process.pid, signal.SIGSTOP)
-        lost = [self.process.deliver([parcel(self.folder)]) for _ in range(3)]
+        lost = [self.process.deliver([task(self.folder)]) for _ in range(3)]
         os.kill(self.process.pid, signal.SIGKILL)
         for each in lost:
             with pytest.raises(ProcessLost, match="killed by signal 9"):
@@ -288,7 +282,7 @@ class TestProcess(TestCase):
             strange = DeliveryProcess(reactor, rules(self.folder), "x")
             await there(strange)
             with pytest.raises(ProcessLost, match="no answer"):
-                await strange.deliver([parcel(self.folder)])
+                await strange.deliver([task(self.folder)])
 
     async def test_one_that_does_not_end_is_ended(self) -> None:
         """Stopped by somebody, it gets so many seconds."""
@@ -408,8 +402,8 @@ def test_it_begins_lean() -> None:
 
 def test_a_bug_is_told_in_words(tmp_path: Path) -> None:
     """With the lines where it happened, for the host's log."""
-    postman = Postman(rules(tmp_path, line_ends="none of these"))
-    broken = Parcel(content(), [Addressee(str(tmp_path / "b"), "", None, "x", "")])  # type: ignore[arg-type]
-    object.__setattr__(postman, "_maildir", None)
-    ((result,),) = delivered(postman, [broken])
-    assert isinstance(result, Trouble) and "postman.py" in str(result)
+    deliverer = Deliverer(rules(tmp_path, line_ends="none of these"))
+    broken = Task(content(), [Addressee(str(tmp_path / "b"), "", None, "x", "")])  # type: ignore[arg-type]
+    object.__setattr__(deliverer, "_maildir", None)
+    ((result,),) = delivered(deliverer, [broken])
+    assert isinstance(result, Trouble) and "deliverer.py" in str(result)

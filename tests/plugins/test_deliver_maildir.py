@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_house_courier import InHouse
+from in_house_child import InHouse
 from odd_local_parts import ODD
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailframe.maildir import Maildir, safe_name
-from mailframe.maildir.delivery import postman
+from mailframe.maildir.delivery import deliverer as deliverer
 from mailframe.message import Content, Message, Outcome, Route, Status
 from mailframe.plugin import SettingError, Size
 from mailframe.smtp.address import Mailbox
@@ -203,17 +203,17 @@ class Pool:
     def __init__(self) -> None:
         self.jobs: list[tuple[Deferred[Any], Any, list[Any]]] = []
 
-    def __call__(self, function: Any, parcels: list[Any]) -> Deferred[Any]:
-        self.jobs.append((Deferred(), function, parcels))
+    def __call__(self, function: Any, tasks: list[Any]) -> Deferred[Any]:
+        self.jobs.append((Deferred(), function, tasks))
         return self.jobs[-1][0]
 
     def work(self) -> list[int]:
-        """Do all, what comes by it too; how many parcels each job had."""
+        """Do all, what comes by it too; how many tasks each job had."""
         sizes = []
         while self.jobs:
-            done, function, parcels = self.jobs.pop(0)
-            sizes.append(len(parcels))
-            done.callback(function(parcels))
+            done, function, tasks = self.jobs.pop(0)
+            sizes.append(len(tasks))
+            done.callback(function(tasks))
         return sizes
 
 
@@ -256,7 +256,7 @@ def test_what_breaks_a_whole_go_is_told_to_all_of_it(
     def bug(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(postman, "deliver", bug)
+    monkeypatch.setattr(deliverer, "deliver", bug)
     with pytest.raises(ZeroDivisionError):
         deliver(in_house(tmp_path, process=False))
     to = in_house(tmp_path, process=True)

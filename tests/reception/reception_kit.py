@@ -25,7 +25,7 @@ from mailframe.hooks import Bound, Hooks
 from mailframe.interfaces import IDraft, IObserver, IRelayPolicy, IRouter
 from mailframe.message import Content, Entry, Message, Pending, Route
 from mailframe.plugin import Filter
-from mailframe.reception.protocol import Reception
+from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener
 from mailframe.smtp.reply import RECIPIENT_OK
 

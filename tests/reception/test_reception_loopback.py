@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mailframe.hooks import Hooks
-from mailframe.reception.protocol import Reception
+from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.wire.certificates import Certificates

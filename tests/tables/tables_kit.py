@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from mailframe.config import compose, load
 from mailframe.message import Entry
-from mailframe.reception.protocol import Reception
+from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener
 from mailframe.testing.values import site
 

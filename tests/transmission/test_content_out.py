@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.message import Content, Message, Status
 from mailframe.smtp.address import Mailbox
-from mailframe.transmission.parcel import MAX_CONVERTED
+from mailframe.transmission.form import MAX_CONVERTED
 
 LARGE = b"Subject: large\r\n\r\n" + b"..line of text\r\n" * 40000  # more than one block
 

@@ -14,8 +14,8 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
+from .deliverer import Deliverer, Results, Task
 from .frames import Read, Trouble, answer_frame, read_round, read_rules
-from .postman import Parcel, Postman, Results
 
 BUFFER = 1 << 18  # octets read at once
 
@@ -24,22 +24,22 @@ def work(source: BinaryIO, sink: BinaryIO) -> None:
     """Read rounds from the source and answer them, until there is no other."""
     read = _reading(source)
     try:
-        postman = Postman(read_rules(read), tell=_tell)
+        deliverer = Deliverer(read_rules(read), tell=_tell)
         _write(sink, answer_frame([]))  # ready
         while True:
-            parcels = read_round(read)
-            _write(sink, answer_frame(delivered(postman, parcels)))
+            tasks = read_round(read)
+            _write(sink, answer_frame(delivered(deliverer, tasks)))
     except EOFError:
         return  # the host has closed it, or is gone with a round half said
 
 
-def delivered(postman: Postman, parcels: list[Parcel]) -> list[Results]:
-    """What became of the parcels; a bug is told to all of them, and ends nothing."""
+def delivered(deliverer: Deliverer, tasks: list[Task]) -> list[Results]:
+    """What became of the tasks; a bug is told to all of them, and ends nothing."""
     try:
-        return postman.deliver(parcels)
+        return deliverer.deliver(tasks)
     except Exception:  # noqa: BLE001
         bug = Trouble(traceback.format_exc(limit=-5))
-        return [[bug] * len(parcel.addressees) for parcel in parcels]
+        return [[bug] * len(task.addressees) for task in tasks]
 
 
 def _reading(source: BinaryIO) -> Read:

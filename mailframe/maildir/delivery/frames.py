@@ -18,7 +18,7 @@ from typing import Any
 
 from ...message import Content
 from ..quota import OverQuota
-from .postman import Addressee, BeenHere, Parcel, Results, Rules
+from .deliverer import Addressee, BeenHere, Results, Rules, Task
 
 LENGTH = 4  # octets
 
@@ -42,11 +42,11 @@ def read_rules(read: Read) -> Rules:
     return Rules(**_read_json(read))
 
 
-def round_frame(parcels: Sequence[Parcel]) -> bytes:
-    """Parcels to be delivered in one go. Their content must be at hand."""
+def round_frame(tasks: Sequence[Task]) -> bytes:
+    """Tasks to be delivered in one go. Their content must be at hand."""
     words = []
     pieces = [b""]
-    for content, addressees in parcels:
+    for content, addressees in tasks:
         if not isinstance(content.body, bytes):
             raise TypeError("the content is not at hand")
         words.append((len(content.prefix) + len(content.body), addressees))
@@ -55,10 +55,10 @@ def round_frame(parcels: Sequence[Parcel]) -> bytes:
     return b"".join(pieces)
 
 
-def read_round(read: Read) -> list[Parcel]:
-    """The parcels of the next round. EOFError where no other comes."""
+def read_round(read: Read) -> list[Task]:
+    """The tasks of the next round. EOFError where no other comes."""
     return [
-        Parcel(Content(b"", read(size), size), [Addressee(*each) for each in addressees])
+        Task(Content(b"", read(size), size), [Addressee(*each) for each in addressees])
         for size, addressees in _read_json(read)
     ]
 

@@ -20,8 +20,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .deliverer import Results, Rules, Task
 from .frames import LENGTH, Trouble, read_answer, round_frame, rules_frame
-from .postman import Parcel, Results, Rules
 
 MAX_ANSWER = 1 << 24  # octets; no round is answered in so many
 MAX_LINE = 1 << 12  # octets of one line of what it says to stderr
@@ -66,14 +66,14 @@ class DeliveryProcess:
         """Its number, 0 where there is none."""
         return self._child.pid if self._child is not None else 0
 
-    def deliver(self, parcels: Sequence[Parcel]) -> Deferred[list[Results]]:
+    def deliver(self, tasks: Sequence[Task]) -> Deferred[list[Results]]:
         """A round, whose content is at hand; only where `is_there`.
 
         Fails with ProcessLost where it died meanwhile: each message may be there or not.
         """
         if self._child is None:
             raise ValueError("there is no process to deliver by")
-        return self._child.deliver(parcels)
+        return self._child.deliver(tasks)
 
     def stop(self) -> Deferred[None]:
         """Let it end once it has answered, and begin no other. Fires when it is gone."""
@@ -152,11 +152,11 @@ class _Child(ProcessProtocol):
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
         self._write(rules)
 
-    def deliver(self, parcels: Sequence[Parcel]) -> Deferred[list[Results]]:
+    def deliver(self, tasks: Sequence[Task]) -> Deferred[list[Results]]:
         """A round for it."""
         answer: Deferred[list[Results]] = Deferred()
-        self._rounds.append(([len(parcel.addressees) for parcel in parcels], answer))
-        self._write(round_frame(parcels))
+        self._rounds.append(([len(task.addressees) for task in tasks], answer))
+        self._write(round_frame(tasks))
         return answer
 
     def close(self, gone: Deferred[None]) -> None:

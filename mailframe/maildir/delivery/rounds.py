@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .postman import Parcel, Results
+from .deliverer import Results, Task
 
 
 def _now(start: Callable[[], None]) -> None:
@@ -17,7 +17,7 @@ def _now(start: Callable[[], None]) -> None:
 
 
 class Rounds:
-    """Gathers parcels into rounds for `carry`, which delivers one; `batch` copies in each.
+    """Gathers tasks into rounds for `carry`, which delivers one; `batch` copies in each.
 
     Up to `at_once` rounds are under way, a second one only for a full batch: the more go
     together, the fewer syncs. What waits is bounded by who adds.
@@ -28,7 +28,7 @@ class Rounds:
 
     def __init__(
         self,
-        carry: Callable[[list[Parcel]], Deferred[list[Results]]],
+        carry: Callable[[list[Task]], Deferred[list[Results]]],
         at_once: int,
         batch: int,
         soon: Callable[[Callable[[], None]], object] = _now,
@@ -38,14 +38,14 @@ class Rounds:
         self._batch = batch
         self._soon = soon
         self._woken = False  # a round is about to begin
-        self._waiting: deque[tuple[Parcel, Deferred[Results]]] = deque()
+        self._waiting: deque[tuple[Task, Deferred[Results]]] = deque()
         self._running = 0
         self._idle: list[Deferred[None]] = []
 
-    def add(self, parcel: Parcel) -> Deferred[Results]:
+    def add(self, task: Task) -> Deferred[Results]:
         """Deliver it in one of the next rounds. Cancelling forgets what has not begun."""
         done: Deferred[Results] = Deferred(lambda _: self._forget(waiting))
-        waiting = (parcel, done)
+        waiting = (task, done)
         self._waiting.append(waiting)
         if not self._woken and self._running < self._at_once:
             self._woken = True
@@ -65,8 +65,8 @@ class Rounds:
             for each in idle:
                 each.callback(None)
 
-    def _forget(self, waiting: tuple[Parcel, Deferred[Results]]) -> None:
-        # By identity: two parcels may be equal.
+    def _forget(self, waiting: tuple[Task, Deferred[Results]]) -> None:
+        # By identity: two tasks may be equal.
         for at, each in enumerate(self._waiting):
             if each is waiting:
                 del self._waiting[at]
@@ -87,7 +87,7 @@ class Rounds:
                 together.append(self._waiting.popleft())
                 room -= len(together[-1][0].addressees)
             self._running += 1
-            self._carry([parcel for parcel, _ in together]).addBoth(
+            self._carry([task for task, _ in together]).addBoth(
                 self._finished, [done for _, done in together]
             )
 

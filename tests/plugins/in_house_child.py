@@ -1,4 +1,4 @@
-"""A reactor whose `spawnProcess` begins no process: the courier's work is done here, at once."""
+"""A reactor whose `spawnProcess` begins no process: the child's work is done here, at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailframe.maildir.delivery.child import delivered
+from mailframe.maildir.delivery.deliverer import Deliverer
 from mailframe.maildir.delivery.frames import answer_frame, read_round, read_rules
-from mailframe.maildir.delivery.postman import Postman
 
 
 @implementer(IReactorProcess)
@@ -32,10 +32,10 @@ class InHouse(Clock):
 
     def spawnProcess(self, protocol: Any, _executable: str, args: list[str], *_: Any, **__: Any):
         self.begun.append(args)
-        protocol.makeConnection(_Courier(protocol, self.now))
+        protocol.makeConnection(_Child(protocol, self.now))
 
 
-class _Courier:
+class _Child:
     """Rules come in the first write, a round in each other one."""
 
     pid = 1
@@ -43,15 +43,15 @@ class _Courier:
     def __init__(self, protocol: Any, now: Callable[[], float]) -> None:
         self._protocol = protocol
         self._now = now
-        self._postman: Postman | None = None
+        self._deliverer: Deliverer | None = None
 
     def writeToChild(self, _descriptor: int, octets: bytes) -> None:
         read = io.BytesIO(octets).read
-        if self._postman is None:
-            self._postman = Postman(read_rules(read), self._now)
+        if self._deliverer is None:
+            self._deliverer = Deliverer(read_rules(read), self._now)
             self._protocol.childDataReceived(1, answer_frame([]))
             return
-        answer = answer_frame(delivered(self._postman, read_round(read)))
+        answer = answer_frame(delivered(self._deliverer, read_round(read)))
         for octet in answer:  # as badly cut as can be
             self._protocol.childDataReceived(1, bytes([octet]))
 

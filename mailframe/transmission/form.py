@@ -29,7 +29,7 @@ class Form(NamedTuple):
     in_chunks: bool = False
 
 
-class Parcel:
+class Forms:
     """One message on its way; what was found out of its content is not asked twice."""
 
     def __init__(self, message: Message, in_thread: InThread) -> None:

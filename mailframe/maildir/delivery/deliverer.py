@@ -1,4 +1,4 @@
-"""Parcels brought to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
+"""Tasks brought to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
 
 Knows no Twisted: a thread uses it, and so does the process that `child` begins. All of it
 blocks.
@@ -67,14 +67,14 @@ class Addressee(NamedTuple):
     original: str
 
 
-class Parcel(NamedTuple):
+class Task(NamedTuple):
     """One message, and all who get it here."""
 
     content: Content
     addressees: Sequence[Addressee]
 
 
-#: For each addressee of a parcel None, which says that the copy outlives a power cut, or why
+#: For each addressee of a task None, which says that the copy outlives a power cut, or why
 #: not: OSError, OverQuota, BeenHere or what else went wrong.
 Results = Sequence[Exception | None]
 
@@ -84,8 +84,8 @@ def _silent(path: Path, problem: OSError) -> None:
 
 
 @dataclass
-class Postman:
-    """Delivers parcels by the rules; safe to use from several threads.
+class Deliverer:
+    """Delivers tasks by the rules; safe to use from several threads.
 
     `now` gives seconds since the epoch; `tell` hears of a tmp that could not be cleaned, which
     keeps no mail back.
@@ -100,9 +100,9 @@ class Postman:
         self._names = UniqueNames(self.rules.hostname, self.now)
         self._maildir = lru_cache(MAX_REMEMBERED)(self._located)
 
-    def deliver(self, parcels: Sequence[Parcel]) -> list[Results]:
-        """All parcels in one go, so that they share what syncs cost."""
-        decided: list[list[Copy | Exception]] = [self._prepared(parcel) for parcel in parcels]
+    def deliver(self, tasks: Sequence[Task]) -> list[Results]:
+        """All tasks in one go, so that they share what syncs cost."""
+        decided: list[list[Copy | Exception]] = [self._prepared(task) for task in tasks]
         copies = [item for items in decided for item in items if isinstance(item, Copy)]
         rules = self.rules
         ends = iter(deliver(copies, self._names, rules.line_ends, rules.syncfs_from))
@@ -112,16 +112,16 @@ class Postman:
         self._clean(copies)
         return results
 
-    def _prepared(self, parcel: Parcel) -> list[Copy | Exception]:
+    def _prepared(self, task: Task) -> list[Copy | Exception]:
         """A copy for each addressee, or why there is nothing to write."""
         try:
-            seen = delivered_to(parcel.content)
+            seen = delivered_to(task.content)
         # One message's fault must not touch the others.
         except Exception as failed:  # noqa: BLE001
-            return [failed] * len(parcel.addressees)
+            return [failed] * len(task.addressees)
         return [
-            BeenHere() if is_among(each.address, seen) else self._copy(parcel.content, each)
-            for each in parcel.addressees
+            BeenHere() if is_among(each.address, seen) else self._copy(task.content, each)
+            for each in task.addressees
         ]
 
     def _copy(self, content: Content, to: Addressee) -> Copy:
