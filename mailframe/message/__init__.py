@@ -1,0 +1,35 @@
+"""FLOOR 4: what travels through the house. Frozen values.
+
+Client, Envelope, Recipient, Content, Message, Route, Redirect, Finding, Outcome, Entry, Event.
+Nobody changes a value; its owner replaces it (`dataclasses.replace`).
+"""
+
+from .client import Client, Tls
+from .content import Content, Message
+from .entry import Entry, Pending
+from .envelope import Envelope, Recipient
+from .event import Event
+from .finding import Finding
+from .ids import new_id
+from .outcome import Outcome, Status
+from .route import NextHop, Redirect, Route, TlsUse
+
+__all__ = [
+    "Client",
+    "Content",
+    "Entry",
+    "Envelope",
+    "Event",
+    "Finding",
+    "Message",
+    "NextHop",
+    "Outcome",
+    "Pending",
+    "Recipient",
+    "Redirect",
+    "Route",
+    "Status",
+    "Tls",
+    "TlsUse",
+    "new_id",
+]

@@ -1,0 +1,54 @@
+"""Who speaks to us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The TLS layer of a session: "TLSv1.3", the cipher's name, the name asked by SNI."""
+
+    version: str
+    cipher: str
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who speaks to us: one session's facts so far.
+
+    `address` and `local_address` are IP addresses as text ("unix" for a unix socket);
+    `listener` the name of its `[[listen]]`; `hello` the name it gave, "" before; `protocol`
+    the "with" keyword of RFC 3848 (SMTP, ESMTP, ESMTPSA, LMTP, …); `user` who is
+    authenticated, None for nobody; `signals` what filters found at connect and hello.
+    """
+
+    address: str
+    port: int = 0
+    listener: str = ""
+    local_address: str = ""
+    local_port: int = 0
+    session: str = ""
+    hello: str = ""
+    protocol: str = "SMTP"
+    tls: Tls | None = None
+    user: str | None = None
+    signals: Mapping[str, str] = field(default_factory=dict)
+
+    def greeted(self, hello: str, protocol: str, signals: Mapping[str, str]) -> Client:
+        """The same after it said hello."""
+        return Client(
+            self.address,
+            self.port,
+            self.listener,
+            self.local_address,
+            self.local_port,
+            self.session,
+            hello,
+            protocol,
+            self.tls,
+            self.user,
+            signals,
+        )
