@@ -1,0 +1,38 @@
+"""FLOOR 5: every hook on one page.
+
+What a plugin provides, when it is asked, what its answers mean, and what is true
+afterwards. Where a return type says `Eventual[X]`, the method may return an X, a
+coroutine of X (write it `async def`) or a Deferred of X; a value at hand is quickest.
+
+For all of them: None is "no opinion". A `Reply` is the decision in the words that the
+client reads. An exception or a timeout is the plugin's fault: it is logged with a reference,
+the client reads a 4xx with that reference, and no door opens.
+
+`[[auth]]` plugins provide `twisted.cred.checkers.ICredentialsChecker` for
+`IUsernamePassword`: `requestAvatarId` returns the user's name (bytes or str) or fails with
+UnauthorizedLogin; the first that says yes decides. `[[serve]]` plugins provide
+`twisted.application.service.IService`.
+"""
+
+from .auth import IUserStore
+from .deliver import IBatchingAgent, IDeliveryAgent
+from .filter import IFilter
+from .observe import IObserver, ITrace
+from .queue import IDraft, IQueueStore, IShardedStore
+from .relay import ILocalDomains, IRelayPolicy
+from .route import IRouter
+
+__all__ = [
+    "IBatchingAgent",
+    "IDeliveryAgent",
+    "IDraft",
+    "IFilter",
+    "ILocalDomains",
+    "IObserver",
+    "IQueueStore",
+    "IRelayPolicy",
+    "IRouter",
+    "IShardedStore",
+    "ITrace",
+    "IUserStore",
+]
