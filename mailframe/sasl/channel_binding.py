@@ -1,0 +1,39 @@
+"""FLOOR 1: what ties an exchange to the TLS connection that it runs in.
+
+`bindings` everywhere in this room maps a type's name to its octets. The TLS layer makes them:
+`tls-exporter` (RFC 9266) is EXPORTER_LENGTH octets of keying material for EXPORTER_LABEL, with an
+empty context, and before TLS 1.3 only with the extended master secret (RFC 7627);
+`tls-server-end-point` (RFC 5929 section 4) is `server_end_point` of the server's certificate.
+`tls-unique` is not defined for TLS 1.3 and is not spoken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+TLS_EXPORTER = "tls-exporter"
+TLS_SERVER_END_POINT = "tls-server-end-point"
+BINDING_TYPES = (TLS_EXPORTER, TLS_SERVER_END_POINT)  # the stronger one first
+
+EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266 section 2
+EXPORTER_LENGTH = 32  # octets
+
+
+def server_end_point(certificate: bytes, signature_hash: str) -> bytes:
+    """The octets of `tls-server-end-point` for a server's certificate in DER.
+
+    `signature_hash` is the hash of the certificate's signature algorithm, as hashlib names
+    it. A certificate whose signature has none (Ed25519) has no such binding. Raises
+    ValueError for a hash that is unknown.
+    """
+    # RFC 5929 section 4.1: MD5 and SHA-1 count as SHA-256.
+    weak = signature_hash.lower() in ("md5", "sha1")
+    return hashlib.new("sha256" if weak else signature_hash, certificate).digest()
+
+
+def check_bindings(types: Iterable[str]) -> None:
+    """Raises ValueError for a type of channel binding that is not spoken here."""
+    unknown = set(types).difference(BINDING_TYPES)
+    if unknown:
+        raise ValueError(f"no such channel binding: {', '.join(sorted(unknown))}")

@@ -1,0 +1,71 @@
+"""FLOOR 1: names and passwords as texts: how long they may be, and SASLprep (RFC 4013)."""
+
+from __future__ import annotations
+
+import stringprep
+from unicodedata import ucd_3_2_0
+
+MAX_NAME = 255  # octets of a name or a password, RFC 4616 section 2
+
+_PROHIBITED = (  # RFC 4013 section 2.3
+    stringprep.in_table_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+)
+
+
+def text_of(octets: bytes) -> str | None:
+    """The text in 1 to 255 octets of UTF-8 without NUL, None for anything else."""
+    if not 0 < len(octets) <= MAX_NAME or b"\0" in octets:
+        return None
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def is_text(text: str | None) -> bool:
+    """True if it can be sent as a name or a password: `text_of` would read it back."""
+    if text is None:
+        return False
+    return text_of(text.encode("utf-8", "surrogatepass")) is not None
+
+
+def saslprep(text: str, *, stored: bool) -> str:
+    """The one spelling of a name or a password (RFC 4013); it can be empty.
+
+    `stored` refuses code points that Unicode 3.2 did not know, as RFC 5802 section 2.2 asks
+    of passwords; names are queries, which may hold them. Raises ValueError for text that is
+    prohibited.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    mapped = "".join(
+        " " if stringprep.in_table_c12(character) else character
+        for character in text
+        if not stringprep.in_table_b1(character)
+    )
+    prepared = ucd_3_2_0.normalize("NFKC", mapped)
+    for character in prepared:
+        if any(prohibits(character) for prohibits in _PROHIBITED):
+            raise ValueError(f"U+{ord(character):04X} is prohibited by SASLprep")
+        if stored and stringprep.in_table_a1(character):
+            raise ValueError(f"U+{ord(character):04X} is unknown to SASLprep")
+    _check_direction(prepared)
+    return prepared
+
+
+def _check_direction(text: str) -> None:
+    """RFC 3454 section 6: text from right to left begins and ends so, with no mixture."""
+    leftward = [stringprep.in_table_d1(character) for character in text]
+    if not any(leftward):
+        return
+    mixed = any(stringprep.in_table_d2(character) for character in text)
+    if mixed or not (leftward[0] and leftward[-1]):
+        raise ValueError("text from right to left is mixed with text from left to right")
