@@ -1,7 +1,9 @@
 """FLOOR 1: the language of authentication. SASL's mechanisms (RFC 4422), both sides.
 
 Standard library only: no Twisted, no clock, no I/O; it knows no protocol. Octets go in, values
-come out.
+come out. A server asks `offerable` what it can offer and `begin`s an Exchange, which asks for
+what it needs (a password judged, stored keys, a token, a certificate) and waits for the answer.
+A client `choose`s a mechanism and makes an `attempt`.
 """
 
 from .channel_binding import (
@@ -12,7 +14,27 @@ from .channel_binding import (
     TLS_SERVER_END_POINT,
     server_end_point,
 )
+from .client import ClientExchange, Credentials
+from .exchange import Exchange
+from .mechanism import MECHANISMS, Ability, Mechanism, attempt, begin, choose, offerable
+from .step import (
+    Answer,
+    CertificateWanted,
+    Challenge,
+    Identity,
+    KeysFound,
+    KeysWanted,
+    PasswordWanted,
+    Question,
+    Reason,
+    Refusal,
+    Step,
+    Success,
+    TokenRefused,
+    TokenWanted,
+)
 from .stored_keys import DEFAULT_ITERATIONS, SALT_OCTETS, StoredKeys
+from .terms import ClientTerms, ServerTerms
 from .text import saslprep
 
 __all__ = [
@@ -20,10 +42,36 @@ __all__ = [
     "DEFAULT_ITERATIONS",
     "EXPORTER_LABEL",
     "EXPORTER_LENGTH",
+    "MECHANISMS",
     "SALT_OCTETS",
     "TLS_EXPORTER",
     "TLS_SERVER_END_POINT",
+    "Ability",
+    "Answer",
+    "CertificateWanted",
+    "Challenge",
+    "ClientExchange",
+    "ClientTerms",
+    "Credentials",
+    "Exchange",
+    "Identity",
+    "KeysFound",
+    "KeysWanted",
+    "Mechanism",
+    "PasswordWanted",
+    "Question",
+    "Reason",
+    "Refusal",
+    "ServerTerms",
+    "Step",
     "StoredKeys",
+    "Success",
+    "TokenRefused",
+    "TokenWanted",
+    "attempt",
+    "begin",
+    "choose",
+    "offerable",
     "saslprep",
     "server_end_point",
 ]
