@@ -10,6 +10,15 @@ from typing import TypeAlias
 from .client import ClientExchange, ClientScript, Credentials
 from .exchange import Exchange, Script
 from .external import fits_external, serve_external, speak_external
+from .oauth import (
+    OAUTHBEARER,
+    XOAUTH2,
+    fits_token,
+    serve_oauthbearer,
+    serve_xoauth2,
+    speak_oauthbearer,
+    speak_xoauth2,
+)
 from .plain import fits_login, fits_plain, serve_login, serve_plain, speak_login, speak_plain
 from .terms import ClientTerms, ServerTerms
 
@@ -72,6 +81,10 @@ _ALL = (
         speak_external,
         fits_external,
     ),
+    Mechanism(
+        OAUTHBEARER, Ability.TOKENS, _PRIVACY, serve_oauthbearer, speak_oauthbearer, fits_token
+    ),
+    Mechanism(XOAUTH2, Ability.TOKENS, _PRIVACY, serve_xoauth2, speak_xoauth2, fits_token),
     Mechanism("PLAIN", Ability.PASSWORDS, _PRIVACY, serve_plain, speak_plain, fits_plain),
     Mechanism("LOGIN", Ability.PASSWORDS, _PRIVACY, serve_login, speak_login, fits_login),
 )
