@@ -20,6 +20,9 @@ from .oauth import (
     speak_xoauth2,
 )
 from .plain import fits_login, fits_plain, serve_login, serve_plain, speak_login, speak_plain
+from .scram_client import fits_scram, fits_scram_plus, speak_scram
+from .scram_message import SCRAM, SCRAM_PLUS
+from .scram_server import serve_scram
 from .terms import ClientTerms, ServerTerms
 
 
@@ -68,8 +71,10 @@ class Mechanism:
         return not self.connection.isdisjoint({Ability.CERTIFICATE, Ability.BINDING})
 
 
+_NOTHING: frozenset[Ability] = frozenset()
 _PRIVACY = frozenset({Ability.PRIVACY})
 _CERTIFICATE = frozenset({Ability.CERTIFICATE})
+_BINDING = frozenset({Ability.BINDING})
 
 # The strongest first: it is the order of the offer and of the choice.
 _ALL = (
@@ -81,6 +86,8 @@ _ALL = (
         speak_external,
         fits_external,
     ),
+    Mechanism(SCRAM_PLUS, Ability.KEYS, _BINDING, serve_scram, speak_scram, fits_scram_plus),
+    Mechanism(SCRAM, Ability.KEYS, _NOTHING, serve_scram, speak_scram, fits_scram),
     Mechanism(
         OAUTHBEARER, Ability.TOKENS, _PRIVACY, serve_oauthbearer, speak_oauthbearer, fits_token
     ),
