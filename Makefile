@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test check format unit live crash fuzz bench coverage clean
+.PHONY: help install demo test test-pythons check format unit live crash fuzz bench coverage clean
 
 help:
 	@echo "make demo      a whole mail host on loopback, with mail going through it"
 	@echo "make test      every check and every test, the live ones too (.ci/run --install-only"
 	@echo "               installs the servers they need)"
+	@echo "make test-pythons  the tests that need no other server, on each newer Python that is here"
 	@echo "make check     lint, types, and which room may import which"
 	@echo "make unit      the tests that need no other server"
 	@echo "make live      the tests with real clients and servers"
@@ -32,6 +33,20 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/sandbox/demo.py
+
+# Each Python on this machine that the README promises, newest last: a virtualenv for each.
+test-pythons: $(INSTALLED)
+	@set -e; for python in $$(.ci/pythons); do \
+	  echo "== $$python"; \
+	  minor=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  venv=build/python-$$minor; \
+	  if [ ! -e $$venv/.installed ] || [ pyproject.toml -nt $$venv/.installed ]; then \
+	    "$$python" -m venv $$venv; \
+	    $$venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	    touch $$venv/.installed; \
+	  fi; \
+	  $$venv/bin/pytest -m 'not live' -p no:cacheprovider; \
+	done
 
 test: check
 	$(BIN)/pytest --cov --cov-report=term --durations=10

@@ -81,6 +81,7 @@ class Authority:
             .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+            .add_extension(_authority_key(self.key), False)
             .sign(self.key, hashes.SHA256())
         )
         return Issued(names[0], certificate.public_bytes(Encoding.PEM) + self.pem, _pem(key))
@@ -99,9 +100,30 @@ def make_authority(name: str = "mailframe test authority") -> Authority:
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + timedelta(days=3650))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(_SIGNS_CERTIFICATES, True)
         .sign(key, hashes.SHA256())
     )
     return Authority(certificate, key)
+
+
+#: RFC 5280 section 4.2.1.3; what verifies strictly (Python 3.13 does) wants it of an authority.
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def _authority_key(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    """Which key signed a certificate (RFC 5280 section 4.2.1.1)."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _subject(name: str) -> x509.Name:
