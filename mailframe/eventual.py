@@ -59,6 +59,12 @@ def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
     return eventual  # type: ignore[return-value]
 
 
+async def settled(eventual: Eventual[T]) -> T:
+    """The value, waited for only if it is not at hand; in a coroutine: `await settled(…)`."""
+    value = at_once(eventual)
+    return await value if is_later(value) else value
+
+
 class _Course(Deferred[T]):
     """The end of a coroutine that waits: it is run on whenever what it waits for is there.
 

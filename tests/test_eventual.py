@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailframe.eventual import at_once, is_later
+from mailframe.eventual import at_once, is_later, settled
 
 _NAME: ContextVar[str] = ContextVar("_NAME", default="nobody")
 
@@ -51,6 +51,20 @@ class AtOnceTests(SynchronousTestCase):
 
         with self.assertRaises(KeyError):
             at_once(wrong())
+
+    def test_settled_gives_the_value_of_each_kind(self) -> None:
+        """A value, a coroutine and a Deferred; it waits for the one that is not there yet."""
+
+        async def quick() -> str:
+            return "there"
+
+        later: Deferred[str] = Deferred()
+        self.assertEqual(at_once(settled("there")), "there")
+        self.assertEqual(at_once(settled(quick())), "there")
+        waiting = at_once(settled(later))
+        self.assertTrue(is_later(waiting))
+        later.callback("there")
+        self.assertEqual(at_once(waiting), "there")
 
     def test_what_is_not_there_is_a_deferred(self) -> None:
         """A Deferred that waits, has failed, is paused or chained is given as it is."""

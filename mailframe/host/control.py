@@ -27,7 +27,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..eventual import at_once
+from ..eventual import settled
 from ..interfaces import IQueueStore, ITrace
 from ..message import Entry, Pending
 
@@ -105,16 +105,16 @@ class Control:
         self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
     ) -> Rows:
         page = min(int(limit), PAGE)
-        for entry in await _soon(self._queue.find(after, page, address, hold)):
+        for entry in await settled(self._queue.find(after, page, address, hold)):
             yield entry_row(entry)
 
     async def _get(self, id: str) -> Rows:
-        entry = await _soon(self._queue.get(id))
+        entry = await settled(self._queue.get(id))
         if entry is not None:
             yield entry_row(entry)
 
     async def _content(self, id: str) -> Rows:
-        entry = await _soon(self._queue.get(id))
+        entry = await settled(self._queue.get(id))
         if entry is None:
             return
         file = await self._in_thread(entry.message.content.open)
@@ -127,23 +127,23 @@ class Control:
     async def _change(self, ids: list[str], verb: str) -> Rows:
         if len(ids) > PAGE:
             raise Refused(f"at most {PAGE} messages at once")
-        changed = await _soon(self._queue.change([str(id) for id in ids], verb, self._now()))
+        changed = await settled(self._queue.change([str(id) for id in ids], verb, self._now()))
         if changed and verb in {"retry", "release"}:
             self._look()
         for id in changed:
             yield {"id": id}
 
     async def _summary(self) -> Rows:
-        counts = await _soon(self._queue.counts())
-        next_due = await _soon(self._queue.next_due())
+        counts = await settled(self._queue.counts())
+        next_due = await settled(self._queue.next_due())
         yield {"counts": counts, "next_due": next_due}
-        for line in await _soon(self._queue.corrupt()):
+        for line in await settled(self._queue.corrupt()):
             yield {"corrupt": line}
 
     async def _events(self, of: str, limit: int = 1000) -> Rows:
         if self._trace is None:
             raise Refused('no trace is kept: add [[observe]] with plugin = "trace"')
-        for event in await _soon(self._trace.events(of, min(int(limit), 10 * PAGE))):
+        for event in await settled(self._trace.events(of, min(int(limit), 10 * PAGE))):
             yield asdict(event)
 
 
@@ -159,11 +159,6 @@ def control_of(resources: Resources, look: Callable[[], None]) -> Control:
         hostname=resources.settings.hostname,
         workers=resources.workers,
     )
-
-
-async def _soon(eventual: Any) -> Any:
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
 
 
 def entry_row(entry: Entry) -> Row:

@@ -10,7 +10,6 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
@@ -18,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..config import Composition, Section, compose
-from ..eventual import Eventual, at_once
+from ..eventual import Eventual, settled
 from ..interfaces import IDraft, IQueueStore, IShardedStore
 from ..message import Entry, Envelope, Pending
 from ..plugin import Site
@@ -84,7 +83,7 @@ class Shards(Service):
     async def _stop(self) -> None:
         for store in self._all:
             if IService.providedBy(store):
-                await _soon(store.stopService())
+                await settled(store.stopService())
 
     def begin(self, envelope: Envelope) -> IDraft:
         """See IQueueStore: in the own store."""
@@ -97,24 +96,25 @@ class Shards(Service):
         entries: list[Entry] = []
         for number, store in tuple(self._adopted.items()):
             room = max(1, limit // 2) - len(entries)
-            found = await _soon(store.claim(now, room, lease, excluding)) if room > 0 else ()
+            found = await settled(store.claim(now, room, lease, excluding)) if room > 0 else ()
             self._claimed.update((entry.id, store) for entry in found)
             entries += found
             if not found and room > 0:
                 await self._close_if_empty(number, store)
         if len(entries) < limit:
-            entries += await _soon(self._own.claim(now, limit - len(entries), lease, excluding))
+            found = await settled(self._own.claim(now, limit - len(entries), lease, excluding))
+            entries += found
         return entries
 
     async def _close_if_empty(self, number: int, store: IQueueStore) -> None:
-        if store in self._claimed.values() or await _soon(store.next_due()) is not None:
+        if store in self._claimed.values() or await settled(store.next_due()) is not None:
             return
-        counts = await _soon(store.counts())
+        counts = await settled(store.counts())
         # What was set aside stays in sight: `queue summary` names it.
         if counts.get("messages") or counts.get("corrupt") or number not in self._adopted:
             return
         del self._adopted[number]
-        await _soon(store.close())
+        await settled(store.close())
         self._log.info("the queue of worker {number} is worked off", number=number)
 
     def renew(self, ids: Sequence[str], until: float) -> Eventual[frozenset[str]]:
@@ -124,7 +124,8 @@ class Shards(Service):
     async def _renew(self, ids: Sequence[str], until: float) -> frozenset[str]:
         ours: frozenset[str] = frozenset()
         for store, some in self._by_store(ids):
-            ours |= await _soon(store.renew(some, until))
+            renewed = await settled(store.renew(some, until))
+            ours |= renewed
         return ours
 
     def record(self, id: str, pending: Sequence[Pending], release: bool = True) -> Eventual[None]:
@@ -137,7 +138,7 @@ class Shards(Service):
     async def _record(
         self, store: IQueueStore, id: str, pending: Sequence[Pending], release: bool
     ) -> None:
-        await _soon(store.record(id, pending, release))
+        await settled(store.record(id, pending, release))
         if release or not pending:
             self._claimed.pop(id, None)
 
@@ -147,7 +148,7 @@ class Shards(Service):
 
     async def _release(self, ids: Sequence[str]) -> None:
         for store, some in self._by_store(ids):
-            await _soon(store.release(some))
+            await settled(store.release(some))
             for id in some:
                 self._claimed.pop(id, None)
 
@@ -159,20 +160,20 @@ class Shards(Service):
 
     async def next_due(self) -> float | None:
         """See IQueueStore."""
-        found = [await _soon(store.next_due()) for store in self._all]
+        found = [await settled(store.next_due()) for store in self._all]
         return min((due for due in found if due is not None), default=None)
 
     async def find(
         self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
     ) -> Sequence[Entry]:
         """See IQueueStore."""
-        pages = [await _soon(store.find(after, limit, address, hold)) for store in self._all]
+        pages = [await settled(store.find(after, limit, address, hold)) for store in self._all]
         return list(heapq.merge(*pages, key=lambda entry: entry.id))[:limit]
 
     async def get(self, id: str) -> Entry | None:
         """See IQueueStore."""
         for store in self._all:
-            entry: Entry | None = await _soon(store.get(id))
+            entry: Entry | None = await settled(store.get(id))
             if entry is not None:
                 return entry
         return None
@@ -181,26 +182,23 @@ class Shards(Service):
         """See IQueueStore."""
         total: Counter[str] = Counter()
         for store in self._all:
-            total.update(await _soon(store.counts()))
+            counts = await settled(store.counts())
+            total.update(counts)
         return dict(total)
 
     async def change(self, ids: Sequence[str], verb: str, now: float) -> Sequence[str]:
         """See IQueueStore."""
         changed: list[str] = []
         for store in self._all:
-            changed += await _soon(store.change(ids, verb, now))
+            some = await settled(store.change(ids, verb, now))
+            changed += some
         return changed
 
     async def corrupt(self) -> Sequence[str]:
         """See IQueueStore."""
-        return [line for store in self._all for line in await _soon(store.corrupt())]
+        return [line for store in self._all for line in await settled(store.corrupt())]
 
     async def close(self) -> None:
         """See IQueueStore."""
         for store in self._all:
-            await _soon(store.close())
-
-
-async def _soon(eventual: Any) -> Any:
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
+            await settled(store.close())

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from ..eventual import at_once
+from ..eventual import settled
 from ..interfaces import IQueueStore
 from ..message import Client, Content, Entry, Envelope, Recipient, new_id
 from ..repeated import RepeatedLog
@@ -137,9 +136,9 @@ class Reports:
         desk = self._desk
         draft = desk.store.begin(envelope)
         try:
-            await _soon(draft.write(octets))
+            await settled(draft.write(octets))
             claimed = desk.may_claim()
-            entry: Entry = await _soon(draft.commit(envelope, b"", claimed=claimed))
+            entry: Entry = await settled(draft.commit(envelope, b"", claimed=claimed))
         finally:
             draft.abort()
         desk.hooks.tell(
@@ -192,8 +191,3 @@ def _read(content: Content, most: int) -> bytes:
             pieces.append(piece)
             most -= len(piece)
         return b"".join(pieces)
-
-
-async def _soon(eventual: Any) -> Any:
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value

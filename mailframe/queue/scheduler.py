@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import Eventual, at_once, is_later
+from ..eventual import Eventual, at_once, is_later, settled
 from ..interfaces import IBatchingAgent, IQueueStore
 from ..message import Entry
 from ..repeated import RepeatedLog
@@ -218,7 +218,7 @@ class Scheduler(service.Service):
                 limit = min(room, CLAIM_AT_ONCE)
                 now = self._now()
                 lease = self._times.lease
-                entries = await _soon(self._store.claim(now, limit, lease, self._excluded()))
+                entries = await settled(self._store.claim(now, limit, lease, self._excluded()))
                 for entry in entries:
                     self._take(entry)
                 if len(entries) < limit:
@@ -247,7 +247,7 @@ class Scheduler(service.Service):
         return excluded
 
     async def _until_next(self) -> float:
-        due = await _soon(self._store.next_due())
+        due = await settled(self._store.next_due())
         wait = LONGEST_SLEEP
         if due is not None:
             # What is due and was not given is leased, or its destination is down.
@@ -262,7 +262,7 @@ class Scheduler(service.Service):
 
     async def _prolong(self, ids: list[str]) -> None:
         try:
-            ours = await _soon(self._store.renew(ids, self._now() + self._times.lease))
+            ours = await settled(self._store.renew(ids, self._now() + self._times.lease))
         except Exception:  # noqa: BLE001
             self._log.failure("leases could not be prolonged")
             return
@@ -289,7 +289,7 @@ class Scheduler(service.Service):
         )
 
     def _give_back(self, id: str) -> None:
-        released = Deferred.fromCoroutine(_soon(self._store.release([id])))
+        released = Deferred.fromCoroutine(settled(self._store.release([id])))
         released.addErrback(
             lambda failure: self._log.failure("{id}: lease not given back", failure=failure, id=id)
         )
@@ -319,8 +319,3 @@ class Scheduler(service.Service):
         self._log.info("{count} deliveries are cut off", count=len(self._active))
         for attempt in list(self._active.values()):
             attempt.cancel()
-
-
-async def _soon(eventual: Eventual[Any]) -> Any:
-    value = at_once(eventual)
-    return await value if is_later(value) else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from ..eventual import Eventual, at_once
+from ..eventual import settled
 from ..interfaces import IDraft, IQueueStore
 from ..message import Content, Entry, Pending, Recipient
 from ..smtp.address import Mailbox
@@ -26,10 +26,8 @@ BODY = b"Subject: test\r\n\r\nHello.\r\n"
 HEADERS = b"Received: from a by b\r\n"
 
 
-async def soon(eventual: Eventual[T]) -> T:
-    """The value of whatever a store returns."""
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
+#: The value of whatever a store returns: `await soon(store.claim(…))`.
+soon = settled
 
 
 class StoreCase(_Base):

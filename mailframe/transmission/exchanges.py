@@ -9,9 +9,7 @@ from itertools import chain, zip_longest
 from random import Random
 from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
-
-from ..eventual import Eventual, at_once
+from ..eventual import Eventual, settled
 from ..message import NextHop, TlsUse
 from ..names.domains import to_ascii
 from ..resolver import Answer, MxRecord, Unresolvable
@@ -104,7 +102,7 @@ class Exchanges:
         if hop.lookup == "host" or name.startswith("["):
             return [name]
         try:
-            answer = await _settle(self._names.mx(name))
+            answer = await settled(self._names.mx(name))
         except Unresolvable as failed:
             raise Nowhere(_unresolved(name, failed)) from failed
         # RFC 5321 section 5.1: without any, the domain itself, as if with preference 0.
@@ -151,7 +149,7 @@ class Exchanges:
         except ValueError:
             pass  # a name, then
         try:
-            answer = await _settle(self._names.addresses(host))
+            answer = await settled(self._names.addresses(host))
         except Unresolvable as failed:
             raise Nowhere(_unresolved(host, failed)) from failed
         if not answer.records:
@@ -183,8 +181,3 @@ def _unresolved(name: str, failed: Unresolvable) -> Reply:
     if failed.temporary:
         return Reply(451, f"No answer from DNS for {name}, try again later", "4.4.3")
     return Reply(550, f"No such domain: {name}", "5.1.2")
-
-
-async def _settle(eventual: Eventual[T]) -> T:
-    value = at_once(eventual)
-    return await value if isinstance(value, Deferred) else value
