@@ -50,6 +50,11 @@ class NoSettings:
     """For a plugin that has nothing to set."""
 
 
+def not_submitted(envelope: Envelope, octets: bytes) -> Eventual[str]:
+    """In place of the door of a host that does not run: raises LookupError."""
+    raise LookupError("no scheduler runs here, so nothing can be queued")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the host lends to every plugin.
@@ -57,8 +62,10 @@ class Site:
     `reactor` is the Twisted reactor (a Clock in tests); `now()` wall-clock seconds since
     the epoch; `state` the host's folder, `folder` that of the configuration; `in_thread`
     runs blocking work in a bounded pool; `resolver` asks DNS; `worker` tells this process
-    from its siblings; `is_own` knows our listeners. `store()` is the queue's store, for
-    plugins that send mail of their own.
+    from its siblings; `owner` tells this start of it from every other one, on other hosts too;
+    `is_own` knows our listeners. `submit(envelope, octets)` queues a message of the plugin's
+    own (`mailframe.queue.submission`): its id once it is durable, OSError if it cannot be;
+    LookupError while no scheduler runs. `store()` is the queue's store, to look into it.
     """
 
     hostname: str
@@ -69,7 +76,9 @@ class Site:
     in_thread: Callable[..., Deferred[Any]]
     resolver: Resolver
     store: Callable[[], IQueueStore]
+    submit: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
     worker: int = 0
+    owner: str = ""  # "mx1.example.org/0/9BCK2…": names the owner of a lease in a shared queue
     #: Whether an IP address and port are those of one of this host's own SMTP listeners.
     is_own: Callable[[str, int], bool] = lambda address, port: False
     name: str = ""  # of this plugin's section: "deliver.archive", "relay"

@@ -13,9 +13,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from ..config import Composition, Section, compose
+from ..eventual import Eventual
 from ..hooks import Hooks
 from ..interfaces import IQueueStore
-from ..plugin import Site
+from ..message import Envelope, new_id
+from ..plugin import Site, not_submitted
 from ..resolver import Resolver
 from .shards import whole_queue
 
@@ -48,7 +50,11 @@ class Resources:
         self._worker, self.workers = worker, workers
         #: Known once there are listeners; the host's word.
         self.is_own: Callable[[str, int], bool] = lambda address, port: False
+        #: The door for mail of the host's own, once there is a scheduler; the host's word.
+        self.door: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
         self.settings = composition.settings
+        #: Names this start of this process: whose the leases are in a queue of several hosts.
+        self.owner = f"{self.settings.hostname}/{worker}/{new_id(now())}"
         self.folder = composition.folder
         self.reactor = reactor
         self.now = now
@@ -105,13 +111,19 @@ class Resources:
             in_thread=self.in_thread,
             resolver=self.resolver,
             store=self.store,
+            submit=self.submit,
             worker=self._worker,
+            owner=self.owner,
             is_own=self._is_own,
             name=section.name,
         )
 
     def _is_own(self, address: str, port: int) -> bool:
         return self.is_own(address, port)
+
+    def submit(self, envelope: Envelope, octets: bytes) -> Eventual[str]:
+        """See Site."""
+        return self.door(envelope, octets)
 
     def store(self) -> IQueueStore:
         """The queue's store, for plugins that send mail; once all plugins are built."""

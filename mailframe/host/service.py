@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
@@ -99,15 +100,8 @@ class Host(service.MultiService):
         self._store = self.hooks.store
         self._state = StateFolder(self.settings.state, number)
         self._add_services()
-        self.scheduler = Scheduler(
-            hooks=self.hooks,
-            store=self._store,
-            hostname=self.settings.hostname,
-            times=self.settings.retry,
-            bounces=self.settings.bounce,
-            reactor=reactor,
-            now=now,
-        )
+        self.scheduler = self._scheduler(now)
+        self.resources.door = self.scheduler.submission.submit
         self.receptions = {
             listener.name: self._reception(listener, now) for listener in self.settings.listen
         }
@@ -126,6 +120,19 @@ class Host(service.MultiService):
             watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
             watchdog.setServiceParent(self)
 
+    def _scheduler(self, now: Callable[[], float]) -> Scheduler:
+        return Scheduler(
+            hooks=self.hooks,
+            store=self._store,
+            hostname=self.settings.hostname,
+            times=self.settings.retry,
+            bounces=self.settings.bounce,
+            reactor=self._reactor,
+            now=now,
+            chance=lambda: random.uniform(-1, 1),
+            in_thread=self.resources.in_thread,
+        )
+
     def _reception(self, listener: Listener, now: Callable[[], float]) -> Reception:
         return Reception(
             hostname=self.settings.hostname,
@@ -136,8 +143,7 @@ class Host(service.MultiService):
             certificates=self.certificates,
             reactor=self._reactor,
             now=now,
-            may_claim=self.scheduler.has_room,
-            hand_over=self.scheduler.accept,
+            commit=self.scheduler.submission.commit,
         )
 
     @property

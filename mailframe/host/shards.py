@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from ..config import Composition, Section, compose
 from ..eventual import Eventual, settled
-from ..interfaces import IDraft, IQueueStore, IShardedStore
+from ..interfaces import IDraft, IQueueStore, IShardedStore, LeaseLost
 from ..message import Entry, Envelope, Pending
 from ..plugin import Site
 
@@ -50,13 +50,13 @@ def whole_queue(
     return Shards(own, adopted) if adopted else own
 
 
-@implementer(IQueueStore)
+@implementer(IShardedStore)
 class Shards(Service):
     """One store for whoever asks: `own`, and the `adopted` ones by their worker's number."""
 
     _log = Logger()
 
-    def __init__(self, own: IQueueStore, adopted: Mapping[int, IQueueStore]) -> None:
+    def __init__(self, own: IShardedStore, adopted: Mapping[int, IQueueStore]) -> None:
         self.name = getattr(own, "name", None) or "queue"
         self._own = own
         self._adopted = dict(adopted)
@@ -85,24 +85,34 @@ class Shards(Service):
             if IService.providedBy(store):
                 await settled(store.stopService())
 
+    def shards(self) -> Sequence[int]:
+        """See IShardedStore."""
+        own: Sequence[int] = self._own.shards()
+        return own
+
+    def watch(self, call: Callable[[], None]) -> None:
+        """See IQueueStore."""
+        for store in self._all:
+            store.watch(call)
+
     def begin(self, envelope: Envelope) -> IDraft:
         """See IQueueStore: in the own store."""
         return self._own.begin(envelope)
 
     async def claim(
-        self, now: float, limit: int, lease: float, excluding: frozenset[str] = frozenset()
+        self, now: float, limit: int, until: float, excluding: frozenset[str] = frozenset()
     ) -> Sequence[Entry]:
         """See IQueueStore. Adopted mail gets up to half of the room, so that neither starves."""
         entries: list[Entry] = []
         for number, store in tuple(self._adopted.items()):
             room = max(1, limit // 2) - len(entries)
-            found = await settled(store.claim(now, room, lease, excluding)) if room > 0 else ()
+            found = await settled(store.claim(now, room, until, excluding)) if room > 0 else ()
             self._claimed.update((entry.id, store) for entry in found)
             entries += found
             if not found and room > 0:
                 await self._close_if_empty(number, store)
         if len(entries) < limit:
-            found = await settled(self._own.claim(now, limit - len(entries), lease, excluding))
+            found = await settled(self._own.claim(now, limit - len(entries), until, excluding))
             entries += found
         return entries
 
@@ -138,7 +148,11 @@ class Shards(Service):
     async def _record(
         self, store: IQueueStore, id: str, pending: Sequence[Pending], release: bool
     ) -> None:
-        await settled(store.record(id, pending, release))
+        try:
+            await settled(store.record(id, pending, release))
+        except LeaseLost:
+            self._claimed.pop(id, None)
+            raise
         if release or not pending:
             self._claimed.pop(id, None)
 
@@ -164,10 +178,17 @@ class Shards(Service):
         return min((due for due in found if due is not None), default=None)
 
     async def find(
-        self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+        self,
+        after: str = "",
+        limit: int = 100,
+        address: str = "",
+        hold: bool | None = None,
+        due_after: float | None = None,
     ) -> Sequence[Entry]:
         """See IQueueStore."""
-        pages = [await settled(store.find(after, limit, address, hold)) for store in self._all]
+        pages = [
+            await settled(store.find(after, limit, address, hold, due_after)) for store in self._all
+        ]
         return list(heapq.merge(*pages, key=lambda entry: entry.id))[:limit]
 
     async def get(self, id: str) -> Entry | None:

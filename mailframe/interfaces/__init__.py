@@ -18,7 +18,7 @@ from .auth import IUserStore
 from .deliver import IBatchingAgent, IDeliveryAgent
 from .filter import IFilter
 from .observe import IObserver, ITrace
-from .queue import IDraft, IQueueStore, IShardedStore
+from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
 from .route import IRouter
 
@@ -35,4 +35,5 @@ __all__ = [
     "IShardedStore",
     "ITrace",
     "IUserStore",
+    "LeaseLost",
 ]

@@ -13,7 +13,7 @@ from .envelope import Recipient
 class Pending:
     """One recipient still waiting in the queue.
 
-    `due` and `first` are seconds since the epoch; `attempts` counts finished attempts;
+    `due` is seconds since the epoch; `attempts` counts finished attempts;
     `last` is the last outcome's reply, `remote` who gave it; `warned` is True once the
     sender has been told of the delay.
     """
@@ -30,7 +30,7 @@ class Pending:
 class Entry:
     """A message in the queue with the recipients that still wait.
 
-    `created` is when its 250 was given, seconds since the epoch. `leased` is True while a
+    `created` is when it was received, seconds since the epoch. `leased` is True while a
     host works on it. `hold` keeps it from being claimed until released.
     """
 

@@ -44,8 +44,14 @@ class _Destination:
     probing: bool = False
     reply: Reply = NO_DELIVERY
 
+    def forget(self, turn: Deferred[None]) -> None:
+        """It is cancelled; one that is being given already is not here any more."""
+        if turn in self.waiting:
+            self.waiting.remove(turn)
+
     @property
     def idle(self) -> bool:
+        """True if nothing is known that must be remembered."""
         return not (self.running or self.waiting or self.failures)
 
 
@@ -74,6 +80,8 @@ class Destinations:
         self._turned_away: set[Place] = set()  # where more waits than was let in
         self._seconds = seconds
         self._by_place: dict[Place, _Destination] = {}
+        self._turns: deque[tuple[Place, Deferred[None]]] = deque()  # to be given now
+        self._is_giving = False
         # The place that a domain's mail goes to, None where there are several.
         self._homes: OrderedDict[str, Place | None] = OrderedDict()
 
@@ -92,7 +100,7 @@ class Destinations:
         if len(found.waiting) >= self._most_waiting:
             self._turned_away.add(parcel.place)
             return Entrance.BUSY
-        turn: Deferred[None] = Deferred(found.waiting.remove)
+        turn: Deferred[None] = Deferred(found.forget)
         found.waiting.append(turn)
         return turn
 
@@ -105,13 +113,33 @@ class Destinations:
         if place in self._turned_away and len(found.waiting) <= self._limit // 2:
             self._turned_away.discard(place)
             self._freed()
+        self._hand_on(place, found)
+
+    def _hand_on(self, place: Place, found: _Destination) -> None:
+        """A turn is over: the next parcel has it, if one waits."""
         if found.waiting:
-            # Its turn is handed on: `running` stays.
-            found.waiting.popleft().callback(None)
+            # `running` stays.
+            self._turns.append((place, found.waiting.popleft()))
+            self._give_turns()
             return
         found.running -= 1
         if found.idle:
             del self._by_place[place]
+
+    def _give_turns(self) -> None:
+        """One after the other, however many end at once: not each from within the last one's."""
+        if self._is_giving:
+            return
+        self._is_giving = True
+        try:
+            while self._turns:
+                place, turn = self._turns.popleft()
+                if turn.called:  # cancelled meanwhile
+                    self._hand_on(place, self._by_place[place])
+                else:
+                    turn.callback(None)
+        finally:
+            self._is_giving = False
 
     def _judge(self, place: Place, found: _Destination, outcomes: Sequence[Outcome]) -> None:
         failed = all(each.status is Status.DEFERRED and not each.remote for each in outcomes)

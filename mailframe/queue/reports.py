@@ -8,14 +8,12 @@ but never not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..eventual import settled
-from ..interfaces import IQueueStore
+from ..eventual import Eventual, settled
 from ..message import Client, Content, Entry, Envelope, Recipient, new_id
 from ..repeated import RepeatedLog
 from ..settings import BounceSettings
@@ -28,29 +26,35 @@ if TYPE_CHECKING:
 _MAX_HEADER = 1 << 18  # octets returned of a header section
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What writing reports needs. `hand_over(entry, claimed)` is the scheduler's accept."""
-
-    hooks: Hooks
-    store: IQueueStore
-    hostname: str
-    settings: BounceSettings
-    reactor: Any
-    now: Callable[[], float]
-    give_up_after: float
-    may_claim: Callable[[], bool]
-    hand_over: Callable[[Entry, bool], None]
-
-
 class Reports:
-    """Writes what is owed about a message."""
+    """Writes what is owed about a message, and queues it by `submit`.
+
+    `now()` is seconds since the epoch, `seconds()` the reactor's clock; `in_thread` runs what
+    blocks; `give_up_after` is seconds.
+    """
 
     _log = Logger()
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._repeated = RepeatedLog(self._log, desk.reactor.seconds)
+    def __init__(
+        self,
+        *,
+        hooks: Hooks,
+        submit: Callable[[Envelope, bytes], Eventual[str]],
+        hostname: str,
+        settings: BounceSettings,
+        give_up_after: float,
+        now: Callable[[], float],
+        seconds: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self._hooks = hooks
+        self._submit = submit
+        self._hostname = hostname
+        self._settings = settings
+        self._give_up_after = give_up_after
+        self._now = now
+        self._in_thread = in_thread
+        self._repeated = RepeatedLog(self._log, seconds)
 
     async def send(self, entry: Entry, notices: Sequence[Notice]) -> list[Notice]:
         """Make the reports about `entry` durable; those notices that could not be.
@@ -86,7 +90,7 @@ class Reports:
         sender = recipient.sender or envelope.sender
         if sender is not None or notice.action != "failed":
             return sender
-        postmaster = self._desk.settings.double_bounces
+        postmaster = self._settings.double_bounces
         # What cannot even be delivered there must not go round in circles.
         if postmaster is None or postmaster in (recipient.address, recipient.original):
             self._log.warn(
@@ -100,20 +104,19 @@ class Reports:
         return postmaster
 
     async def _send(self, entry: Entry, reader: Mailbox, notices: list[Notice]) -> None:
-        desk, around = self._desk, entry.message.envelope
-        now = desk.now()
+        around, now = entry.message.envelope, self._now()
         id = new_id(now)
         utf8 = around.smtputf8 or not reader.is_ascii
-        sender = desk.settings.sender or Mailbox("MAILER-DAEMON", desk.hostname.lower())
+        sender = self._settings.sender or Mailbox("MAILER-DAEMON", self._hostname.lower())
         report = Report(
             notices,
-            hostname=desk.hostname,
+            hostname=self._hostname,
             sender=sender,
             to=reader,
             id=id,
             now=now,
             arrived=entry.created,
-            until=entry.created + desk.give_up_after,
+            until=entry.created + self._give_up_after,
             envid=around.envid if reader == around.sender else None,
             original=await self._original(entry, notices[0].action == "failed"),
             utf8=utf8,
@@ -121,35 +124,16 @@ class Reports:
         octets = build(report)
         envelope = Envelope(
             id,
-            Client("127.0.0.1", hello=desk.hostname, protocol="local"),
+            Client("127.0.0.1", hello=self._hostname, protocol="local"),
             None,
             (Recipient(reader),),
             body="7BIT" if octets.isascii() else "8BITMIME",
             smtputf8=utf8 and not (octets.isascii() and reader.is_ascii),
             received=now,
         )
-        await self._commit(envelope, octets)
+        await settled(self._submit(envelope, octets))
         for notice in notices:
             self._tell(entry, "reported", notice, report=id)
-
-    async def _commit(self, envelope: Envelope, octets: bytes) -> None:
-        desk = self._desk
-        draft = desk.store.begin(envelope)
-        try:
-            await settled(draft.write(octets))
-            claimed = desk.may_claim()
-            entry: Entry = await settled(draft.commit(envelope, b"", claimed=claimed))
-        finally:
-            draft.abort()
-        desk.hooks.tell(
-            "queue",
-            "accepted",
-            id=envelope.id,
-            sender="<>",
-            recipient=str(envelope.recipients[0].address),
-            size=len(octets),
-        )
-        desk.hand_over(entry, claimed)
 
     async def _original(self, entry: Entry, failed: bool) -> Original | None:
         """RFC 3461 section 4.3: RET says what a failure returns; other reports the headers."""
@@ -158,14 +142,13 @@ class Reports:
             failed
             and envelope.ret != "HDRS"
             and envelope.body != "BINARYMIME"
-            and content.size <= self._desk.settings.return_size
+            and content.size <= self._settings.return_size
         )
         most = content.size if complete else min(content.size, _MAX_HEADER)
         octets = content.at_hand
         if octets is None:
-            pool = self._desk.reactor.getThreadPool()
             try:
-                octets = await deferToThreadPool(self._desk.reactor, pool, _read, content, most)
+                octets = await self._in_thread(_read, content, most)
             except OSError as wrong:
                 self._log.error(
                     "{id}: its report goes without it: {reason}", id=entry.id, reason=str(wrong)
@@ -174,7 +157,7 @@ class Reports:
         return Original(octets[:most], complete)
 
     def _tell(self, entry: Entry, verdict: str, notice: Notice, report: str = "") -> None:
-        self._desk.hooks.tell(
+        self._hooks.tell(
             "queue",
             verdict,
             id=entry.id,

@@ -12,14 +12,14 @@ from twisted.logger import Logger
 
 from ..hooks import Hooks
 from ..interfaces import IQueueStore
-from ..message import Client, Entry
+from ..message import Client
 from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..wire.census import Census
 from ..wire.certificates import Certificates
 from .connection import Connection
-from .transaction import Shared
+from .transaction import Commit, Shared
 
 LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
 
@@ -27,10 +27,9 @@ LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
 class Reception(ServerFactory):
     """The way in at one `[[listen]]`.
 
-    `may_claim()` says whether the scheduler has room for a message right away;
-    `hand_over(entry, claimed)` is called after every commit. `now()` is seconds since the
-    epoch; `reactor` keeps all other times. ValueError where the listener needs certificates
-    and there are none.
+    `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler;
+    it fails as IDraft.commit does. `now()` is seconds since the epoch; `reactor` keeps all
+    other times. ValueError if the listener needs certificates and there are none.
     """
 
     noisy = False
@@ -47,8 +46,7 @@ class Reception(ServerFactory):
         certificates: Certificates | None,
         reactor: Any,
         now: Callable[[], float],
-        may_claim: Callable[[], bool],
-        hand_over: Callable[[Entry, bool], None],
+        commit: Commit,
     ) -> None:
         if certificates is None and listener.tls == "implicit":
             raise ValueError(f"listener {listener.name!r}: implicit TLS needs [tls] certificates")
@@ -65,8 +63,7 @@ class Reception(ServerFactory):
             store=store,
             reactor=reactor,
             now=now,
-            may_claim=may_claim,
-            hand_over=hand_over,
+            commit=commit,
             tls=certificates is not None,
             repeated=RepeatedLog(self._log, reactor.seconds),
         )

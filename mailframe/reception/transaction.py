@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import at_once, is_later
+from ..eventual import Eventual, at_once, is_later
 from ..hooks import new_reference
 from ..interfaces import IDraft, IQueueStore
 from ..message import Entry, Envelope, Recipient
@@ -34,6 +34,9 @@ from .header import HeaderScan, field_octets
 if TYPE_CHECKING:
     from ..hooks import Filtered, Hooks
 
+#: What makes a draft durable with these header lines on top, and lets it be tried.
+Commit = Callable[[IDraft, Envelope, bytes], Eventual[Entry]]
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -41,9 +44,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Shared:
     """What all sessions of one listener share.
 
-    `may_claim()` says whether the scheduler has room for a message right away;
-    `hand_over(entry, claimed)` is called after every commit. `now()` is seconds since the
-    epoch. `repeated` is for what a failing store repeats with each message.
+    `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler;
+    it fails as IDraft.commit does. `now()` is seconds since the epoch. `repeated` is for what a
+    failing store repeats with each message.
     """
 
     hostname: str
@@ -53,8 +56,7 @@ class Shared:
     store: IQueueStore
     reactor: IReactorTime
     now: Callable[[], float]
-    may_claim: Callable[[], bool]
-    hand_over: Callable[[Entry, bool], None]
+    commit: Commit
     tls: bool  # whether there are certificates
     repeated: RepeatedLog
 
@@ -193,9 +195,7 @@ class Transaction:
             refusal = await self._judged(draft)
             if refusal is not None or self.gone:
                 return refusal or LOCAL_ERROR
-            claimed = self._shared.may_claim()
-            commit = draft.commit(self.envelope, self._prefix(), claimed=claimed)
-            entry = at_once(commit)
+            entry = at_once(self._shared.commit(draft, self.envelope, self._prefix()))
             if is_later(entry):
                 entry = await entry
         except Exception as failed:  # noqa: BLE001
@@ -204,11 +204,6 @@ class Transaction:
             self._draft = None
         finally:
             self.abort()
-        try:
-            self._shared.hand_over(entry, claimed)
-        except Exception:  # noqa: BLE001
-            # It is durable: the client must not send it again, and a claim will find it.
-            self._log.failure("{id}: could not be handed to the scheduler", id=entry.id)
         return Reply(250, f"OK, queued as {entry.id}", "2.0.0")
 
     async def _judged(self, draft: IDraft) -> Reply | None:

@@ -44,7 +44,7 @@ class StoreCase(_Base):
         raise NotImplementedError
 
     def now(self) -> float:
-        """The store's clock."""
+        """When the messages of `put` are received."""
         return NOW
 
     def setUp(self) -> None:
@@ -59,15 +59,18 @@ class StoreCase(_Base):
         sender: str | None = "alice@client.example",
         body: bytes = BODY,
         claimed: bool = False,
+        lease: float | None = None,
         **more: Any,
     ) -> Entry:
-        """Commit a message; to bob@example.org unless told otherwise."""
+        """Commit a message; to bob@example.org unless told otherwise. `claimed` is for 300 s."""
+        lease = NOW + 300 if claimed else lease
+        more = {"received": self.now(), **more}
         around = envelope(sender, *(recipients or ("bob@example.org",)), id=id, **more)
         draft = self.store.begin(around)
         try:
             for start in range(0, len(body), 1 << 16):
                 await soon(draft.write(body[start : start + (1 << 16)]))
-            entry: Entry = await soon(draft.commit(around, HEADERS, claimed=claimed))
+            entry: Entry = await soon(draft.commit(around, HEADERS, lease))
         finally:
             draft.abort()
         return entry
@@ -75,7 +78,7 @@ class StoreCase(_Base):
     async def claim(self, now: float = NOW, limit: int = 100, *excluding: str) -> list[str]:
         """Claim for 100 seconds; the ids."""
         found: Sequence[Entry] = await soon(
-            self.store.claim(now, limit, 100.0, frozenset(excluding))
+            self.store.claim(now, limit, now + 100.0, frozenset(excluding))
         )
         return [entry.id for entry in found]
 
@@ -126,19 +129,19 @@ class DraftContract(StoreCase):
         draft = self.store.begin(around)
         await soon(draft.write(BODY))
         told = await soon(draft.commit(around, HEADERS))
-        (entry,) = await soon(self.store.claim(NOW, 5, 100.0))
+        (entry,) = await soon(self.store.claim(NOW, 5, NOW + 100.0))
         for each in (told, entry):
             self.assertEqual(each.message.envelope, around)
             self.assertEqual(await self.read(each.message.content), HEADERS + BODY)
             self.assertEqual(each.message.content.body_size, len(BODY))
-            self.assertEqual(each.pending, (Pending(who, NOW),))
-            self.assertEqual(each.created, NOW)
+            self.assertEqual(each.pending, (Pending(who, NOW - 1.5),))
+            self.assertEqual(each.created, NOW - 1.5)
         self.assertTrue(entry.leased)
 
     async def test_the_null_sender_is_kept(self) -> None:
         """A null reverse-path comes back as one."""
         await self.put(sender=None)
-        (entry,) = await soon(self.store.claim(NOW, 5, 100.0))
+        (entry,) = await soon(self.store.claim(NOW, 5, NOW + 100.0))
         self.assertIsNone(entry.message.envelope.sender)
 
     async def test_bodies_of_all_sizes_are_kept(self) -> None:
@@ -147,7 +150,7 @@ class DraftContract(StoreCase):
         for number, size in enumerate(sizes):
             body = (bytes(range(256)) * (size // 256 + 1))[:size]
             await self.put(f"M{number}", body=body)
-        for entry in await soon(self.store.claim(NOW, 10, 100.0)):
+        for entry in await soon(self.store.claim(NOW, 10, NOW + 100.0)):
             size = sizes[int(entry.id[1:])]
             expected = HEADERS + (bytes(range(256)) * (size // 256 + 1))[:size]
             self.assertEqual(await self.read(entry.message.content), expected)

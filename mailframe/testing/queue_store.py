@@ -4,9 +4,9 @@
         def make_store(self):
             return MyStore(...)
 
-Times are the test's own, starting at `NOW`; a store that needs a clock of its own (for the
-lease of `commit(claimed=True)`) is to be given `self.now`. A store that keeps what it has
-been given through a restart sets `durable` and writes `reopen`.
+Times are the test's own, starting at `NOW`. A store that keeps what it has been given through a
+restart sets `durable` and writes `reopen`. What holds between several owners of one store is in
+`mailframe.testing.shared_queue_store`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from ..interfaces import LeaseLost
 from ..message import Pending, Recipient
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
@@ -38,12 +39,22 @@ class QueueStoreContract(DraftContract):
         self.assertEqual((await soon(self.store.counts()))["messages"], 1)
 
     async def test_claimed_from_birth(self) -> None:
-        """commit(claimed=True) leases the message: no claim gives it until it is released."""
+        """commit(lease=…) leases the message: no claim gives it until it is released."""
         entry = await self.put(claimed=True)
         self.assertTrue(entry.leased)
         self.assertEqual(await self.claim(), [])
         await soon(self.store.release(["M1"]))
         self.assertEqual(await self.claim(), ["M1"])
+
+    async def test_a_lease_from_birth_ends_when_it_was_said(self) -> None:
+        """However long that is: no store has a time of its own."""
+        for id, lease in (("M1", NOW + 10), ("M2", NOW + 3600)):
+            await self.put(id, lease=lease)
+        self.assertEqual(await soon(self.store.next_due()), NOW + 10)
+        self.assertEqual(await self.claim(NOW + 9), [])
+        self.assertEqual(await self.claim(NOW + 11), ["M1"])
+        self.assertEqual(await self.claim(NOW + 3599, 9), ["M1"])
+        self.assertEqual(await self.claim(NOW + 3601, 9), ["M2"])
 
     async def test_the_most_overdue_come_first(self) -> None:
         """A claim is in the order of the due times and gives no more than asked for."""
@@ -78,6 +89,42 @@ class QueueStoreContract(DraftContract):
         await soon(self.store.release(["M1", "unknown"]))
         self.assertEqual(await soon(self.store.renew(["M1"], NOW + 500)), frozenset())
 
+    async def test_nothing_is_recorded_without_a_lease(self) -> None:
+        """record() fails with LeaseLost, before a claim and after a release; nothing changes."""
+        left = [Pending(recipient("dave@example.com"), NOW + 60)]
+        for release in (False, True):
+            await self.put(f"M{release:d}")
+            if release:
+                await self.claim()
+                await soon(self.store.release(["M1"]))
+            for pending in (left, []):
+                with self.assertRaises(LeaseLost):
+                    await soon(self.store.record(f"M{release:d}", pending))
+            entry = await soon(self.store.get(f"M{release:d}"))
+            self.assertEqual(entry.pending, (Pending(recipient(), NOW),))
+
+    async def test_a_lease_that_has_ended_is_still_good_while_nobody_else_has_one(self) -> None:
+        """It can be renewed, and what was found out can be recorded."""
+        for id in ("M1", "M2", "M3"):
+            await self.put(id)
+        await self.claim()
+        self.assertEqual(await self.claim(NOW + 200, 9, "example.org"), [])
+        self.assertEqual(await soon(self.store.renew(["M1"], NOW + 900)), {"M1"})
+        await soon(self.store.record("M2", [Pending(recipient(), NOW + 800)]))
+        await soon(self.store.record("M3", []))
+        self.assertIsNone(await soon(self.store.get("M3")))
+        self.assertEqual(await self.claim(NOW + 799), [])
+        self.assertEqual(await self.claim(NOW + 801), ["M2"])
+        self.assertEqual(await self.claim(NOW + 901), ["M1", "M2"])
+
+    async def test_it_can_be_watched(self) -> None:
+        """watch() is taken before and after something comes, and disturbs nothing."""
+        calls: list[None] = []
+        self.store.watch(lambda: calls.append(None))
+        await self.put()
+        self.store.watch(lambda: calls.append(None))
+        self.assertEqual(await self.claim(), ["M1"])
+
     async def test_outcomes_take_the_place_of_what_waited(self) -> None:
         """record() replaces all recipients at once; others may be among them."""
         await self.put("M1", "bob@example.org", "carol@example.net")
@@ -100,7 +147,7 @@ class QueueStoreContract(DraftContract):
     async def test_a_lease_survives_a_record_that_keeps_it(self) -> None:
         """record(release=False) leaves the message leased."""
         await self.put("M1", "bob@example.org", "carol@example.net")
-        (entry,) = await soon(self.store.claim(NOW, 1, 100.0))
+        (entry,) = await soon(self.store.claim(NOW, 1, NOW + 100.0))
         await soon(self.store.record("M1", entry.pending[1:], release=False))
         self.assertEqual(await self.claim(), [])
         self.assertEqual((await soon(self.store.get("M1"))).pending, entry.pending[1:])
@@ -187,6 +234,20 @@ class QueueStoreContract(DraftContract):
             found = [entry.id for entry in await soon(self.store.find(address=address))]
             self.assertEqual(found, expected, address)
 
+    async def test_found_by_the_time_they_are_due(self) -> None:
+        """`due_after` keeps those that have no recipient due by then, held or not."""
+        for number, dues in enumerate(([0], [500], [100, 900], [901], [950])):
+            await self.put(f"M{number}", "a@b.example", "c@d.example", claimed=True)
+            who = recipient("a@b.example"), recipient("c@d.example")
+            left = [Pending(each, NOW + due) for each, due in zip(who, dues, strict=False)]
+            await soon(self.store.record(f"M{number}", left))
+        await soon(self.store.change(["M4"], "hold", NOW))
+        for hold, expected in ((None, ["M3", "M4"]), (False, ["M3"]), (True, ["M4"])):
+            found = await soon(self.store.find(hold=hold, due_after=NOW + 900))
+            self.assertEqual([entry.id for entry in found], expected)
+        found = await soon(self.store.find(after="M1", limit=1, hold=False, due_after=NOW + 99))
+        self.assertEqual([entry.id for entry in found], ["M2"])
+
     async def test_found_bodies_can_be_read(self) -> None:
         """What find() and get() give can be opened."""
         await self.put()
@@ -211,7 +272,7 @@ class QueueStoreContract(DraftContract):
         await soon(self.store.record("M1", [Pending(recipient(), NOW + 9000, 3, BUSY)]))
         self.assertEqual(await self.claim(NOW), [])
         self.assertEqual(await soon(self.store.change(["M1"], "retry", NOW)), ["M1"])
-        (entry,) = await soon(self.store.claim(NOW, 1, 100.0))
+        (entry,) = await soon(self.store.claim(NOW, 1, NOW + 100.0))
         self.assertEqual(entry.pending, (Pending(recipient(), NOW, 3, BUSY),))
 
     async def test_a_leased_message_is_retried_or_held_afterwards(self) -> None:

@@ -7,20 +7,19 @@ that waits, although its client was told 250. It says so in the log when it star
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.application import service
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
-from mailframe.interfaces import IDraft, IQueueStore
+from mailframe.interfaces import IDraft, IQueueStore, IShardedStore, LeaseLost
 from mailframe.message import Content, Entry, Envelope, Message, Pending
 from mailframe.plugin import Plugin, Site, Size, setting
 from mailframe.smtp.address import Mailbox
 
-FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
 _VERBS = ("hold", "release", "retry", "delete")
 
 
@@ -55,14 +54,14 @@ class Draft:
         self._parts = [b"".join(self._parts)]
         return Content(b"", self._parts[0], self._size)
 
-    def commit(self, envelope: Envelope, headers: bytes, claimed: bool = False) -> Entry:
+    def commit(self, envelope: Envelope, headers: bytes, lease: float | None = None) -> Entry:
         """See IDraft; nothing is durable here."""
         content = replace(self.content(), prefix=headers)
         if envelope.id != self._id:
             raise ValueError(f"the draft is that of message {self._id}, not {envelope.id}")
         if not envelope.recipients:
             raise ValueError(f"message {self._id} has no recipients")
-        entry = self._store.add(Message(envelope.id, envelope, content), claimed)
+        entry = self._store.add(Message(envelope.id, envelope, content), lease)
         self._open = False
         return entry
 
@@ -80,9 +79,13 @@ class Draft:
 
 @dataclass
 class _Kept:
-    """A message, the end of its lease or None, and a retry asked for while it was leased."""
+    """A message, its lease's owner and end or None, and a retry asked for while it was leased.
+
+    The owner stays when the lease has ended, until somebody else claims the message.
+    """
 
     entry: Entry
+    owner: object = None
     until: float | None = None
     retry: float | None = None
 
@@ -93,20 +96,41 @@ class _Kept:
     def seen(self) -> Entry:
         return replace(self.entry, leased=self.until is not None)
 
+    def free(self) -> None:
+        self.owner = self.until = self.retry = None
 
-@implementer(IQueueStore)
+
+@dataclass
+class Memory:
+    """The messages of one queue, for all the stores that share it, and who watches them."""
+
+    limit: int  # octets
+    used: int = 0  # octets
+    kept: dict[str, _Kept] = field(default_factory=dict)
+    watching: list[tuple[object, Callable[[], None]]] = field(default_factory=list)
+
+
+@implementer(IShardedStore)
 class MemoryQueue(service.Service):
-    """See IQueueStore, but for durability: there is none."""
+    """See IQueueStore, but for durability: there is none. Each worker has one of its own."""
 
     _log = Logger()
 
-    def __init__(self, settings: Settings, site: Site) -> None:
+    def __init__(self, settings: Settings, site: Site, memory: Memory | None = None) -> None:
         self.name = site.name or "queue"
-        self._now = site.now
-        self._limit = settings.size
-        self._used = 0
-        self._kept: dict[str, _Kept] = {}
+        self._worker = site.worker
+        self._memory = memory or Memory(settings.size)
+        self._kept = self._memory.kept
         self._closed = False
+
+    @property
+    def used(self) -> int:
+        """Octets of all messages and drafts."""
+        return self._memory.used
+
+    def shards(self) -> Sequence[int]:
+        """See IShardedStore: what other workers have is in their memory."""
+        return [self._worker]
 
     def startService(self) -> None:
         """Begin, with a warning."""
@@ -117,28 +141,34 @@ class MemoryQueue(service.Service):
         """See IQueueStore."""
         if self._closed:
             raise OSError(errno.ESHUTDOWN, "the queue is closed")
-        if self._used + (envelope.size or 0) >= self._limit:
-            raise OSError(errno.ENOSPC, f"the queue holds {self._used} octets already")
+        memory = self._memory
+        if memory.used + (envelope.size or 0) >= memory.limit:
+            raise OSError(errno.ENOSPC, f"the queue holds {memory.used} octets already")
         return Draft(self, envelope)
 
     def take(self, octets: int) -> None:
         """Count octets that a draft adds, or gives back. OSError where there is no room."""
-        if octets > 0 and self._used + octets > self._limit:
-            raise OSError(errno.ENOSPC, f"the queue holds {self._used} octets already")
-        self._used += octets
+        memory = self._memory
+        if octets > 0 and memory.used + octets > memory.limit:
+            raise OSError(errno.ENOSPC, f"the queue holds {memory.used} octets already")
+        memory.used += octets
 
-    def add(self, message: Message, claimed: bool) -> Entry:
+    def add(self, message: Message, lease: float | None) -> Entry:
         """A draft's commit."""
         if message.id in self._kept:
             raise OSError(errno.EEXIST, f"there is a message {message.id} already")
-        now = self._now()
-        pending = tuple(Pending(recipient, now) for recipient in message.envelope.recipients)
-        kept = _Kept(Entry(message, pending, now), now + FIRST_LEASE if claimed else None)
+        created = message.envelope.received
+        pending = tuple(Pending(recipient, created) for recipient in message.envelope.recipients)
+        kept = _Kept(Entry(message, pending, created))
         self._kept[message.id] = kept
+        if lease is None:
+            self._tell_others()
+        else:
+            kept.owner, kept.until = self, lease
         return kept.seen()
 
     def claim(
-        self, now: float, limit: int, lease: float, excluding: frozenset[str] = frozenset()
+        self, now: float, limit: int, until: float, excluding: frozenset[str] = frozenset()
     ) -> Sequence[Entry]:
         """See IQueueStore."""
 
@@ -155,7 +185,7 @@ class MemoryQueue(service.Service):
         free = [kept for kept in self._free() if kept.due <= now and not excluded(kept)]
         claimed = sorted(free, key=lambda kept: kept.due)[:limit]
         for kept in claimed:
-            kept.until = now + lease
+            kept.owner, kept.until = self, until
         return [kept.seen() for kept in claimed]
 
     def _free(self) -> Iterator[_Kept]:
@@ -163,16 +193,21 @@ class MemoryQueue(service.Service):
 
     def renew(self, ids: Sequence[str], until: float) -> frozenset[str]:
         """See IQueueStore."""
-        ours = [(id, kept) for id in ids if (kept := self._kept.get(id)) and kept.until is not None]
-        for _, kept in ours:
+        ours = self._ours(ids)
+        for kept in ours:
             kept.until = until
-        return frozenset(id for id, _ in ours)
+        return frozenset(kept.entry.id for kept in ours)
+
+    def _ours(self, ids: Sequence[str]) -> list[_Kept]:
+        return [kept for id in ids if (kept := self._kept.get(id)) and kept.owner is self]
 
     def record(self, id: str, pending: Sequence[Pending], release: bool = True) -> None:
         """See IQueueStore."""
         kept = self._kept.get(id)
         if kept is None:
             return
+        if kept.owner is not self:
+            raise LeaseLost(id)
         if not pending:
             self._remove(id)
             return
@@ -180,16 +215,28 @@ class MemoryQueue(service.Service):
             pending = _due_at(pending, kept.retry)
         kept.entry = replace(kept.entry, pending=tuple(pending))
         if release:
-            kept.until = kept.retry = None
+            kept.free()
+            self._tell_others()
 
     def _remove(self, id: str) -> None:
-        self._used -= self._kept.pop(id).entry.message.content.body_size
+        self._memory.used -= self._kept.pop(id).entry.message.content.body_size
 
     def release(self, ids: Sequence[str]) -> None:
         """See IQueueStore."""
-        for id in ids:
-            if kept := self._kept.get(id):
-                kept.until = kept.retry = None
+        ours = self._ours(ids)
+        for kept in ours:
+            kept.free()
+        if ours:
+            self._tell_others()
+
+    def watch(self, call: Callable[[], None]) -> None:
+        """See IQueueStore; with a memory of its own nobody else changes anything."""
+        self._memory.watching.append((self, call))
+
+    def _tell_others(self) -> None:
+        for store, call in list(self._memory.watching):
+            if store is not self:
+                call()
 
     def next_due(self) -> float | None:
         """See IQueueStore."""
@@ -198,7 +245,12 @@ class MemoryQueue(service.Service):
         return min(times, default=None)
 
     def find(
-        self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+        self,
+        after: str = "",
+        limit: int = 100,
+        address: str = "",
+        hold: bool | None = None,
+        due_after: float | None = None,
     ) -> Sequence[Entry]:
         """See IQueueStore."""
         ids = sorted(id for id in self._kept if id > after)
@@ -207,6 +259,7 @@ class MemoryQueue(service.Service):
             entry
             for entry in entries
             if (hold is None or entry.hold is hold) and _concerns(entry, address.lower())
+            if due_after is None or all(each.due > due_after for each in entry.pending)
         )
         return [entry for entry, _ in zip(found, range(limit), strict=False)]
 
@@ -230,7 +283,10 @@ class MemoryQueue(service.Service):
         """See IQueueStore."""
         if verb not in _VERBS:
             raise ValueError(f"{verb!r} is none of {', '.join(_VERBS)}")
-        return [id for id in dict.fromkeys(ids) if id in self._kept and self._do(id, verb, now)]
+        done = [id for id in dict.fromkeys(ids) if id in self._kept and self._do(id, verb, now)]
+        if done:
+            self._tell_others()
+        return done
 
     def _do(self, id: str, verb: str, now: float) -> bool:
         kept = self._kept[id]
@@ -254,8 +310,21 @@ class MemoryQueue(service.Service):
     def close(self) -> None:
         """See IQueueStore; what waits is lost with the process."""
         self._closed = True
+        self._memory.watching[:] = [each for each in self._memory.watching if each[0] is not self]
+        self.release([id for id, kept in self._kept.items() if kept.owner is self])
         if self._kept:
             self._log.warn("{messages} messages are lost", messages=len(self._kept))
+
+
+@implementer_only(IQueueStore)
+class SharedMemoryQueue(MemoryQueue):
+    """One of several stores over one Memory: a database of several hosts in miniature, for tests.
+
+    Each is an owner of its own.
+    """
+
+    def __init__(self, settings: Settings, site: Site, memory: Memory) -> None:
+        super().__init__(settings, site, memory)
 
 
 def _due_at(pending: Iterable[Pending], when: float) -> tuple[Pending, ...]:

@@ -30,7 +30,7 @@ from mailframe_plugins.sqlite_store.codec import Damaged, encode_envelope
 from mailframe_plugins.sqlite_store.draft import Body, Budget, Draft
 from mailframe_plugins.sqlite_store.errors import is_damage, translated
 from mailframe_plugins.sqlite_store.ledger import Ledger
-from mailframe_plugins.sqlite_store.readings import Reading, counts, find
+from mailframe_plugins.sqlite_store.readings import Reading, Sought, counts, find
 from mailframe_plugins.sqlite_store.rows import AT_HAND, BodyOf, Broken, entries_of, read_rows
 from mailframe_plugins.sqlite_store.shelf import Shelf
 from mailframe_plugins.sqlite_store.stored import NewMessage, searchable
@@ -38,7 +38,6 @@ from mailframe_plugins.sqlite_store.writer import Writer
 
 T = TypeVar("T")
 
-FIRST_LEASE = 300.0  # seconds that a message claimed at birth is its host's
 DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
 _SPACE_KNOWN_FOR = 1.0  # seconds
 _PLENTY = 4 << 30  # octets; more than a disk takes meanwhile
@@ -75,7 +74,6 @@ class SqliteQueue(service.Service):
         self.budget = Budget(DRAFTS_IN_MEMORY)
         self.in_thread = site.in_thread
         self._minimum_free = int(settings.minimum_free)
-        self._now = site.now
         self._reactor = site.reactor
         self._shelf = Shelf(folder, site.now)
         self.bodies = self._shelf.bodies
@@ -140,24 +138,24 @@ class SqliteQueue(service.Service):
         return Draft(self, envelope)
 
     def keep(
-        self, envelope: Envelope, headers: bytes, body: Body, claimed: bool
+        self, envelope: Envelope, headers: bytes, body: Body, lease: float | None
     ) -> Deferred[Entry]:
         """A draft's commit."""
         writer = self._writer()
         if not self.has_room(0 if body.octets is None else body.size):
             return fail(OSError(errno.ENOSPC, "no space is left for new messages"))
-        now = self._now()
-        pending = tuple([Pending(recipient, now) for recipient in envelope.recipients])
+        created = envelope.received
+        pending = tuple([Pending(recipient, created) for recipient in envelope.recipients])
         sender = b"" if envelope.sender is None else searchable((envelope.sender,))
         check = crc32(headers, body.check)
-        new = NewMessage(envelope.id, now, pending, sender, body.size,
+        new = NewMessage(envelope.id, created, pending, sender, body.size,
                          encode_envelope(envelope), check, headers, body.octets)  # fmt: skip
         octets: bytes | Callable[[], BinaryIO] | None = body.octets
         if octets is None or body.size > AT_HAND:
             octets = self._opener(BodyOf(envelope.id, body.size, octets is None, check, headers))
         message = Message(envelope.id, envelope, Content(headers, octets, body.size))
-        entry = Entry(message, pending, now, leased=claimed)
-        return writer.insert(new, now + FIRST_LEASE if claimed else None, entry)
+        entry = Entry(message, pending, created, leased=lease is not None)
+        return writer.insert(new, lease, entry)
 
     def has_room(self, octets: int) -> bool:
         """Whether so many may be stored: half of the reserve is for what leaves alone."""
@@ -166,7 +164,10 @@ class SqliteQueue(service.Service):
         # Where there was plenty when the message began, it need not be asked for again.
         return self._space[1] - wanted >= _PLENTY or self._shelf.free >= wanted
 
-    def watch(self, work: Deferred[T]) -> Deferred[T]:
+    def watch(self, call: Callable[[], None]) -> None:
+        """See IQueueStore: one process has the folder, so nobody else changes anything."""
+
+    def under_way(self, work: Deferred[T]) -> Deferred[T]:
         """The same; close() waits for it."""
         self._under_way.add(work)
 
@@ -194,10 +195,9 @@ class SqliteQueue(service.Service):
             raise OSError(errno.EIO, f"message {body.id}: {reason}") from wrong
 
     def claim(
-        self, now: float, limit: int, lease: float, excluding: frozenset[str] = frozenset()
+        self, now: float, limit: int, until: float, excluding: frozenset[str] = frozenset()
     ) -> Deferred[Sequence[Entry]]:
         """See IQueueStore."""
-        until = now + lease
         return self._writer().call(
             lambda ledger: ledger.claim(now, limit, until, excluding, self._opener)
         )
@@ -209,7 +209,7 @@ class SqliteQueue(service.Service):
     def record(self, id: str, pending: Sequence[Pending], release: bool = True) -> Deferred[None]:
         """See IQueueStore."""
         if not pending:
-            return self._writer().remove(id)
+            return self._writer().finish(id)
         return self._writer().call(lambda ledger: ledger.record(id, pending, release))
 
     def release(self, ids: Sequence[str]) -> Deferred[None]:
@@ -221,13 +221,19 @@ class SqliteQueue(service.Service):
         return self._writer().call(lambda ledger: ledger.next_due())
 
     async def find(
-        self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+        self,
+        after: str = "",
+        limit: int = 100,
+        address: str = "",
+        hold: bool | None = None,
+        due_after: float | None = None,
     ) -> Sequence[Entry]:
         """See IQueueStore."""
         wanted = address.lower().encode("utf-8", "surrogatepass")
         last, found = after, list[Entry]()
         while len(found) < limit:
-            keys = await self._read(partial(_find, last, limit - len(found), wanted, hold))
+            sought = Sought(last, limit - len(found), wanted, hold, due_after)
+            keys = await self._read(partial(find, sought=sought))
             if not keys:
                 break
             rows, entries = await self._entries(keys)
@@ -322,12 +328,6 @@ def _stored_body(body: BodyOf, connection: sqlite3.Connection) -> BinaryIO:
         raise Damaged("its body is missing")
     body.verify(row[0])
     return BytesIO(row[0])
-
-
-def _find(
-    after: str, limit: int, address: bytes, hold: bool | None, connection: sqlite3.Connection
-) -> list[int]:
-    return find(connection, after, limit, address, hold)
 
 
 def _key_of(id: str, connection: sqlite3.Connection) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ async def enqueue(
         Client("192.0.2.1", hello="client.example", listener="mx"),
         Mailbox.parse(sender) if sender else None,
         tuple(Recipient(Mailbox.parse(address)) for address in to.split()),
+        received=time.time(),
     )
     draft = store.begin(envelope)
     await value(draft.write(b"Subject: one\r\n\r\nHi\r\n"))

@@ -37,6 +37,7 @@ from zope.interface import implementer
 
 from mailframe.message import Envelope, Recipient, Route
 from mailframe.plugin import Filter, NoSettings
+from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
@@ -148,6 +149,13 @@ class InProcess:
             reactor=reactor,
             now=time.time,
         )
+        door = Submission(
+            hooks=hooks,
+            store=self.store,
+            now=time.time,
+            lease=lambda: None,
+            hand_over=self._committed,
+        )
         for name, more in _LISTENERS.items():
             reception = Reception(
                 hostname="localhost",
@@ -158,8 +166,7 @@ class InProcess:
                 certificates=self.certificates,
                 reactor=reactor,
                 now=time.time,
-                may_claim=lambda: False,
-                hand_over=self._committed,
+                commit=door.commit,
             )
             port = reactor.listenTCP(0, reception, interface="127.0.0.1", backlog=200)
             self._listening.append((port, reception))
@@ -191,8 +198,8 @@ class InProcess:
             if reception.sessions:
                 self.faults.append(f"{reception.sessions} sessions are left")
         globalLogPublisher.removeObserver(self._watch)
-        if self.store.counts()["messages"] or self.store._used:
-            self.faults.append(f"drafts of {self.store._used} octets are left in the store")
+        if self.store.counts()["messages"] or self.store.used:
+            self.faults.append(f"drafts of {self.store.used} octets are left in the store")
         self._folder.cleanup()
 
     def check(self, id: str, sent: Sent) -> None:

@@ -7,15 +7,41 @@ import errno
 import pytest
 from twisted.trial.unittest import TestCase
 
+from mailframe.interfaces import IShardedStore
 from mailframe.testing.hooks import result_of
 from mailframe.testing.queue_store import QueueStoreContract
+from mailframe.testing.shared_queue_store import SharedStoreContract
 from mailframe.testing.values import envelope, site
-from mailframe_plugins.queue_memory import MemoryQueue, Settings, plugin
+from mailframe_plugins.queue_memory import (
+    Memory,
+    MemoryQueue,
+    Settings,
+    SharedMemoryQueue,
+    plugin,
+)
 
 
 class TestMemoryQueue(QueueStoreContract, TestCase):
     def make_store(self):
         return plugin.build(Settings(), site(now=self.now))
+
+
+class TestSharedMemoryQueue(QueueStoreContract, TestCase):
+    def make_store(self):
+        return SharedMemoryQueue(Settings(), site(), Memory(1 << 30))
+
+
+class TestMemoryOfTwoOwners(SharedStoreContract, TestCase):
+    def make_stores(self):
+        memory = Memory(1 << 30)
+        return tuple(SharedMemoryQueue(Settings(), site(), memory) for _ in range(2))
+
+
+def test_each_worker_has_a_memory_of_its_own():
+    """Asked alone it knows a part; several over one Memory know the whole."""
+    alone = MemoryQueue(Settings(), site(worker=3))
+    assert IShardedStore.providedBy(alone)
+    assert list(alone.shards()) == [3]
 
 
 def test_a_full_memory_is_a_full_disk():

@@ -209,7 +209,7 @@ class TestSqliteDamage(SqliteCase, StoreCase, TestCase):
         for table in ("message", "body", "due", "sqlite_autoindex_message_1"):
             await self.many()
             await self.spoil_page(table, 0.5)
-            claimed = await self.store.claim(NOW, 1000, 100.0)
+            claimed = await self.store.claim(NOW, 1000, NOW + 100.0)
             listed = await self.store.find(limit=1000)
             counts = await self.store.counts()
             assert counts["corrupt"] >= 1, table
@@ -224,7 +224,7 @@ class TestSqliteDamage(SqliteCase, StoreCase, TestCase):
             (kept,) = [path for path in (self.queue / "corrupt").iterdir() if path.is_dir()]
             assert (kept / "queue.db").stat().st_size > 300 * 3000
             # Life goes on.
-            await self.put("N1")
+            await self.put("N1", claimed=True)
             await self.store.record("N1", [])
             await self.store.close()
             shutil.rmtree(self.queue)
@@ -310,7 +310,7 @@ class TestSqliteFiles(SqliteCase, StoreCase, TestCase):
 
     async def test_finished_bodies_are_removed(self):
         """No file outlives its message, nor a draft that was given up."""
-        await self.put("M1", body=LARGE)
+        await self.put("M1", body=LARGE, claimed=True)
         await self.store.record("M1", [])
         draft = self.store.begin(envelope("a@b.example", "c@d.example", id="M2"))
         waiting = draft.write(LARGE)
@@ -408,16 +408,16 @@ class TestSqliteFiles(SqliteCase, StoreCase, TestCase):
         """A claim beside thousands of excluded messages does not go over them again."""
         await self.put_many(5000, "u@dead.example")
         excluding = frozenset({"dead.example"})
-        assert await self.store.claim(NOW + 1, 10, 100.0, excluding) == []
+        assert await self.store.claim(NOW + 1, 10, NOW + 101.0, excluding) == []
         best = 1.0
         for number in range(5):
             await self.put(f"L{number}", "u@live.example")
             start = time.perf_counter()
-            (entry,) = await self.store.claim(NOW + 1, 10, 100.0, excluding)
+            (entry,) = await self.store.claim(NOW + 1, 10, NOW + 101.0, excluding)
             best = min(best, time.perf_counter() - start)
             assert entry.id == f"L{number}"
         assert best < 0.02
-        assert len(await self.store.claim(NOW + 1, 10, 100.0)) == 10
+        assert len(await self.store.claim(NOW + 1, 10, NOW + 101.0)) == 10
 
     async def put_many(self, count, to):
         await DeferredList(
@@ -453,7 +453,7 @@ async def send(lane):
         waiting = draft.write(body)
         if waiting is not None:
             await waiting
-        await draft.commit(around, b"", claimed=True)
+        await draft.commit(around, b"", time.time() + 300)
         sys.stdout.write(f"250 {id}\\n")
         if number % 5 == 4:
             await store.record(id, [])
@@ -551,7 +551,8 @@ class TestSqliteSmallDisk(SqliteCase, StoreCase, TestCase):
                 drafts.append((around, self.store.begin(around)))
                 drafts[-1][1].write(bytes(100_000))
             results = await DeferredList(
-                [draft.commit(around, b"") for around, draft in drafts], consumeErrors=True
+                [draft.commit(around, b"", NOW + 300) for around, draft in drafts],
+                consumeErrors=True,
             )
             kept = [result.id for good, result in results if good]
             refused = [result.value for good, result in results if not good]
@@ -581,7 +582,7 @@ class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
         """Messages until the disk is full; how many there are."""
         for number in range(2000):
             try:
-                await self.put(f"F{number:04}", body=body)
+                await self.put(f"F{number:04}", body=body, claimed=True)
             except OSError as full:
                 assert full.errno == errno.ENOSPC, full
                 return number
@@ -599,7 +600,7 @@ class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
                 assert await self.read(entry.message.content) == HEADERS + body
             for id in ids:
                 await self.store.record(id, [])
-            await self.put("after", body=body)
+            await self.put("after", body=body, claimed=True)
             await self.whole("after")
             await self.store.record("after", [])
             counts = await self.store.counts()
@@ -618,7 +619,7 @@ class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
         with self.assertRaises(OSError):
             await self.put("M2")
         subprocess.run(["mount", "-o", "remount,rw", self.disk], check=True)
-        await self.put("M3")
+        await self.put("M3", claimed=True)
         await self.store.record("M3", [Pending(recipient(), NOW)])
         await self.whole("M1", "M3")
 

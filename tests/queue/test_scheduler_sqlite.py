@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 import time
@@ -84,19 +85,23 @@ class TestSchedulerOnSqlite(TestCase):
             bounces=BounceSettings(),
             reactor=reactor,
             now=time.time,
+            chance=lambda: random.uniform(-1, 1),
+            in_thread=deferToThread,
         )
         store.startService()
         scheduler.startService()
         for number in range(100):
             around = envelope(
-                f"s{number}@back.example", f"u@d{number % 3}.example", id=f"M{number:03}"
+                f"s{number}@back.example",
+                f"u@d{number % 3}.example",
+                id=f"M{number:03}",
+                received=time.time(),
             )
             draft = store.begin(around)
             waiting = draft.write(b"z" * (100 if number % 9 else 400_000))
             if waiting is not None:
                 await waiting
-            claimed = scheduler.has_room()
-            scheduler.accept(await draft.commit(around, b"X: y\r\n", claimed=claimed), claimed)
+            await scheduler.submission.commit(draft, around, b"X: y\r\n")
         end = time.monotonic() + 20
         while (await store.counts())["messages"] and time.monotonic() < end:
             pause = Deferred()

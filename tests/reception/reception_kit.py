@@ -25,6 +25,7 @@ from mailframe.hooks import Bound, Hooks
 from mailframe.interfaces import IDraft, IObserver, IRelayPolicy, IRouter
 from mailframe.message import Content, Entry, Message, Pending, Route
 from mailframe.plugin import Filter
+from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener
 from mailframe.smtp.reply import RECIPIENT_OK
@@ -152,10 +153,12 @@ class MemoryDraft:
     def content(self):
         return Content(b"", bytes(self.octets), len(self.octets))
 
-    def commit(self, envelope, headers, claimed=False):
+    def commit(self, envelope, headers, lease=None):
         content = replace(self.content(), prefix=headers)
         pending = tuple(Pending(recipient, NOW) for recipient in envelope.recipients)
-        entry = Entry(Message(envelope.id, envelope, content), pending, NOW, leased=claimed)
+        entry = Entry(
+            Message(envelope.id, envelope, content), pending, NOW, leased=lease is not None
+        )
         return self._store.outcome("commit", entry, lambda: self._commit(entry))
 
     def _commit(self, entry):
@@ -307,6 +310,13 @@ class Place:
             observers=bind("observe", *observers),
             now=lambda: NOW,
         )
+        door = Submission(
+            hooks=self.hooks,
+            store=self.store,
+            now=lambda: NOW,
+            lease=lambda: NOW + 60 if may_claim() else None,
+            hand_over=lambda entry, claimed: self.handed.append((entry, claimed)),
+        )
         self.reception = Reception(
             hostname=HOST,
             listener=Listener(**{"name": "mx", "endpoint": "tcp:25", **listener}),
@@ -316,8 +326,7 @@ class Place:
             certificates=certificates,
             reactor=self.clock,
             now=lambda: NOW,
-            may_claim=may_claim,
-            hand_over=lambda entry, claimed: self.handed.append((entry, claimed)),
+            commit=door.commit,
         )
 
     def connect(self, peer=None):

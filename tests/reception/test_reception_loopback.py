@@ -49,8 +49,7 @@ class LoopbackTests(TestCase):
             certificates=self.certificates,
             reactor=reactor,
             now=time.time,
-            may_claim=lambda: True,
-            hand_over=lambda entry, claimed: None,
+            commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
         )
         port = reactor.listenTCP(0, reception, interface="127.0.0.1")
         make_prompt(port)

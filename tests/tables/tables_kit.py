@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from mailframe.config import compose, load
 from mailframe.message import Entry
+from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
 from mailframe.settings import Limits, Listener
 from mailframe.testing.values import site
@@ -53,6 +54,13 @@ class Composed(Place):
         lent = site(folder, reactor=self.clock, now=self.now, hostname=HOST)
         self.hooks = compose(load(folder / "mailframe.toml"), lambda section: lent)
         self.store = self.hooks.store
+        door = Submission(
+            hooks=self.hooks,
+            store=self.store,
+            now=self.now,
+            lease=lambda: None,
+            hand_over=lambda entry, claimed: self.handed.append(entry),
+        )
         self.reception = Reception(
             hostname=HOST,
             listener=Listener(**{"name": "mx", "endpoint": "tcp:0", **listener}),
@@ -62,8 +70,7 @@ class Composed(Place):
             certificates=certificates,
             reactor=self.clock,
             now=self.now,
-            may_claim=lambda: False,
-            hand_over=lambda entry, claimed: self.handed.append(entry),
+            commit=door.commit,
         )
 
     def now(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scripted_peer import Network, Peer, message, recipients
 from tables_kit import Composed, inbound
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 
 from mailframe.config import ConfigErrors
@@ -198,12 +199,13 @@ def test_reports_of_failures(sender: str, notify: Any) -> None:
     )  # fmt: skip
     scheduler = Scheduler(
         hooks=hooks, store=store, hostname="mx.example.org", times=QueueTimes(jitter=0.0),
-        bounces=BounceSettings(), reactor=clock, now=clock.seconds,
+        bounces=BounceSettings(), reactor=clock, now=clock.seconds, chance=lambda: 0.0,
+        in_thread=maybeDeferred,
     )  # fmt: skip
     around = envelope(sender or None, recipient("r@far.example", notify=notify), id="M1")
     draft = store.begin(around)
     draft.write(b"Subject: x\r\n\r\nx\r\n")
-    entry = draft.commit(around, b"", claimed=False)
+    entry = draft.commit(around, b"")
     scheduler.startService()
     scheduler.accept(entry, False)
     clock.pump([60.0] * 200)

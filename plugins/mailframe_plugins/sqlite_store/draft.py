@@ -53,11 +53,11 @@ class Keeper(Protocol):
     in_thread: Callable[..., Deferred[Any]]
 
     def keep(
-        self, envelope: Envelope, headers: bytes, body: Body, claimed: bool
+        self, envelope: Envelope, headers: bytes, body: Body, lease: float | None
     ) -> Deferred[Entry]:
-        """Make it durable."""
+        """Make it durable, leased until then or not at all."""
 
-    def watch(self, work: Deferred[T]) -> Deferred[T]:
+    def under_way(self, work: Deferred[T]) -> Deferred[T]:
         """The same; closing the store waits for it."""
 
 
@@ -118,7 +118,9 @@ class Draft:
 
         return Content(b"", open_file, self._size)
 
-    def commit(self, envelope: Envelope, headers: bytes, claimed: bool = False) -> Deferred[Entry]:
+    def commit(
+        self, envelope: Envelope, headers: bytes, lease: float | None = None
+    ) -> Deferred[Entry]:
         """See IDraft."""
         self._check_open()
         if envelope.id != self._id:
@@ -130,17 +132,17 @@ class Draft:
             octets = b"".join(self._parts)
             self._parts.clear()
             body = Body(octets, self._size, crc32(octets))
-            return self._keeper.keep(envelope, headers, body, claimed).addBoth(self._settled)
-        committed = Deferred.fromCoroutine(self._commit_file(envelope, headers, claimed))
-        return self._keeper.watch(committed.addBoth(self._settled))
+            return self._keeper.keep(envelope, headers, body, lease).addBoth(self._settled)
+        committed = Deferred.fromCoroutine(self._commit_file(envelope, headers, lease))
+        return self._keeper.under_way(committed.addBoth(self._settled))
 
-    async def _commit_file(self, envelope: Envelope, headers: bytes, claimed: bool) -> Entry:
+    async def _commit_file(self, envelope: Envelope, headers: bytes, lease: float | None) -> Entry:
         try:
             if self._writing is not None:
                 await self._after_writing()
             await self._keeper.in_thread(self._finish_file, self._taken())
             body = Body(None, self._size, self._check)
-            return await self._keeper.keep(envelope, headers, body, claimed)
+            return await self._keeper.keep(envelope, headers, body, lease)
         except BaseException:
             await self._keeper.in_thread(self._remove_file)
             raise
@@ -159,7 +161,7 @@ class Draft:
 
     def _discard(self, _: object) -> None:
         discarded = self._keeper.in_thread(self._remove_file)
-        self._keeper.watch(discarded).addErrback(
+        self._keeper.under_way(discarded).addErrback(
             lambda failure: self._log.failure(
                 "{id}: its draft stays until the next start", failure=failure, id=self._id
             )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
+
+_OVER = float("-inf")  # in place of the end of a lease that has ended
 
 
 class Lease(NamedTuple):
@@ -24,18 +27,25 @@ class Leases:
         self._earliest = float("inf")  # not later than the first end
 
     def __contains__(self, id: str) -> bool:
-        return id in self._held
+        lease = self._held.get(id)
+        return lease is not None and lease.until != _OVER
 
     def __len__(self) -> int:
-        return len(self._held)
+        return sum(1 for _ in self._current())
 
     def get(self, id: str) -> Lease | None:
-        """The lease of this message, None where nobody works on it."""
+        """The lease of this message, None if there is none.
+
+        One that has ended is there until somebody takes the message: who had it may finish.
+        """
         return self._held.get(id)
 
     def keys(self) -> set[int]:
         """The keys of all that are leased."""
-        return {lease.key for lease in self._held.values()}
+        return {lease.key for lease in self._current()}
+
+    def _current(self) -> Iterator[Lease]:
+        return (lease for lease in self._held.values() if lease.until != _OVER)
 
     def put(self, id: str, lease: Lease) -> None:
         """Lease it, or change its lease."""
@@ -51,18 +61,19 @@ class Leases:
         return lease
 
     def ended(self, now: float) -> list[Lease]:
-        """Drop those that have run out, and give them."""
+        """Those that have run out by now and were not given before."""
         if now < self._earliest:
             return []
-        over = [(id, lease) for id, lease in self._held.items() if lease.until <= now]
-        for id, _ in over:
-            self.drop(id)
-        self._earliest = min((lease.until for lease in self._held.values()), default=float("inf"))
+        over = [(id, lease) for id, lease in self._held.items() if _OVER < lease.until <= now]
+        for id, lease in over:
+            self._before.append((id, lease))
+            self._held[id] = lease._replace(until=_OVER, retry=None)
+        self._earliest = self.first_end() or float("inf")
         return [lease for _, lease in over]
 
     def first_end(self) -> float | None:
         """When the first of them runs out, None where there is none."""
-        return min((lease.until for lease in self._held.values()), default=None)
+        return min((lease.until for lease in self._current()), default=None)
 
     def begin(self) -> None:
         """What comes now can be taken back."""

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
+from mailframe.interfaces import LeaseLost
 from mailframe.message import Entry, Pending
 from mailframe.repeated import RepeatedLog
 
@@ -127,29 +128,31 @@ class Ledger:
             self._connection.execute(insertion(table, columns, count), values)
             rows = rows[count:]
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Forget these messages; those that are not there are left alone."""
+    def finish(self, ids: Iterable[str]) -> set[str]:
+        """Forget these messages; those that are here and not leased, which stay."""
         keys: list[int] = []
+        lost: set[str] = set()
         for id in ids:
             lease = self.leases.drop(id)
-            if lease is not None:
-                key, file = lease.key, lease.file
-            else:
-                row = self._find(id)
-                if row is None:
-                    continue
-                key, file = row.key, bool(row.file)
-            keys.append(key)
-            if file:
-                self._files.append(lambda id=id: self._bodies.remove(id))  # type: ignore[misc]
+            if lease is None:
+                if self._find(id) is not None:
+                    lost.add(id)
+                continue
+            keys.append(lease.key)
+            if lease.file:
+                self._remove_file(id)
         while keys:
             count = at_a_time(len(keys))
             some, keys = keys[:count], keys[count:]
             self._delete(some)
+        return lost
 
     def _delete(self, keys: Sequence[int]) -> None:
         for table in ("message", "body"):
             self._connection.execute(f"DELETE FROM {table} WHERE key IN ({marks(len(keys))})", keys)
+
+    def _remove_file(self, id: str) -> None:
+        self._files.append(lambda: self._bodies.remove(id))
 
     def claim(
         self, now: float, limit: int, until: float, excluding: frozenset[str], opener: Opener
@@ -200,7 +203,7 @@ class Ledger:
         return later
 
     def renew(self, ids: Iterable[str], until: float) -> frozenset[str]:
-        """Prolong leases; the ids that had one."""
+        """Move the end of leases; the ids that had one."""
         ours = set()
         for id in ids:
             lease = self.leases.get(id)
@@ -217,20 +220,23 @@ class Ledger:
                 self.claims.freed(lease.due, lease.key)
 
     def record(self, id: str, pending: Sequence[Pending], release: bool) -> None:
-        """Put these in place of all that waited; a message that is gone is left alone."""
+        """Put these in place of all that waited; a message that is gone is left alone.
+
+        Raises LeaseLost.
+        """
         lease = self.leases.get(id)
-        found = self._find(id) if lease is None else None
-        if lease is None and found is None:
+        if lease is None:
+            if self._find(id) is not None:
+                raise LeaseLost(id)
             return
-        key = lease.key if lease is not None else found.key  # type: ignore[union-attr]
-        if lease is not None and lease.retry is not None:
+        if lease.retry is not None:
             pending = due_at(pending, lease.retry)
-        due = self._update(key, pending)
-        if lease is not None and release:
+        due = self._update(lease.key, pending)
+        if release:
             self.leases.drop(id)
-        elif lease is not None:
+        else:
             self.leases.put(id, lease._replace(due=due))
-        self.claims.freed(due, key)
+        self.claims.freed(due, lease.key)
 
     def _update(self, key: int, pending: Sequence[Pending]) -> float:
         row = waiting(pending)
@@ -287,7 +293,10 @@ class Ledger:
     def _delete_free(self, row: _Found) -> bool:
         if row.id in self.leases:
             return False
-        self.remove([row.id])
+        self.leases.drop(row.id)
+        if row.file:
+            self._remove_file(row.id)
+        self._delete([row.key])
         return True
 
     def set_aside(self, broken: Broken) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from .schema import connect
 from .shelf import Shelf
@@ -43,24 +43,35 @@ class Reading:
             connection.close()
 
 
-def find(
-    connection: sqlite3.Connection, after: str, limit: int, address: bytes, hold: bool | None
-) -> list[int]:
-    """The keys of a page of messages, in the order of their ids; see IQueueStore.find."""
+class Sought(NamedTuple):
+    """What `find` is to find; see IQueueStore.find. The address is in lower case and UTF-8."""
+
+    after: str
+    limit: int
+    address: bytes
+    hold: bool | None
+    due_after: float | None
+
+
+def find(connection: sqlite3.Connection, sought: Sought) -> list[int]:
+    """The keys of a page of messages, in the order of their ids."""
     wanted = ["id > ?"]
-    values: list[object] = [after]
-    if hold is not None:
-        wanted.append("hold = ?")
-        values.append(hold)
-    if address.startswith(b"@"):
+    values: list[object] = [sought.after]
+    index = ""
+    if sought.hold is not None:
+        wanted.append(f"hold = {sought.hold:d}")
+    if sought.due_after is not None:
+        wanted.append("due > ?")
+        values.append(sought.due_after)
+        # Few are due so late: they are at the end of this index, and sorted then.
+        index = " INDEXED BY due" if sought.hold is False else ""
+    if sought.address:
         wanted.append("(instr(addresses, ?) OR instr(sender, ?))")
-        values += [address + b"\n"] * 2
-    elif address:
-        wanted.append("(instr(addresses, ?) OR instr(sender, ?))")
-        values += [b"\n" + address + b"\n"] * 2
+        start = b"" if sought.address.startswith(b"@") else b"\n"
+        values += [start + sought.address + b"\n"] * 2
     rows = connection.execute(
-        f"SELECT key FROM message WHERE {' AND '.join(wanted)} ORDER BY id LIMIT ?",
-        (*values, limit),
+        f"SELECT key FROM message{index} WHERE {' AND '.join(wanted)} ORDER BY id LIMIT ?",
+        (*values, sought.limit),
     )
     return [key for (key,) in rows]
 

@@ -17,6 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mailframe.interfaces import LeaseLost
+
 from .errors import is_damage, is_full, translated
 from .ledger import Ledger
 from .shelf import Shelf
@@ -36,7 +38,7 @@ class _Job:
     __slots__ = ("argument", "done", "kind", "octets", "result")
 
     def __init__(
-        self, kind: Literal["insert", "remove", "call", "stop"], argument: Any, done: bool = True
+        self, kind: Literal["insert", "finish", "call", "stop"], argument: Any, done: bool = True
     ) -> None:
         self.kind = kind
         self.argument = argument
@@ -79,9 +81,9 @@ class Writer:
         self.inserting += job.octets
         return self._put(job)
 
-    def remove(self, id: str) -> Deferred[None]:
-        """Forget a message."""
-        return self._put(_Job("remove", id))
+    def finish(self, id: str) -> Deferred[None]:
+        """Forget a message. Fails with LeaseLost if it is here and not leased."""
+        return self._put(_Job("finish", id))
 
     def call(self, what: Callable[[Ledger], T]) -> Deferred[T]:
         """Do this; it is done again where something else in its batch fails."""
@@ -188,16 +190,19 @@ class Writer:
     def _together(self, jobs: Sequence[_Job]) -> None:
         ledger = self._ledger
         inserts = [job.argument for job in jobs if job.kind == "insert"]
-        removals = [job.argument for job in jobs if job.kind == "remove"]
+        removals = [job.argument for job in jobs if job.kind == "finish"]
+        lost: set[str] = set()
         ledger.begin()
         # A new message, and the end of one, depend on nothing else that waits here.
         if inserts:
             ledger.insert(inserts)
         if removals:
-            ledger.remove(removals)
+            lost = ledger.finish(removals)
         for job in jobs:
             if job.kind == "call":
                 job.result = job.argument(ledger)
+            elif job.kind == "finish":
+                job.result = _lost(job.argument) if job.argument in lost else None
         ledger.commit()
 
     def _fail(self, jobs: Sequence[_Job], wrong: BaseException) -> None:
@@ -208,3 +213,7 @@ class Writer:
         failure = Failure(translated(wrong, free))  # type: ignore[no-untyped-call]
         for job in jobs:
             job.result = failure
+
+
+def _lost(id: str) -> Failure:
+    return Failure(LeaseLost(id))  # type: ignore[no-untyped-call]

@@ -1,0 +1,36 @@
+"""What all attempts at messages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..interfaces import IQueueStore
+from ..repeated import RepeatedLog
+from ..settings import QueueTimes
+from .destinations import Destinations
+from .reports import Reports
+
+if TYPE_CHECKING:
+    from ..hooks import Hooks
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`now()` is seconds since the epoch, `chance()` from -1 to 1, for the jitter.
+
+    `repeated` is for what a failing store repeats with each message.
+    """
+
+    hooks: Hooks
+    store: IQueueStore
+    destinations: Destinations
+    reports: Reports
+    times: QueueTimes
+    reactor: IReactorTime
+    now: Callable[[], float]
+    chance: Callable[[], float]
+    repeated: RepeatedLog

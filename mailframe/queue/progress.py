@@ -1,0 +1,150 @@
+"""What is known of each recipient of one message: who waits on, and what is to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..message import Entry, Outcome, Pending, Recipient, Status
+from ..smtp.reply import LOCAL_ERROR, RECIPIENT_OK, Reply
+from . import retry
+from .bounce import Action, Notice
+from .context import Context
+
+if TYPE_CHECKING:
+    from ..hooks import Routing
+
+_SUCCESS: dict[Status, Action] = {
+    Status.DELIVERED: "delivered",
+    Status.RELAYED: "relayed",
+    Status.EXPANDED: "expanded",
+}
+
+
+class Progress:
+    """What an attempt has found out by now; nothing of it is durable here.
+
+    `left` are the recipients that still wait, as they will be recorded. `changed` is True
+    while that, or what is to be told, differs from what was last taken to be recorded.
+    """
+
+    def __init__(self, context: Context, entry: Entry) -> None:
+        self._context = context
+        self._entry = entry
+        self.left: dict[Recipient, Pending] = {each.recipient: each for each in entry.pending}
+        self.changed = False
+        self._notices: list[Notice] = []
+
+    def take(self) -> tuple[list[Notice], dict[Recipient, Pending]]:
+        """What is to be told and to be recorded now; it counts as unchanged then."""
+        self.changed = False
+        notices, self._notices = self._notices, []
+        return notices, dict(self.left)
+
+    def expand(self, pending: Pending, routing: Routing) -> None:
+        """Put those that a recipient stands for in its place."""
+        children = [route.recipient for route in routing.routes if route.recipient is not None]
+        children += [recipient for recipient, _ in routing.refusals]
+        recipient = pending.recipient
+        if len(children) == 1 and (children[0] is recipient or children[0] == recipient):
+            return
+        del self.left[recipient]
+        self.changed = True
+        for child in children:
+            self.left[child] = replace(pending, recipient=child)
+        notify = recipient.notify
+        if notify is None or "SUCCESS" not in notify:
+            return
+        if any(child.notify is not None and "SUCCESS" in child.notify for child in children):
+            return
+        # RFC 3461 section 5.2.7: a list has received it; several mailboxes are "expanded".
+        own = any(child.sender not in (None, recipient.sender) for child in children)
+        self._notices.append(Notice("delivered" if own else "expanded", recipient, RECIPIENT_OK))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Note what became of one recipient."""
+        recipient = outcome.recipient
+        pending = self.left.get(recipient)
+        if pending is None:
+            return
+        self.changed = True
+        if outcome.status is Status.DEFERRED:
+            self._defer(pending, outcome)
+        elif outcome.status is Status.FAILED:
+            self._fail(Notice("failed", recipient, outcome.reply, outcome.remote))
+        else:
+            del self.left[recipient]
+            action = _SUCCESS.get(outcome.status)
+            if action and recipient.notify is not None and "SUCCESS" in recipient.notify:
+                self._notices.append(Notice(action, recipient, outcome.reply, outcome.remote))
+
+    def put_off(self, recipients: Iterable[Recipient], reply: Reply = LOCAL_ERROR) -> None:
+        """Deferred without having been tried."""
+        for recipient in recipients:
+            pending = self.left.get(recipient)
+            if pending is not None:
+                self.changed = True
+                self._defer(pending, Outcome(recipient, Status.DEFERRED, reply), tried=0)
+
+    def postpone(self, recipient: Recipient, due: float) -> None:
+        """Out of the way until then; nothing is counted or told."""
+        self.left[recipient] = replace(self.left[recipient], due=due)
+        self.changed = True
+
+    def unreported(self, notice: Notice, left: dict[Recipient, Pending]) -> None:
+        """A failure nobody could be told of is not recorded: it is found out again later.
+
+        `left` is what `take` gave; it is changed, too.
+        """
+        recipient, context = notice.recipient, self._context
+        if notice.action == "failed":
+            due = context.now() + retry.wait(context.times, 1, context.chance())
+            pending = Pending(recipient, due, 1, LOCAL_ERROR)
+        elif notice.action == "delayed" and recipient in left:
+            pending = replace(left[recipient], warned=False)
+        else:
+            return
+        left[recipient] = self.left[recipient] = pending
+
+    def _defer(self, pending: Pending, outcome: Outcome, tried: int = 1) -> None:
+        context, created = self._context, self._entry.created
+        now = context.now()
+        notice = Notice("failed", pending.recipient, outcome.reply, outcome.remote, "4.4.7")
+        if retry.is_over(context.times, now, created):
+            self._fail(notice)
+            return
+        attempts = pending.attempts + tried
+        due = retry.next_attempt(
+            context.times, now, created, max(1, attempts), outcome.retry_after, context.chance()
+        )
+        late = retry.is_late(context.times, now, created, pending)
+        if late:
+            self._notices.append(replace(notice, action="delayed", status=None))
+        self.left[pending.recipient] = Pending(
+            pending.recipient,
+            due,
+            attempts,
+            outcome.reply,
+            outcome.remote,
+            pending.warned or late,
+        )
+        self._tell("deferred", pending.recipient, outcome.reply, due=due, attempts=attempts)
+
+    def _fail(self, notice: Notice) -> None:
+        del self.left[notice.recipient]
+        self._notices.append(notice)
+        self._tell("failed", notice.recipient, notice.reply)
+
+    def _tell(
+        self, verdict: str, recipient: Recipient, reply: Reply, due: float = 0.0, attempts: int = 0
+    ) -> None:
+        self._context.hooks.tell(
+            "queue",
+            verdict,
+            id=self._entry.id,
+            recipient=str(recipient.address),
+            reply=str(reply),
+            due=due,
+            attempts=attempts,
+        )

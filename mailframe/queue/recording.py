@@ -1,0 +1,120 @@
+"""How what an attempt found out is told and recorded, again and again until it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from ..eventual import at_once, is_later, settled
+from ..interfaces import LeaseLost
+from ..message import Entry
+from .context import Context
+from .progress import Progress
+from .waits import Waits
+
+RECORD_AGAIN = 10.0  # seconds, if the store cannot record
+
+
+class State(Enum):
+    """What may be done to the message."""
+
+    OURS = "it is leased to us"
+    SAVING = "it is leased to us, and what is known by now is being recorded"
+    ENDING = "what is known is being recorded, and the lease given back"
+    LOST = "it is somebody else's: nothing is recorded any more"
+
+
+class Recording:
+    """Writes the progress of one message into the store; its reports first."""
+
+    _log = Logger()
+
+    def __init__(self, context: Context, entry: Entry, progress: Progress, waits: Waits) -> None:
+        self._context = context
+        self._entry = entry
+        self._progress = progress
+        self._waits = waits
+        self._state = State.OURS
+
+    @property
+    def is_lost(self) -> bool:
+        """True if the message is somebody else's by now."""
+        return self._state is State.LOST
+
+    def lose(self) -> None:
+        """The lease could not be renewed: if it is not being given back, it was lost."""
+        if self._state in (State.OURS, State.SAVING):
+            self._lost()
+
+    def _lost(self) -> None:
+        self._state = State.LOST
+        self._log.warn("{id}: no longer ours, it may be delivered twice", id=self._entry.id)
+        self._context.hooks.tell("queue", "lease lost", id=self._entry.id)
+        self._waits.end()
+
+    async def save(self) -> None:
+        """Record what has changed and keep the lease; at once, unless that is being done."""
+        if self._state is not State.OURS:
+            return
+        self._state = State.SAVING
+        while self._progress.changed and self._state is State.SAVING:
+            await self._record(release=False)
+        if self._state is State.SAVING:
+            self._state = State.OURS
+
+    async def finish(self) -> None:
+        """Record what has changed, and give the lease back."""
+        if self._state is State.LOST:
+            return
+        self._state = State.ENDING
+        if self._progress.changed:
+            await self._record(release=True)
+        else:
+            await self._until_stored(lambda: self._context.store.release([self._entry.id]))
+
+    async def _record(self, release: bool) -> None:
+        id, context, progress = self._entry.id, self._context, self._progress
+        notices, left = progress.take()
+        if notices:
+            if not await self._is_ours():
+                self._lost()
+                return
+            for missed in await context.reports.send(self._entry, notices):
+                progress.unreported(missed, left)
+        waiting = tuple(left.values())
+        await self._until_stored(lambda: context.store.record(id, waiting, release))
+        if not left and self._state is not State.LOST:
+            context.hooks.tell("queue", "finished", id=id)
+
+    async def _is_ours(self) -> bool:
+        """False if the lease was lost: who has it may yet deliver what would be reported here."""
+        context, id = self._context, self._entry.id
+        try:
+            until = context.now() + context.times.lease
+            return id in await settled(context.store.renew([id], until))
+        except Exception:  # noqa: BLE001
+            context.repeated.failure("{id}: its lease could not be renewed", id=id)
+            return True
+
+    async def _until_stored(self, store: Callable[[], Any]) -> None:
+        while self._state is not State.LOST:
+            try:
+                done = at_once(store())
+                if is_later(done):
+                    await done
+                return
+            except LeaseLost:
+                self._lost()
+                return
+            except Exception:  # noqa: BLE001
+                self._context.repeated.failure(
+                    "{id}: the store cannot record its outcome, trying again", id=self._entry.id
+                )
+            try:
+                await self._waits.sleep(RECORD_AGAIN)
+            except CancelledError:
+                return
