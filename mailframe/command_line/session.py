@@ -91,7 +91,9 @@ def _running(state: StateFolder, workers: int, stack: ExitStack) -> Session | No
         workers = about["workers"]
         missing = [number for number in range(workers) if number not in found]
         if not missing:
-            return Siblings([found[number] for number in sorted(found)])
+            # A host from before this was asked had no other kind of queue.
+            sharded = about.get("sharded", True)
+            return Siblings([found[number] for number in sorted(found)], sharded)
         if time.monotonic() >= end:
             names = ", ".join(map(str, missing))
             raise unavailable(f"of {workers} workers those do not answer: {names}; see the log")

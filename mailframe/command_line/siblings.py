@@ -1,4 +1,7 @@
-"""Asking the workers of one host as if they were one: each has a part of the queue."""
+"""Asking the workers of one host as if they were one.
+
+Each has a part of the queue, or all share one: then whoever is asked knows all of it.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ class Session(Protocol):
 
 
 class Siblings:
-    """All workers of a running host."""
+    """All workers of a running host; `sharded` says that each has a part of the queue."""
 
-    def __init__(self, workers: Sequence[Session]) -> None:
+    def __init__(self, workers: Sequence[Session], sharded: bool = True) -> None:
         self._workers = workers
+        self._sharded = sharded
         self._together: dict[str, Callable[..., Iterator[Row]]] = {
             "find": self._find,
             "change": self._every,
@@ -33,11 +37,14 @@ class Siblings:
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
         """See Session."""
-        together: Callable[..., Iterator[Row]] = self._together.get(question) or self._first
-        yield from together(question, **fields)
+        if self._sharded or question == "trace":
+            together: Callable[..., Iterator[Row]] = self._together.get(question) or self._first
+            yield from together(question, **fields)
+        else:
+            yield from self._workers[0].ask(question, **fields)
 
     def _first(self, question: str, **fields: Any) -> Iterator[Row]:
-        """Of the one who has an answer."""
+        """Of the first one that has an answer."""
         for worker in self._workers:
             found = False
             for row in worker.ask(question, **fields):

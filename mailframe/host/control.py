@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import settled
-from ..interfaces import IQueueStore, ITrace
+from ..interfaces import IQueueStore, IShardedStore, ITrace
 from ..message import Entry, Pending
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Control:
 
     `look` is called when something may have become due; `now` gives seconds since the
     epoch; `in_thread` runs blocking work off the reactor. `store` or `trace` is None where
-    the composition has none. `workers` is how many there are, each with a Control.
+    the composition has none. `workers` is how many there are, each with a Control. An answer
+    to "ping" says `sharded` if the queue is a part for each of them, and not one for all.
     """
 
     def __init__(
@@ -99,7 +100,12 @@ class Control:
         return self._store
 
     async def _ping(self) -> Rows:
-        yield {"hostname": self._hostname, "pid": os.getpid(), "workers": self._workers}
+        yield {
+            "hostname": self._hostname,
+            "pid": os.getpid(),
+            "workers": self._workers,
+            "sharded": IShardedStore.providedBy(self._store),
+        }
 
     async def _find(
         self, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_host import TOML, command, configure
+from twisted.internet.defer import maybeDeferred
 
 from mailframe.command_line.siblings import Siblings
+from mailframe.host.control import Control
+from mailframe.interfaces import IQueueStore
+from mailframe.testing.hooks import result_of
+from mailframe.testing.values import envelope, site
+from mailframe_plugins.queue_memory import Memory, MemoryQueue, Settings, SharedMemoryQueue
+
+NOW = 1_000_000.0
 
 
 class Answers:
@@ -57,6 +65,66 @@ def test_changes_are_everybodys() -> None:
     assert list(both.ask("change", ids=["A", "B"], verb="hold")) == ids("A", "B")
 
 
+class Hosted:
+    """A worker of a host, asked in this process."""
+
+    def __init__(self, store: IQueueStore) -> None:
+        self.control = Control(
+            store=store,
+            trace=None,
+            look=lambda: None,
+            now=lambda: NOW,
+            in_thread=maybeDeferred,
+            hostname="mx.example.org",
+            workers=2,
+        )
+
+    def ask(self, question: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        async def rows() -> list[dict[str, Any]]:
+            return [row async for row in self.control.answer({"ask": question, **fields})]
+
+        yield from result_of(rows())
+
+
+def two_workers(stores: Sequence[IQueueStore]) -> Siblings:
+    """As they are found by what the first one says of itself."""
+    workers = [Hosted(store) for store in stores]
+    (about,) = workers[0].ask("ping")
+    return Siblings(workers, about["sharded"])
+
+
+def put(store: IQueueStore, id: str) -> None:
+    around = envelope("alice@client.example", "bob@example.org", id=id, received=NOW)
+    store.begin(around).commit(around, b"")
+
+
+def test_one_store_of_all_is_asked_once() -> None:
+    """What two workers share is listed, counted and changed once."""
+    memory = Memory(1 << 20)
+    stores = [SharedMemoryQueue(Settings(), site(), memory) for _ in range(2)]
+    put(stores[0], "M1")
+    put(stores[1], "M2")
+    both = two_workers(stores)
+    assert [row["id"] for row in both.ask("find")] == ["M1", "M2"]
+    assert [row["id"] for row in both.ask("get", id="M2")] == ["M2"]
+    (summary,) = both.ask("summary")
+    assert summary["counts"]["messages"] == 2
+    assert list(both.ask("change", ids=["M1", "M2"], verb="hold")) == ids("M1", "M2")
+    assert list(both.ask("get", id="M3")) == []
+
+
+def test_stores_of_their_own_are_all_asked() -> None:
+    """Each worker's part is listed, counted and changed."""
+    stores = [MemoryQueue(Settings(), site(worker=number)) for number in range(2)]
+    put(stores[0], "M1")
+    put(stores[1], "M2")
+    both = two_workers(stores)
+    assert [row["id"] for row in both.ask("find")] == ["M1", "M2"]
+    (summary,) = both.ask("summary")
+    assert summary["counts"]["messages"] == 2
+    assert list(both.ask("change", ids=["M1", "M2"], verb="hold")) == ids("M1", "M2")
+
+
 def test_the_summary_is_a_sum() -> None:
     """Counts are added, the next due is the earliest, what is damaged is listed."""
 
@@ -86,7 +154,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def door(state: Path, name: str, workers: int) -> socket.socket:
+def door(state: Path, name: str, workers: int, sharded: bool = True) -> socket.socket:
     """A worker's control socket: it has one message, of its own name."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(state / name))
@@ -97,7 +165,7 @@ def door(state: Path, name: str, workers: int) -> socket.socket:
         with channel, channel.makefile("rwb", buffering=0) as lines:
             for line in lines:
                 rows = {
-                    "ping": [{"workers": workers}],
+                    "ping": [{"workers": workers, "sharded": sharded}],
                     "get": [{"id": name}] if json.loads(line).get("id") == name else [],
                     "change": [{"id": name}],
                 }[json.loads(line)["ask"]]
@@ -113,6 +181,15 @@ def test_all_doors_are_tried(state: Path) -> None:
     doors = [door(state, "control", 2), door(state, "control.1", 2)]
     said = command(state.parent / "mailframe.toml", "queue", "hold", "control", "control.1")
     assert (said.exit_code, said.stdout) == (0, "2 on hold\n")
+    for each in doors:
+        each.close()
+
+
+def test_one_door_of_a_shared_queue_is_enough(state: Path) -> None:
+    """All are found, and the first one is asked for what all have."""
+    doors = [door(state, "control", 2, False), door(state, "control.1", 2, False)]
+    said = command(state.parent / "mailframe.toml", "queue", "hold", "control")
+    assert (said.exit_code, said.stdout) == (0, "1 on hold\n")
     for each in doors:
         each.close()
 
