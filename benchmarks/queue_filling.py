@@ -12,9 +12,9 @@ from pathlib import Path
 from zlib import crc32
 
 from mailframe.message import Client, Envelope, Pending, Recipient, new_id
+from mailframe.message.codec import encode_envelope
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
-from mailframe_plugins.sqlite_store.codec import encode_envelope
 from mailframe_plugins.sqlite_store.ledger import Ledger
 from mailframe_plugins.sqlite_store.shelf import Shelf
 from mailframe_plugins.sqlite_store.stored import NewMessage, searchable

@@ -1,7 +1,8 @@
 """FLOOR 4: what travels through the house. Frozen values.
 
 Client, Envelope, Recipient, Content, Message, Route, Redirect, Finding, Outcome, Entry, Event.
-Nobody changes a value; its owner replaces it (`dataclasses.replace`).
+Nobody changes a value; its owner replaces it (`dataclasses.replace`). `codec` writes and reads
+them all as JSON.
 """
 
 from .client import Client, Tls

@@ -25,8 +25,8 @@ from zope.interface import implementer
 
 from mailframe.interfaces import IQueueStore, IShardedStore
 from mailframe.message import Content, Entry, Envelope, Message, Pending
+from mailframe.message.codec import Damaged, encode_envelope
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
-from mailframe_plugins.sqlite_store.codec import Damaged, encode_envelope
 from mailframe_plugins.sqlite_store.draft import Body, Budget, Draft
 from mailframe_plugins.sqlite_store.errors import is_damage, translated
 from mailframe_plugins.sqlite_store.ledger import Ledger

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from mailframe.message import Pending
+from mailframe.message.codec import encode_envelope
 from mailframe.testing.values import envelope, recipient
-from mailframe_plugins.sqlite_store.codec import encode_envelope
 from mailframe_plugins.sqlite_store.readings import Sought, counts, find
 from mailframe_plugins.sqlite_store.shelf import Shelf
 from mailframe_plugins.sqlite_store.stored import NewMessage, searchable

@@ -15,7 +15,8 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from .codec import Damaged
+from mailframe.message.codec import Damaged
+
 from .rows import BodyOf
 
 _PIECE = 1 << 18  # octets read at a time

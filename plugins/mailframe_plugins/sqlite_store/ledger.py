@@ -14,11 +14,11 @@ from twisted.logger import Logger
 
 from mailframe.interfaces import LeaseLost
 from mailframe.message import Entry, Pending
+from mailframe.message.codec import Damaged, decode_pending
 from mailframe.repeated import RepeatedLog
 
 from .bodies import Bodies
 from .claims import Claims
-from .codec import Damaged, decode_pending
 from .errors import damage
 from .leases import Lease, Leases
 from .rows import Broken, Opener, entries_of, read_rows

@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
 from mailframe.message import Content, Entry, Message
+from mailframe.message.codec import Damaged, decode_envelope, decode_pending
 
-from .codec import Damaged, decode_envelope, decode_pending
 from .errors import is_damage
 from .stored import marks
 

@@ -8,9 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mailframe.message import Pending
+from mailframe.message.codec import encode_pending
 from mailframe.smtp.address import Mailbox
-
-from .codec import encode_pending
 
 
 class NewMessage(NamedTuple):
