@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ..files.sync import sync_folder
 from .filename import FileName
 
 _FOLDER = re.compile(r"(\.[^./\x00]+)+", re.DOTALL)
@@ -152,12 +153,3 @@ class Maildir:
                         os.unlink(entry.path)
                         removed += 1
         return removed
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in this folder outlive a power cut."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

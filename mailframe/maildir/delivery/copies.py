@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...files.sync import sync_folder
 from ...final_delivery import LineEnder, LineEnds
 from ...message import Content
 from .. import quota as quotas
 from ..filename import UniqueNames, with_sizes
-from ..mailbox import Maildir, sync_folder
+from ..mailbox import Maildir
 from ..quota import Quota
 
 CHUNK = 1 << 18  # octets read at once from content that is not at hand

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
+from mailframe.files.sync import sync_folder
 from mailframe.message.codec import Damaged
 
 from .rows import BodyOf
@@ -103,12 +104,3 @@ class Bodies:
             text = reason.read_text("utf-8").strip() if reason.exists() else "no reason is known"
             lines.append(f"{folder}: {text}")
         return lines
-
-
-def sync_folder(folder: Path) -> None:
-    """What was created or renamed in the folder outlives a power cut once this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from .bodies import sync_folder
+from mailframe.files.sync import sync_folder
+
 from .schema import connect
 from .stored import marks
 

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from .bodies import Bodies, sync_folder
+from mailframe.files.sync import sync_folder
+
+from .bodies import Bodies
 from .errors import is_damage, translated
 from .ledger import Ledger
 from .salvage import Salvage
