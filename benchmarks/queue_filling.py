@@ -15,9 +15,10 @@ from mailframe.message import Client, Envelope, Pending, Recipient, new_id
 from mailframe.message.codec import encode_envelope
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
+from mailframe.spool.search import searchable
+from mailframe_plugins.sqlite_store.folder import StoreFolder
 from mailframe_plugins.sqlite_store.ledger import Ledger
-from mailframe_plugins.sqlite_store.shelf import Shelf
-from mailframe_plugins.sqlite_store.stored import NewMessage, searchable
+from mailframe_plugins.sqlite_store.statements import NewMessage
 
 _AT_ONCE = 5000  # messages in one transaction
 _PREFIX = b"Received: from client.example by mx.bench.example; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
@@ -30,7 +31,7 @@ Addresses = Callable[[int], tuple[str, str]]
 @contextmanager
 def opened(folder: Path) -> Iterator[Ledger]:
     """The ledger of the store in this folder, made where it is missing."""
-    shelf = Shelf(folder, time.time)
+    shelf = StoreFolder(folder, time.time)
     ledger = shelf.open()
     try:
         yield ledger

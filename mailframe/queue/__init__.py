@@ -1,7 +1,9 @@
 """FLOOR 5: the waiting room: which message is tried when, and what its sender is told.
 
-`scheduler` keeps a bounded window of messages that are worked on; `attempt` tries one message
-once; `parcels` says which recipients travel together; `destinations` how many deliveries one
-place gets, and when it is left alone; `retry` (pure) when to try again; `reports` who is
-told, `bounce` (pure) in which words; `clock` what to do when the clock goes back.
+`submission` is the door in. `scheduler` puts together what finds and keeps the work: `window`, the
+messages that are worked on, `claiming`, which fills it, `renewal` of their leases, `clock` for a
+clock that goes back. `attempt` tries one message once; `progress` is what it knows by then,
+`recording` how that is made durable, `waits` what it waits for. `parcels` says which recipients
+travel together; `destinations` how many deliveries one place gets, and when it is left alone;
+`retry` (pure) when to try again; `reports` who is told, `bounce` (pure) in which words.
 """

@@ -7,18 +7,19 @@ that waits, although its client was told 250. It says so in the log when it star
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.application import service
 from twisted.logger import Logger
 from zope.interface import implementer, implementer_only
 
-from mailframe.interfaces import IDraft, IQueueStore, IShardedStore, LeaseLost
+from mailframe.interfaces import IQueueStore, IShardedStore, LeaseLost
 from mailframe.message import Content, Entry, Envelope, Message, Pending
 from mailframe.plugin import Plugin, Site, Size, setting
-from mailframe.smtp.address import Mailbox
+from mailframe.spool.draft import Budget, Draft, DraftBody
+from mailframe.spool.search import concerns, due_at, sought
 
 _VERBS = ("hold", "release", "retry", "delete")
 
@@ -28,53 +29,6 @@ class Settings:
     """What can be set."""
 
     size: Size = setting("octets of all messages together; more: 452 4.3.1", Size(256 << 20))
-
-
-@implementer(IDraft)
-class Draft:
-    """See IDraft."""
-
-    def __init__(self, store: MemoryQueue, envelope: Envelope) -> None:
-        self._store = store
-        self._id = envelope.id
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._open = True
-
-    def write(self, octets: bytes) -> None:
-        """See IDraft."""
-        self._check_open()
-        self._store.take(len(octets))
-        self._size += len(octets)
-        self._parts.append(octets)
-
-    def content(self) -> Content:
-        """See IDraft."""
-        self._check_open()
-        self._parts = [b"".join(self._parts)]
-        return Content(b"", self._parts[0], self._size)
-
-    def commit(self, envelope: Envelope, headers: bytes, lease: float | None = None) -> Entry:
-        """See IDraft; nothing is durable here."""
-        content = replace(self.content(), prefix=headers)
-        if envelope.id != self._id:
-            raise ValueError(f"the draft is that of message {self._id}, not {envelope.id}")
-        if not envelope.recipients:
-            raise ValueError(f"message {self._id} has no recipients")
-        entry = self._store.add(Message(envelope.id, envelope, content), lease)
-        self._open = False
-        return entry
-
-    def abort(self) -> None:
-        """See IDraft."""
-        if self._open:
-            self._open = False
-            self._parts.clear()
-            self._store.take(-self._size)
-
-    def _check_open(self) -> None:
-        if not self._open:
-            raise OSError(errno.EBADF, f"the draft of {self._id} is committed or aborted")
 
 
 @dataclass
@@ -100,14 +54,22 @@ class _Kept:
         self.owner = self.until = self.retry = None
 
 
-@dataclass
-class Memory:
-    """The messages of one queue, for all the stores that share it, and who watches them."""
+class Memory(Budget):
+    """The messages of one queue, for all the stores that share it, and who watches them.
 
-    limit: int  # octets
-    used: int = 0  # octets
-    kept: dict[str, _Kept] = field(default_factory=dict)
-    watching: list[tuple[object, Callable[[], None]]] = field(default_factory=list)
+    Its budget is of the messages that wait and of all drafts together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.kept: dict[str, _Kept] = {}
+        self.watching: list[tuple[object, Callable[[], None]]] = []
+
+    def take(self, octets: int) -> None:
+        """Count octets that a draft adds, or gives back. OSError if there is no room."""
+        if octets > 0 and self.used + octets > self.limit:
+            raise OSError(errno.ENOSPC, f"the queue holds {self.used} octets already")
+        self.used += octets
 
 
 @implementer(IShardedStore)
@@ -115,12 +77,14 @@ class MemoryQueue(service.Service):
     """See IQueueStore, but for durability: there is none. Each worker has one of its own."""
 
     _log = Logger()
+    spill = None
 
     def __init__(self, settings: Settings, site: Site, memory: Memory | None = None) -> None:
         self.name = site.name or "queue"
         self._worker = site.worker
         self._memory = memory or Memory(settings.size)
         self._kept = self._memory.kept
+        self.budget = self._memory
         self._closed = False
 
     @property
@@ -146,15 +110,18 @@ class MemoryQueue(service.Service):
             raise OSError(errno.ENOSPC, f"the queue holds {memory.used} octets already")
         return Draft(self, envelope)
 
-    def take(self, octets: int) -> None:
-        """Count octets that a draft adds, or gives back. OSError where there is no room."""
-        memory = self._memory
-        if octets > 0 and memory.used + octets > memory.limit:
-            raise OSError(errno.ENOSPC, f"the queue holds {memory.used} octets already")
-        memory.used += octets
+    def keep(
+        self, envelope: Envelope, headers: bytes, body: DraftBody, lease: float | None
+    ) -> Entry:
+        """A draft's commit; nothing is durable here."""
+        octets = body.octets or b""
+        entry = self.add(Message(envelope.id, envelope, Content(headers, octets, body.size)), lease)
+        # The draft had room for it, and gives that back now.
+        self._memory.used += body.size
+        return entry
 
     def add(self, message: Message, lease: float | None) -> Entry:
-        """A draft's commit."""
+        """Put it beside the others."""
         if message.id in self._kept:
             raise OSError(errno.EEXIST, f"there is a message {message.id} already")
         created = message.envelope.received
@@ -212,7 +179,7 @@ class MemoryQueue(service.Service):
             self._remove(id)
             return
         if kept.retry is not None:
-            pending = _due_at(pending, kept.retry)
+            pending = due_at(pending, kept.retry)
         kept.entry = replace(kept.entry, pending=tuple(pending))
         if release:
             kept.free()
@@ -253,12 +220,13 @@ class MemoryQueue(service.Service):
         due_after: float | None = None,
     ) -> Sequence[Entry]:
         """See IQueueStore."""
+        wanted = sought(address)
         ids = sorted(id for id in self._kept if id > after)
         entries = (self._kept[id].seen() for id in ids)
         found = (
             entry
             for entry in entries
-            if (hold is None or entry.hold is hold) and _concerns(entry, address.lower())
+            if (hold is None or entry.hold is hold) and concerns(entry, wanted)
             if due_after is None or all(each.due > due_after for each in entry.pending)
         )
         return [entry for entry, _ in zip(found, range(limit), strict=False)]
@@ -295,7 +263,7 @@ class MemoryQueue(service.Service):
                 return False
             self._remove(id)
         elif verb == "retry":
-            kept.entry = replace(kept.entry, pending=_due_at(kept.entry.pending, now))
+            kept.entry = replace(kept.entry, pending=tuple(due_at(kept.entry.pending, now)))
             kept.retry = now if kept.until is not None else None
         elif kept.entry.hold is (verb == "hold"):
             return False
@@ -325,22 +293,6 @@ class SharedMemoryQueue(MemoryQueue):
 
     def __init__(self, settings: Settings, site: Site, memory: Memory) -> None:
         super().__init__(settings, site, memory)
-
-
-def _due_at(pending: Iterable[Pending], when: float) -> tuple[Pending, ...]:
-    return tuple(replace(each, due=when) for each in pending)
-
-
-def _concerns(entry: Entry, address: str) -> bool:
-    if not address:
-        return True
-    named: list[Mailbox] = [] if (sender := entry.message.envelope.sender) is None else [sender]
-    for each in entry.pending:
-        named += [each.recipient.address, *each.recipient.came_from]
-    texts = [str(each).lower() for each in named]
-    if address.startswith("@"):
-        return any(text.endswith(address) for text in texts)
-    return address in texts
 
 
 def _build(settings: Any, site: Site) -> MemoryQueue:

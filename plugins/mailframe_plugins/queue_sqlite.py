@@ -27,13 +27,16 @@ from mailframe.interfaces import IQueueStore, IShardedStore
 from mailframe.message import Content, Entry, Envelope, Message, Pending
 from mailframe.message.codec import Damaged, encode_envelope
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
-from mailframe_plugins.sqlite_store.draft import Body, Budget, Draft
+from mailframe.spool.bodies import StoredBody
+from mailframe.spool.draft import Budget, Draft, DraftBody, Spill
+from mailframe.spool.search import searchable, sought
+from mailframe.spool.shards import ShardFolders
 from mailframe_plugins.sqlite_store.errors import is_damage, translated
+from mailframe_plugins.sqlite_store.folder import StoreFolder
 from mailframe_plugins.sqlite_store.ledger import Ledger
-from mailframe_plugins.sqlite_store.readings import Reading, Sought, counts, find
-from mailframe_plugins.sqlite_store.rows import AT_HAND, BodyOf, Broken, entries_of, read_rows
-from mailframe_plugins.sqlite_store.shelf import Shelf
-from mailframe_plugins.sqlite_store.stored import NewMessage, searchable
+from mailframe_plugins.sqlite_store.queries import ReadConnection, Sought, counts, find
+from mailframe_plugins.sqlite_store.rows import AT_HAND, Broken, entries_of, read_rows
+from mailframe_plugins.sqlite_store.statements import NewMessage
 from mailframe_plugins.sqlite_store.writer import Writer
 
 T = TypeVar("T")
@@ -67,18 +70,17 @@ class SqliteQueue(service.Service):
     def __init__(self, settings: Settings, site: Site) -> None:
         if settings.inline > 16 << 20:
             raise SettingError("inline", "a body of more than 16M is better kept in a file")
-        self._root = settings.path or site.state / "queue"
-        folder = self._root / str(site.worker) if site.worker else self._root
+        self._parts = ShardFolders(settings.path or site.state / "queue", "queue.db")
         self.name = site.name or "queue"
-        self.inline = int(settings.inline)
-        self.budget = Budget(DRAFTS_IN_MEMORY)
-        self.in_thread = site.in_thread
+        self._in_thread = site.in_thread
         self._minimum_free = int(settings.minimum_free)
         self._reactor = site.reactor
-        self._shelf = Shelf(folder, site.now)
-        self.bodies = self._shelf.bodies
-        self._listing = Reading(self._shelf)
-        self._opening = Reading(self._shelf)
+        self._folder = StoreFolder(self._parts.folder(site.worker), site.now)
+        self.bodies = self._folder.bodies
+        self.budget = Budget(DRAFTS_IN_MEMORY)
+        self.spill = Spill(self.bodies, int(settings.inline), site.in_thread, self.under_way)
+        self._listing = ReadConnection(self._folder)
+        self._opening = ReadConnection(self._folder)
         self._opened: Writer | None = None
         self._reserve = 0  # octets to be left; known once it is open
         self._closed: Deferred[None] | None = None
@@ -86,10 +88,8 @@ class SqliteQueue(service.Service):
         self._space: tuple[float, int] = (float("-inf"), 0)  # when it was asked for, octets
 
     def shards(self) -> Sequence[int]:
-        """See IShardedStore: worker 0 has the folder itself, each other one a folder in it."""
-        found = [int(path.parent.name) for path in self._root.glob("[1-9]*/queue.db")
-                 if path.parent.name.isdecimal()]  # fmt: skip
-        return sorted([0, *found]) if (self._root / "queue.db").exists() else sorted(found)
+        """See IShardedStore."""
+        return self._parts.workers()
 
     def startService(self) -> None:
         """Open the database. OSError where it cannot be, or another process has it."""
@@ -101,9 +101,9 @@ class SqliteQueue(service.Service):
             return self._opened
         if self._closed is not None:
             raise OSError(errno.ESHUTDOWN, "the queue is closed")
-        ledger = self._shelf.open()
-        self._reserve = max(self._shelf.reserve, self._minimum_free)
-        writer = Writer(self._shelf, ledger, self._reactor)
+        ledger = self._folder.open()
+        self._reserve = max(self._folder.reserve, self._minimum_free)
+        writer = Writer(self._folder, ledger, self._reactor)
         # Whatever file is here before the first draft is can only be a crash's or a row's.
         found = self.bodies.found()
         for start in range(0, len(found), _AT_ONCE):
@@ -114,7 +114,7 @@ class SqliteQueue(service.Service):
 
     def _sweep(self, ids: list[str], ledger: Ledger) -> None:
         # Where a database was damaged, a file without a row may be all that is left.
-        keep = bool(self.bodies.set_aside_databases())
+        keep = bool(self._folder.set_aside())
         for id in set(ids) - ledger.known(ids):
             if keep:
                 self.bodies.set_aside(id)
@@ -129,7 +129,7 @@ class SqliteQueue(service.Service):
         asked, free = self._space
         moment = self._reactor.seconds()
         if not 0 <= moment - asked < _SPACE_KNOWN_FOR:
-            free = self._shelf.free
+            free = self._folder.free
             self._space = moment, free
         if free < wanted:
             raise OSError(
@@ -138,7 +138,7 @@ class SqliteQueue(service.Service):
         return Draft(self, envelope)
 
     def keep(
-        self, envelope: Envelope, headers: bytes, body: Body, lease: float | None
+        self, envelope: Envelope, headers: bytes, body: DraftBody, lease: float | None
     ) -> Deferred[Entry]:
         """A draft's commit."""
         writer = self._writer()
@@ -152,7 +152,9 @@ class SqliteQueue(service.Service):
                          encode_envelope(envelope), check, headers, body.octets)  # fmt: skip
         octets: bytes | Callable[[], BinaryIO] | None = body.octets
         if octets is None or body.size > AT_HAND:
-            octets = self._opener(BodyOf(envelope.id, body.size, octets is None, check, headers))
+            octets = self._opener(
+                StoredBody(envelope.id, body.size, octets is None, check, headers)
+            )
         message = Message(envelope.id, envelope, Content(headers, octets, body.size))
         entry = Entry(message, pending, created, leased=lease is not None)
         return writer.insert(new, lease, entry)
@@ -162,7 +164,7 @@ class SqliteQueue(service.Service):
         # Once in the log, and once in the database that this is copied to.
         wanted = 2 * (self._writer().inserting + octets) + self._reserve // 2
         # Where there was plenty when the message began, it need not be asked for again.
-        return self._space[1] - wanted >= _PLENTY or self._shelf.free >= wanted
+        return self._space[1] - wanted >= _PLENTY or self._folder.free >= wanted
 
     def watch(self, call: Callable[[], None]) -> None:
         """See IQueueStore: one process has the folder, so nobody else changes anything."""
@@ -177,10 +179,10 @@ class SqliteQueue(service.Service):
 
         return work.addBoth(forget)
 
-    def _opener(self, body: BodyOf) -> Callable[[], BinaryIO]:
+    def _opener(self, body: StoredBody) -> Callable[[], BinaryIO]:
         return partial(self._open_body, body)
 
-    def _open_body(self, body: BodyOf) -> BinaryIO:
+    def _open_body(self, body: StoredBody) -> BinaryIO:
         """In a thread. OSError for a damaged one, which is set aside then."""
         try:
             if body.file:
@@ -188,7 +190,7 @@ class SqliteQueue(service.Service):
             return self._opening.run(partial(_stored_body, body))
         except (Damaged, sqlite3.Error) as wrong:
             if isinstance(wrong, sqlite3.Error) and not is_damage(wrong):
-                raise translated(wrong, self._shelf.free) from wrong
+                raise translated(wrong, self._folder.free) from wrong
             writer, reason = self._opened, str(wrong)
             if writer is not None:
                 writer.tell(lambda ledger: ledger.set_aside_id(body.id, reason))
@@ -229,11 +231,11 @@ class SqliteQueue(service.Service):
         due_after: float | None = None,
     ) -> Sequence[Entry]:
         """See IQueueStore."""
-        wanted = address.lower().encode("utf-8", "surrogatepass")
+        wanted = sought(address)
         last, found = after, list[Entry]()
         while len(found) < limit:
-            sought = Sought(last, limit - len(found), wanted, hold, due_after)
-            keys = await self._read(partial(find, sought=sought))
+            page = Sought(last, limit - len(found), wanted, hold, due_after)
+            keys = await self._read(partial(find, sought=page))
             if not keys:
                 break
             rows, entries = await self._entries(keys)
@@ -265,7 +267,7 @@ class SqliteQueue(service.Service):
         """See IQueueStore."""
         found = await self._read(counts)
         found["leased"] = await self._writer().call(lambda ledger: len(ledger.leases))
-        found["corrupt"] += len(await self.in_thread(self.bodies.set_aside_databases))
+        found["corrupt"] += len(await self._in_thread(self._folder.set_aside))
         return found
 
     async def change(self, ids: Sequence[str], verb: str, now: float) -> Sequence[str]:
@@ -280,19 +282,19 @@ class SqliteQueue(service.Service):
 
     async def corrupt(self) -> Sequence[str]:
         """See IQueueStore."""
-        lines = await self._read(partial(_corrupt, f"{self._shelf.database}, table corrupt"))
-        databases: list[str] = await self.in_thread(self.bodies.set_aside_databases)
+        lines = await self._read(partial(_corrupt, f"{self._folder.database}, table corrupt"))
+        databases: list[str] = await self._in_thread(self._folder.set_aside)
         return lines + databases
 
     async def _read(self, what: Callable[[sqlite3.Connection], T]) -> T:
         writer = self._writer()
         try:
-            result: T = await self.in_thread(self._listing.run, what)
+            result: T = await self._in_thread(self._listing.run, what)
         except sqlite3.Error as wrong:
             if is_damage(wrong):
                 # There it is found again, and mended.
                 return await writer.call(lambda ledger: ledger.read(what))
-            raise translated(wrong, self._shelf.free) from wrong
+            raise translated(wrong, self._folder.free) from wrong
         return result
 
     def close(self) -> Deferred[None]:
@@ -317,10 +319,10 @@ class SqliteQueue(service.Service):
         await writer.stop()
         self._listing.close()
         self._opening.close()
-        self._shelf.close()
+        self._folder.close()
 
 
-def _stored_body(body: BodyOf, connection: sqlite3.Connection) -> BinaryIO:
+def _stored_body(body: StoredBody, connection: sqlite3.Connection) -> BinaryIO:
     row = connection.execute(
         "SELECT b.octets FROM message m JOIN body b ON b.key = m.key WHERE m.id = ?", (body.id,)
     ).fetchone()

@@ -26,7 +26,7 @@ from mailframe.testing.queue_drafts import BODY, HEADERS, NOW, StoreCase
 from mailframe.testing.queue_store import QueueStoreContract
 from mailframe.testing.values import envelope, recipient, site
 from mailframe_plugins.queue_sqlite import Settings, SqliteQueue, plugin
-from mailframe_plugins.sqlite_store.shelf import Shelf
+from mailframe_plugins.sqlite_store.folder import StoreFolder
 
 LARGE = b"0123456789abcdef" * 40_000  # a file of its own
 
@@ -573,7 +573,7 @@ class TestSqliteFullDisk(SqliteCase, StoreCase, TestCase):
 
     def make_store(self, folder=None, **more):
         # Nothing is kept in reserve: here the writes themselves find the disk full.
-        self.patch(Shelf, "reserve", 0)
+        self.patch(StoreFolder, "reserve", 0)
         self.patch(SqliteQueue, "has_room", lambda store, octets: True)
         where = site(self.disk, reactor=reactor, now=self.now, in_thread=deferToThread)
         return SqliteQueue(Settings(**{**self.settings, **more}), where)

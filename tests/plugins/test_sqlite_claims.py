@@ -9,10 +9,11 @@ import pytest
 
 from mailframe.message import Pending
 from mailframe.message.codec import encode_envelope
+from mailframe.spool.search import searchable
 from mailframe.testing.values import envelope, recipient
-from mailframe_plugins.sqlite_store.readings import Sought, counts, find
-from mailframe_plugins.sqlite_store.shelf import Shelf
-from mailframe_plugins.sqlite_store.stored import NewMessage, searchable
+from mailframe_plugins.sqlite_store.folder import StoreFolder
+from mailframe_plugins.sqlite_store.queries import Sought, counts, find
+from mailframe_plugins.sqlite_store.statements import NewMessage
 
 NOW = 1_000_000.0
 NOBODY = frozenset[str]()
@@ -22,7 +23,7 @@ class Store:
     """A ledger, and how many steps SQLite takes for what is done with it."""
 
     def __init__(self, folder):
-        self.shelf = Shelf(folder, lambda: NOW)
+        self.shelf = StoreFolder(folder, lambda: NOW)
         self.ledger = self.shelf.open()
         self.connection = self.ledger._connection
         self.steps = 0
@@ -71,7 +72,7 @@ def new(id, due, *addresses):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     # What these messages hold is not looked at.
-    monkeypatch.setattr("mailframe_plugins.sqlite_store.rows.BodyOf.verify", lambda *_: None)
+    monkeypatch.setattr("mailframe.spool.bodies.StoredBody.verify", lambda *_: None)
     opened = Store(tmp_path / "queue")
     yield opened
     opened.close()

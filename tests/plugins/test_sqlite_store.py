@@ -7,11 +7,8 @@ import sqlite3
 
 import pytest
 
-from mailframe.message import Pending, Recipient
-from mailframe.smtp.address import Mailbox
 from mailframe_plugins.sqlite_store.errors import damage, is_damage, is_full, translated
 from mailframe_plugins.sqlite_store.leases import Lease, Leases
-from mailframe_plugins.sqlite_store.stored import searchable, waiting
 
 
 def test_leases_are_taken_back():
@@ -66,16 +63,3 @@ def test_others_errors_are_left_as_they_are():
     assert translated(bug, 0) is bug
     assert not is_damage(bug)
     assert is_damage(damage("we saw it"))
-
-
-def test_what_is_found_by():
-    """One domain is named, several are not; addresses are in lower case between line feeds."""
-
-    def row(*addresses):
-        return waiting([Pending(Recipient(Mailbox(*each)), 5.0) for each in addresses])
-
-    assert row(("A", "x.example"), ("b", "x.example")).domain == "x.example"
-    assert row(("A", "x.example"), ("b", "y.example")).domain == ""
-    assert row(("A", "x\n.example")).domain == ""
-    assert row(("A", "x.example")).addresses == b"\na@x.example\n"
-    assert searchable([Mailbox("Ü", "x.example")]) == "\nü@x.example\n".encode()

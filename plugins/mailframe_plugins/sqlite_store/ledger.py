@@ -16,13 +16,14 @@ from mailframe.interfaces import LeaseLost
 from mailframe.message import Entry, Pending
 from mailframe.message.codec import Damaged, decode_pending
 from mailframe.repeated import RepeatedLog
+from mailframe.spool.bodies import Bodies
+from mailframe.spool.search import due_at, waiting
 
-from .bodies import Bodies
 from .claims import Claims
 from .errors import damage
 from .leases import Lease, Leases
 from .rows import Broken, Opener, entries_of, read_rows
-from .stored import NewMessage, at_a_time, due_at, insertion, marks, waiting
+from .statements import NewMessage, at_a_time, insertion, marks
 
 T = TypeVar("T")
 

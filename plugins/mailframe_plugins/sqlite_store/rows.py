@@ -10,9 +10,10 @@ from zlib import crc32
 
 from mailframe.message import Content, Entry, Message
 from mailframe.message.codec import Damaged, decode_envelope, decode_pending
+from mailframe.spool.bodies import StoredBody
 
 from .errors import is_damage
-from .stored import marks
+from .statements import marks
 
 AT_HAND = 1 << 16  # octets: larger bodies are opened when they are wanted
 
@@ -50,25 +51,8 @@ class Broken(NamedTuple):
     reason: str
 
 
-class BodyOf(NamedTuple):
-    """What is known of a body before it is read."""
-
-    id: str
-    size: int
-    file: bool
-    check: int
-    prefix: bytes
-
-    def verify(self, octets: bytes) -> None:
-        """Raises Damaged where these are not the octets that were stored."""
-        if len(octets) != self.size:
-            raise Damaged(f"its body has {len(octets)} octets instead of {self.size}")
-        if crc32(self.prefix, crc32(octets)) != self.check:
-            raise Damaged("its body's checksum is wrong")
-
-
 #: Gives what opens a body that is not at hand.
-Opener = Callable[[BodyOf], Callable[[], BinaryIO]]
+Opener = Callable[[StoredBody], Callable[[], BinaryIO]]
 
 
 def read_rows(
@@ -154,7 +138,7 @@ def _entry(row: Row, leased: bool, opener: Opener) -> Entry:
         raise Damaged(f"the envelope is that of message {envelope.id}")
     if row.prefix is None:
         raise Damaged("its body is missing")
-    about = BodyOf(row.id, row.size, bool(row.file), row.body_sum, row.prefix)
+    about = StoredBody(row.id, row.size, bool(row.file), row.body_sum, row.prefix)
     body: bytes | Callable[[], BinaryIO]
     if row.octets is None:
         body = opener(about)

@@ -15,7 +15,7 @@ from pathlib import Path
 from mailframe.files.sync import sync_folder
 
 from .schema import connect
-from .stored import marks
+from .statements import marks
 
 # Each way may end at a damaged page; together they miss little.
 _WAYS = {

@@ -19,8 +19,8 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from mailframe.files.sync import sync_folder
+from mailframe.spool.bodies import Bodies
 
-from .bodies import Bodies
 from .errors import is_damage, translated
 from .ledger import Ledger
 from .salvage import Salvage
@@ -29,7 +29,7 @@ from .schema import LOG, connect
 _SHARE = 16  # the log, and the ballast, are no larger than this part of the disk
 
 
-class Shelf:
+class StoreFolder:
     """One store's folder. All methods block and raise OSError.
 
     `generation` counts the databases: a connection opened to an earlier one is stale.
@@ -41,9 +41,10 @@ class Shelf:
         self.folder = folder
         self.database = folder / "queue.db"
         self.bodies = Bodies(folder)
+        self._corrupt = folder / "corrupt"
         self.generation = 0
         self._now = now
-        self._salvage = Salvage(self.database, folder / "corrupt", now)
+        self._salvage = Salvage(self.database, self._corrupt, now)
         self._lock: int | None = None
 
     @property
@@ -134,6 +135,15 @@ class Shelf:
         new = self._ledger()
         new.adopt(ledger)
         return new
+
+    def set_aside(self) -> list[str]:
+        """A line for each database that was set aside as damaged."""
+        lines = []
+        for folder in sorted(path for path in self._corrupt.iterdir() if path.is_dir()):
+            reason = folder / "reason"
+            text = reason.read_text("utf-8").strip() if reason.exists() else "no reason is known"
+            lines.append(f"{folder}: {text}")
+        return lines
 
     def take_ballast(self) -> bool:
         """Keep some space, where there is plenty; whether there is some now. Raises nothing."""

@@ -1,4 +1,4 @@
-"""Connections that only read, so that a long listing keeps no commit waiting."""
+"""What is only read, on connections of its own, so that a long listing keeps no commit waiting."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from .folder import StoreFolder
 from .schema import connect
-from .shelf import Shelf
 
 T = TypeVar("T")
 
 
-class Reading:
+class ReadConnection:
     """One connection, for whatever thread wants it next; opened when first wanted."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, folder: StoreFolder) -> None:
+        self._folder = folder
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._generation = 0
@@ -25,11 +25,11 @@ class Reading:
     def run(self, what: Callable[[sqlite3.Connection], T]) -> T:
         """Blocks until it is our turn and it is done. Raises sqlite3.Error."""
         with self._lock:
-            if self._generation != self._shelf.generation:
+            if self._generation != self._folder.generation:
                 self._close()
             if self._connection is None:
-                self._generation = self._shelf.generation
-                self._connection = connect(self._shelf.database, reading=True)
+                self._generation = self._folder.generation
+                self._connection = connect(self._folder.database, reading=True)
             return what(self._connection)
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Reading:
 
 
 class Sought(NamedTuple):
-    """What `find` is to find; see IQueueStore.find. The address is in lower case and UTF-8."""
+    """What `find` is to find; see IQueueStore.find. `address` is what spool.search makes of it."""
 
     after: str
     limit: int
@@ -67,8 +67,7 @@ def find(connection: sqlite3.Connection, sought: Sought) -> list[int]:
         index = " INDEXED BY due" if sought.hold is False else ""
     if sought.address:
         wanted.append("(instr(addresses, ?) OR instr(sender, ?))")
-        start = b"" if sought.address.startswith(b"@") else b"\n"
-        values += [start + sought.address + b"\n"] * 2
+        values += [sought.address] * 2
     rows = connection.execute(
         f"SELECT key FROM message{index} WHERE {' AND '.join(wanted)} ORDER BY id LIMIT ?",
         (*values, sought.limit),

@@ -9,19 +9,37 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import quote, unquote
 from zlib import crc32
 
 from twisted.logger import Logger
 
-from mailframe.files.sync import sync_folder
-from mailframe.message.codec import Damaged
-
-from .rows import BodyOf
+from ..files.sync import sync_folder
+from ..message.codec import Damaged
 
 _PIECE = 1 << 18  # octets read at a time
 _ENDING = ".body"
+
+
+class StoredBody(NamedTuple):
+    """What is known of a body before it is read.
+
+    `check` is the CRC-32 of the body and then of the prefix that stands before it.
+    """
+
+    id: str
+    size: int
+    file: bool
+    check: int
+    prefix: bytes
+
+    def verify(self, octets: bytes) -> None:
+        """Raises Damaged if these are not the octets that were stored."""
+        if len(octets) != self.size:
+            raise Damaged(f"its body has {len(octets)} octets instead of {self.size}")
+        if crc32(self.prefix, crc32(octets)) != self.check:
+            raise Damaged("its body's checksum is wrong")
 
 
 class Bodies:
@@ -51,7 +69,7 @@ class Bodies:
         os.fsync(descriptor)
         sync_folder(self._folder)
 
-    def open(self, body: BodyOf) -> BinaryIO:
+    def open(self, body: StoredBody) -> BinaryIO:
         """The body of this message, read through once. Raises Damaged; OSError."""
         try:
             file = self.path(body.id).open("rb")
@@ -65,7 +83,7 @@ class Bodies:
             raise
         return file
 
-    def _check(self, file: BinaryIO, body: BodyOf) -> None:
+    def _check(self, file: BinaryIO, body: StoredBody) -> None:
         size = os.fstat(file.fileno()).st_size
         if size != body.size:
             raise Damaged(f"the file of its body has {size} octets instead of {body.size}")
@@ -95,12 +113,3 @@ class Bodies:
         """The ids of all files that are there now."""
         names = os.listdir(self._folder)
         return [unquote(name.removesuffix(_ENDING)) for name in names if name.endswith(_ENDING)]
-
-    def set_aside_databases(self) -> list[str]:
-        """A line for each database that was set aside as damaged."""
-        lines = []
-        for folder in sorted(path for path in self._corrupt.iterdir() if path.is_dir()):
-            reason = folder / "reason"
-            text = reason.read_text("utf-8").strip() if reason.exists() else "no reason is known"
-            lines.append(f"{folder}: {text}")
-        return lines

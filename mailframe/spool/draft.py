@@ -7,9 +7,8 @@ sooner.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 from twisted.internet.defer import Deferred
@@ -17,48 +16,68 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.interfaces import IDraft
-from mailframe.message import Content, Entry, Envelope
-
+from ..eventual import Eventual, at_once, is_later, settled
+from ..interfaces import IDraft
+from ..message import Content, Entry, Envelope
 from .bodies import Bodies
-
-T = TypeVar("T")
+from .draft_file import DraftFile
 
 _PIECE = 1 << 20  # octets that gather before they are written to the file
 
 
 class Budget:
-    """Octets that all drafts hold in memory, and how many they may."""
+    """Octets that all drafts hold in memory, and how many they may before they become files."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
+    def take(self, octets: int) -> None:
+        """Count octets more, or fewer. A store that has no files raises OSError for too many."""
+        self.used += octets
 
-class Body:
-    """What a draft has become: octets, or None for a file, with size and CRC-32."""
+    @property
+    def is_spent(self) -> bool:
+        """True if drafts are to become files now."""
+        return self.used > self.limit
 
-    def __init__(self, octets: bytes | None, size: int, check: int) -> None:
-        self.octets = octets
-        self.size = size
-        self.check = check
+
+class DraftBody(NamedTuple):
+    """What a draft has become: its octets, or None for a file, with size and CRC-32."""
+
+    octets: bytes | None
+    size: int
+    check: int
+
+
+class Spill(NamedTuple):
+    """Where the octets of large drafts go: files of `bodies`, for more than `inline` octets.
+
+    `in_thread` runs what blocks; `under_way(work)` is told of work that the store's close() is
+    to wait for.
+    """
+
+    bodies: Bodies
+    inline: int
+    in_thread: Callable[..., Deferred[Any]]
+    under_way: Callable[[Deferred[Any]], Deferred[Any]]
 
 
 class Keeper(Protocol):
-    """What a draft needs of its store."""
+    """What a draft needs of its store. Without a `spill` all drafts stay in memory."""
 
-    bodies: Bodies
-    budget: Budget
-    inline: int
-    in_thread: Callable[..., Deferred[Any]]
+    @property
+    def budget(self) -> Budget:
+        """What all its drafts may hold in memory."""
+
+    @property
+    def spill(self) -> Spill | None:
+        """Where large ones go."""
 
     def keep(
-        self, envelope: Envelope, headers: bytes, body: Body, lease: float | None
-    ) -> Deferred[Entry]:
+        self, envelope: Envelope, headers: bytes, body: DraftBody, lease: float | None
+    ) -> Eventual[Entry]:
         """Make it durable, leased until then or not at all."""
-
-    def under_way(self, work: Deferred[T]) -> Deferred[T]:
-        """The same; closing the store waits for it."""
 
 
 @implementer(IDraft)
@@ -69,15 +88,14 @@ class Draft:
 
     def __init__(self, keeper: Keeper, envelope: Envelope) -> None:
         self._keeper = keeper
+        self._budget = keeper.budget
+        self._spill = keeper.spill
         self._id = envelope.id
         self._parts: list[bytes] = []
         self._held = 0  # octets in _parts
         self._counted = 0  # octets of ours in the budget
         self._size = 0
-        self._check = 0  # of what is in the file
-        self._file: int | None = None
-        self._is_file = False
-        self._created = False
+        self._file: DraftFile | None = None
         self._writing: Deferred[None] | None = None
         self._done = False
         self._failed: OSError | None = None
@@ -85,19 +103,24 @@ class Draft:
     def write(self, octets: bytes) -> Deferred[None] | None:
         """See IDraft."""
         self._check_open()
+        self._count(len(octets))
         self._parts.append(octets)
         self._size += len(octets)
         self._held += len(octets)
-        self._count(len(octets))
+        spill = self._spill
+        if spill is None:
+            return None
         if self._writing is not None:
             return self._after_writing()
-        budget = self._keeper.budget
-        if not self._is_file:
-            if self._size <= self._keeper.inline and budget.used <= budget.limit:
+        if self._file is None:
+            if self._size <= spill.inline and not self._budget.is_spent:
                 return None
-        elif self._held < _PIECE and budget.used <= budget.limit:
+            self._file = DraftFile(spill.bodies, self._id)
+        elif self._held < _PIECE and not self._budget.is_spent:
             return None
-        self._write_out()
+        octets_held = self._held
+        self._writing = spill.in_thread(self._file.write, self._taken())
+        self._writing.addBoth(self._written, octets_held)
         return self._after_writing()
 
     def content(self) -> Content:
@@ -105,22 +128,17 @@ class Draft:
         self._check_open()
         if self._writing is not None:
             raise RuntimeError("the last write is not done yet")
-        if not self._is_file:
+        if self._file is None:
             self._parts = [b"".join(self._parts)]
             return Content(b"", self._parts[0], self._size)
         # Fewer octets than a piece: no wait that would need a thread.
         self._count(-self._held)
-        self._into_file(self._taken())
-        path = self._keeper.bodies.path(self._id)
-
-        def open_file() -> BinaryIO:
-            return path.open("rb")
-
-        return Content(b"", open_file, self._size)
+        self._file.write(self._taken())
+        return Content(b"", self._file.opener(), self._size)
 
     def commit(
         self, envelope: Envelope, headers: bytes, lease: float | None = None
-    ) -> Deferred[Entry]:
+    ) -> Entry | Deferred[Entry]:
         """See IDraft."""
         self._check_open()
         if envelope.id != self._id:
@@ -128,23 +146,34 @@ class Draft:
         if not envelope.recipients:
             raise ValueError(f"message {self._id} has no recipients")
         self._done = True
-        if not self._is_file:
-            octets = b"".join(self._parts)
-            self._parts.clear()
-            body = Body(octets, self._size, crc32(octets))
-            return self._keeper.keep(envelope, headers, body, lease).addBoth(self._settled)
-        committed = Deferred.fromCoroutine(self._commit_file(envelope, headers, lease))
-        return self._keeper.under_way(committed.addBoth(self._settled))
+        if self._file is not None and self._spill is not None:
+            kept = self._commit_file(self._spill, self._file, envelope, headers, lease)
+            committed = Deferred.fromCoroutine(kept)
+            return self._spill.under_way(committed.addBoth(self._settled))
+        octets = b"".join(self._parts)
+        self._parts.clear()
+        body = DraftBody(octets, self._size, crc32(octets))
+        try:
+            entry = at_once(self._keeper.keep(envelope, headers, body, lease))
+        except BaseException:
+            self._settled(None)
+            raise
+        if is_later(entry):
+            return entry.addBoth(self._settled)
+        self._settled(None)
+        return entry
 
-    async def _commit_file(self, envelope: Envelope, headers: bytes, lease: float | None) -> Entry:
+    async def _commit_file(
+        self, spill: Spill, file: DraftFile, envelope: Envelope, headers: bytes, lease: float | None
+    ) -> Entry:
         try:
             if self._writing is not None:
                 await self._after_writing()
-            await self._keeper.in_thread(self._finish_file, self._taken())
-            body = Body(None, self._size, self._check)
-            return await self._keeper.keep(envelope, headers, body, lease)
+            await spill.in_thread(file.finish, self._taken())
+            body = DraftBody(None, self._size, file.check)
+            return await settled(self._keeper.keep(envelope, headers, body, lease))
         except BaseException:
-            await self._keeper.in_thread(self._remove_file)
+            await spill.in_thread(file.remove)
             raise
 
     def abort(self) -> None:
@@ -156,12 +185,14 @@ class Draft:
         self._parts.clear()
         if self._writing is not None:
             self._after_writing().addErrback(lambda _: None).addCallback(self._discard)
-        elif self._is_file:
+        else:
             self._discard(None)
 
     def _discard(self, _: object) -> None:
-        discarded = self._keeper.in_thread(self._remove_file)
-        self._keeper.under_way(discarded).addErrback(
+        if self._file is None or self._spill is None:
+            return
+        discarded = self._spill.in_thread(self._file.remove)
+        self._spill.under_way(discarded).addErrback(
             lambda failure: self._log.failure(
                 "{id}: its draft stays until the next start", failure=failure, id=self._id
             )
@@ -174,8 +205,8 @@ class Draft:
             raise OSError(errno.EBADF, f"the draft of {self._id} is committed or aborted")
 
     def _count(self, octets: int) -> None:
+        self._budget.take(octets)
         self._counted += octets
-        self._keeper.budget.used += octets
 
     def _settled(self, result: Any) -> Any:
         """Nothing of it is in memory any more."""
@@ -186,13 +217,6 @@ class Draft:
         parts, self._parts = self._parts, []
         self._held = 0
         return parts
-
-    def _write_out(self) -> None:
-        self._is_file = True
-        parts, octets = self._parts, self._held
-        self._taken()
-        self._writing = self._keeper.in_thread(self._into_file, parts)
-        self._writing.addBoth(self._written, octets)
 
     def _written(self, result: object, octets: int) -> None:
         self._writing = None
@@ -205,7 +229,7 @@ class Draft:
                 self._failed = OSError(errno.EIO, f"the draft of {self._id} cannot be written")
 
     def _after_writing(self) -> Deferred[None]:
-        """Fires once what is being written is; fails where it could not."""
+        """Fires once what is being written is; fails if it could not be."""
         waiting: Deferred[None] = Deferred()
         writing = self._writing
 
@@ -221,33 +245,3 @@ class Draft:
         else:
             writing.addBoth(fire)
         return waiting
-
-    # Below: in a thread.
-
-    def _into_file(self, parts: list[bytes]) -> None:
-        if self._file is None:
-            self._file = self._keeper.bodies.create(self._id)
-            self._created = True
-        for part in parts:
-            self._check = crc32(part, self._check)
-            rest = memoryview(part)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-
-    def _finish_file(self, parts: list[bytes]) -> None:
-        try:
-            self._into_file(parts)
-            assert self._file is not None
-            self._keeper.bodies.sync(self._file)
-        finally:
-            self._close_file()
-
-    def _remove_file(self) -> None:
-        self._close_file()
-        if self._created:
-            self._keeper.bodies.remove(self._id)
-
-    def _close_file(self) -> None:
-        descriptor, self._file = self._file, None
-        if descriptor is not None:
-            os.close(descriptor)
