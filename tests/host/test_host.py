@@ -23,11 +23,13 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mailframe.config import Composition, ConfigErrors, load
+from mailframe.eventual import settled
 from mailframe.host import Host, make_service
 from mailframe.host.listening import StartError
 from mailframe.host.resources import Resources
 from mailframe.settings import Listener
 from mailframe.testing.certificates import make_authority
+from mailframe.testing.values import envelope
 
 TOML = """\
 hostname = "mx.example.org"
@@ -98,6 +100,24 @@ class HostTests(TestCase):
         self.assertIn(b"Subject: hello\n\nHi\n", octets)
         greeting = await deferToThread(greeting_of, str(self.folder / "lmtp"))
         self.assertTrue(greeting.startswith(b"220 mx.example.org"))
+
+    async def test_takes_mail_of_its_plugins(self) -> None:
+        """What one submits is durable when it has the id, and delivered like all mail."""
+        host = self.host()
+        around = envelope(None, "alice@example.org", id="N1")
+        submitted = await settled(host.resources.submit(around, b"Subject: away\r\n\r\nHi\r\n"))
+        self.assertEqual(submitted, "N1")
+        new = self.folder / "mail" / "example.org" / "alice" / "Maildir" / "new"
+        await until(lambda: new.is_dir() and any(new.iterdir()))
+        (file,) = new.iterdir()
+        self.assertIn(b"Subject: away", file.read_bytes())
+
+    def test_what_owns_leases_is_named_for_each_start(self) -> None:
+        """By the host, the worker, and what no other start has."""
+        composition = load(self.write())
+        owners = [Resources(composition, reactor, time.time, worker=3).owner for _ in range(2)]
+        self.assertTrue(all(owner.startswith("mx.example.org/3/") for owner in owners))
+        self.assertNotEqual(*owners)
 
     async def test_says_where_it_is(self) -> None:
         """STATE/ports has each listener's real address; socket and folder are the owner's."""
@@ -203,8 +223,11 @@ class HostTests(TestCase):
         without = replace(composition, sections=sections)
         with self.assertRaises(StartError):
             Host(without, reactor)
+        resources = Resources(without, reactor, time.time)
         with self.assertRaises(LookupError):
-            Resources(without, reactor, time.time).store()
+            resources.store()
+        with self.assertRaises(LookupError):
+            resources.submit(envelope(), b"")
 
     def test_a_composition_of_pythons_is_checked(self) -> None:
         """What the reader of a file would refuse is refused all the same."""

@@ -155,7 +155,7 @@ class DealtOutTests(TestCase):
         resources = Resources(self.composition, reactor, lambda: NOW, None, worker, workers)
         store: Any = resources.hooks.store
         parts = store._all if isinstance(store, Shards) else [store]
-        return [part._shelf.folder.name for part in parts]
+        return [part._folder.folder.name for part in parts]
 
     def test_orphans_are_dealt_out(self) -> None:
         """Of the parts 0 to 4, two workers have 0, 2, 4 and 1, 3; five have one each."""
