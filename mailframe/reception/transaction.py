@@ -17,6 +17,7 @@ from ..eventual import Eventual, at_once, is_later
 from ..hooks import new_reference
 from ..interfaces import IDraft, IQueueStore
 from ..message import Entry, Envelope, Recipient
+from ..mime.write import field_octets
 from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.command import Rcpt
@@ -28,8 +29,7 @@ from ..smtp.reply import (
     TOO_MANY_RECIPIENTS,
     Reply,
 )
-from . import trace
-from .header import HeaderScan, field_octets
+from . import header
 
 if TYPE_CHECKING:
     from ..hooks import Filtered, Hooks
@@ -96,7 +96,7 @@ class Transaction:
         self._draft: IDraft | None = None
         self._failure: Reply | None = None
         self._fields: list[str] = list(headers)
-        self._scan = HeaderScan(shared.limits)
+        self._scan = header.scan(shared.limits)
         self.envelope = envelope
         self.accepted = 0
         self.began: float | None = None
@@ -156,8 +156,9 @@ class Transaction:
         scan = self._scan
         if not scan.ended:
             scan.feed(octets)
-            if scan.refusal is not None:
-                self.fail(scan.refusal)
+            refusal = header.refusal(scan)
+            if refusal is not None:
+                self.fail(refusal)
                 return None
         try:
             waiting = self._draft.write(octets)
@@ -236,7 +237,7 @@ class Transaction:
     def _prefix(self) -> bytes:
         """The lines on top: Received:, the filters' fields, at submission what is missing."""
         envelope, hostname = self.envelope, self._shared.hostname
-        rows = [trace.received(envelope, hostname)]
+        rows = [header.received(envelope, hostname)]
         for text in self._fields:
             octets = field_octets(text, envelope.smtputf8)
             if octets is None:
@@ -248,10 +249,7 @@ class Transaction:
             else:
                 rows.append(octets)
         if self._is_submission:
-            if not self._scan.has_message_id:
-                rows.append(trace.message_id(envelope, hostname))
-            if not self._scan.has_date:
-                rows.append(trace.date_field(envelope))
+            rows.append(header.missing(envelope, hostname, self._scan))
         return b"".join(rows)
 
     @property

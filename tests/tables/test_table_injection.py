@@ -15,9 +15,9 @@ from tables_kit import INBOUND, MAILBOXES, Composed, inbound
 from twisted.internet.task import Clock
 
 from mailframe.message import Event
+from mailframe.mime.write import field_octets
 from mailframe.queue.bounce import Notice, Original, Report, build
-from mailframe.reception.header import field_octets
-from mailframe.reception.trace import received
+from mailframe.reception.header import received
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.grammar import parse_reply_line
 from mailframe.smtp.reply import Reply
