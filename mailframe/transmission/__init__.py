@@ -3,7 +3,7 @@
 From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
 addresses (`routable`: and which never), taking connections from the `pool`, which `session`
 opens (greeting, EHLO, `tls`, AUTH). On a `connection` (its writes: `prompt`) a `transaction`
-says what `commands` spells, and sends the `forms`, re-encoded by `downgrade` where it must be,
+says what `commands` spells, and sends the `forms`, re-encoded by `mime.seven_bit` if it must be,
 as `content`.
 """
 

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO, NamedTuple
 from twisted.internet.defer import Deferred
 
 from ..message import Content, Message
+from ..mime.seven_bit import CannotConvert, has_unicode_headers, to_seven_bit
 from ..smtp.command import Body
 from ..smtp.extensions import Extensions
 from ..smtp.reply import Reply
 from .content import BLOCK, InThread
-from .downgrade import CannotConvert, has_unicode_headers, to_seven_bit
 
 MAX_CONVERTED = 32 << 20  # octets; re-encoding needs the message in memory, three times over
 

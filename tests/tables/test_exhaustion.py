@@ -14,10 +14,10 @@ import pytest
 from OpenSSL import SSL
 from tables_kit import Place, Talk, inbound
 
+from mailframe.mime.seven_bit import CannotConvert, has_unicode_headers, to_seven_bit
 from mailframe.settings import Limits, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.values import client, content, envelope, site
-from mailframe.transmission.downgrade import CannotConvert, has_unicode_headers, to_seven_bit
 from mailframe.wire.certificates import Certificates
 from mailframe_plugins.filter_sender_owns_address import SenderOwnsAddress, Settings
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailframe.transmission.downgrade import CannotConvert, has_unicode_headers, to_seven_bit
+from mailframe.mime.seven_bit import CannotConvert, has_unicode_headers, to_seven_bit
 
 TEXT = "Grüße\r\n.\r\n  trailing \r\n=x\r\nFrom y\r\n"
 HEAD = b"Subject: x\r\nMIME-Version: 1.0\r\n"
@@ -176,3 +176,51 @@ def test_any_octets_are_read_the_same_or_refused(octets: bytes) -> None:
     part = b"Content-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\n" + octets
     if b"=_b" not in octets:
         assert decoded(to_seven_bit(multipart(part)))[0] == octets
+
+
+def test_a_long_line_of_the_header_is_folded() -> None:
+    """RFC 5322 section 2.1.1: at white space, which changes nothing; without any, it cannot be."""
+    names = b", ".join(b"a%03d@example.org" % number for number in range(100))
+    head = b"MIME-Version: 1.0\r\nTo: " + names + b"\r\nSubject: x\r\n"
+    result = to_seven_bit(head + b"\r\n\xe9\r\n")
+    assert is_sendable(result) and result.replace(b"\r\n ", b" ").startswith(head)
+    with pytest.raises(CannotConvert, match="too long"):
+        to_seven_bit(b"X: " + b"x" * 1000 + b"\r\n\r\n")
+
+
+def test_the_body_begins_where_the_octets_have_it() -> None:
+    """Lines like fields in the body are text, and the first empty line ends the header."""
+    body = "From  : Jürgen\r\nDate  : today\r\n\r\nx\r\n".encode()
+    octets = b"From  : a@b.example\r\nSubject: x\r\n\r\n" + body
+    result = to_seven_bit(octets)
+    assert result.startswith(b"From  : a@b.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n")
+    assert decoded(result) == [body]
+
+
+def test_a_line_of_an_mbox_file_on_top_stays() -> None:
+    """Mail that was copied out of one has it; lower down it may hide fields."""
+    line = b"From alice Mon Nov 23 10:00:00 2026\r\n"
+    result = to_seven_bit(line + text_message())
+    assert result == line + to_seven_bit(text_message())
+    with pytest.raises(CannotConvert, match="broken"):
+        to_seven_bit(HEAD + line + b"\r\n\xe9\r\n")
+    with pytest.raises(CannotConvert, match="broken"):
+        to_seven_bit(b"From : a@b.example\r\nno field\r\n\r\n\xe9\r\n")
+
+
+def test_a_comment_beside_the_encoding_is_none() -> None:
+    """RFC 2045 section 6.1: comments stand wherever blanks may."""
+    result = to_seven_bit(text_message(encoding=b"8bit (as it came)"))
+    assert is_sendable(result) and decoded(result) == [TEXT.encode()]
+
+
+@given(st.lists(st.sampled_from([HEAD, PART, b"--=_b", b"--=_b--", b"\r\n", b"\xe9", b"\n", b";"])))
+@settings(deadline=None, max_examples=300)
+def test_any_message_is_sendable_or_refused(pieces: list[bytes]) -> None:
+    """Whatever is put together, what comes out is 7-bit lines."""
+    octets = multipart(*pieces)
+    has_unicode_headers(octets)
+    try:
+        assert is_sendable(to_seven_bit(octets))
+    except CannotConvert:
+        pass
