@@ -6,47 +6,29 @@ has been, so that one that comes back to the same mailbox is known for a loop.
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from .message import Content, Message, Recipient
+from .mime import final_fields
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
 
 LineEnds = Literal["lf", "crlf"]
 
-_DELIVERED_TO = re.compile(rb"^delivered-to:[ \t]*(?:\r?\n[ \t]+)?(.*?)[ \t]*\r?$", re.I | re.M)
-_END_OF_HEADER = re.compile(rb"\n\r?\n")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
 
 def final_header(message: Message, recipient: Recipient, original_to: bool = False) -> bytes:
     """Return-Path, Delivered-To and, if wished, X-Original-To: whole lines ended by CRLF."""
     sender = recipient.sender or message.envelope.sender
-    return final_lines(
+    return final_fields.final_fields(
         "" if sender is None else str(sender),
         str(recipient.address),
         str(recipient.original) if original_to else "",
     )
 
 
-def final_lines(sender: str, address: str, original: str = "") -> bytes:
-    """The same of addresses that are texts: `sender` "" is the null reverse-path."""
-    lines = [f"Return-Path: <{sender}>", f"Delivered-To: {address}"]
-    if original:
-        lines.append(f"X-Original-To: {original}")
-    head = "".join(_CONTROL.sub("?", line) + "\r\n" for line in lines)
-    return head.encode("utf-8", "replace")
-
-
 def has_been_at(recipient: Recipient, seen: frozenset[bytes]) -> bool:
-    """Whether this recipient is among those that `delivered_to` found."""
-    return is_among(str(recipient.address), seen)
-
-
-def is_among(address: str, seen: frozenset[bytes]) -> bool:
-    """The same of an address that is a text."""
-    return bool(seen) and address.encode("utf-8", "replace").lower() in seen
+    """True if this recipient is among those that `delivered_to` found."""
+    return final_fields.is_among(str(recipient.address), seen)
 
 
 def delivered_to(content: Content) -> frozenset[bytes]:
@@ -54,20 +36,7 @@ def delivered_to(content: Content) -> frozenset[bytes]:
 
     Opens and reads content that is not at hand, so it blocks then; OSError.
     """
-    octets = content.at_hand
-    if octets is None:
-        with content.open() as source:
-            octets = b""
-            while len(octets) < MAX_HEADER and not _END_OF_HEADER.search(octets):
-                more = source.read(1 << 14)
-                if not more:
-                    break
-                octets += more
-    end = _END_OF_HEADER.search(octets, 0, MAX_HEADER)
-    head = octets[: end.start() + 1 if end else MAX_HEADER]
-    if b"delivered-to" not in head.lower():
-        return frozenset()
-    return frozenset(address.lower() for address in _DELIVERED_TO.findall(head))
+    return final_fields.delivered_to(content.header_section(MAX_HEADER).octets)
 
 
 class LineEnder:

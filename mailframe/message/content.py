@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from ..mime.header import HeaderSection
 from .envelope import Envelope
+
+_BLOCK = 1 << 14  # octets read at once for a header section
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,17 @@ class Content:
         if isinstance(self.body, bytes):
             return io.BytesIO(self.prefix + self.body)
         return _Joined(self.prefix, self.body())
+
+    def header_section(self, limit: int) -> HeaderSection:
+        """The header section, of which no more than `limit` octets are read.
+
+        Opens and reads what is not at hand, so it blocks then; OSError where the store cannot.
+        """
+        section = HeaderSection(limit)
+        with self.open() as source:
+            while not section.done and (octets := source.read(_BLOCK)):
+                section.feed(octets)
+        return section
 
 
 class _Joined(io.RawIOBase, BinaryIO):

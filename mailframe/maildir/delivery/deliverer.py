@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ...final_delivery import LineEnds, delivered_to, final_lines, is_among
+from ...final_delivery import LineEnds, delivered_to
 from ...message import Content
+from ...mime.final_fields import final_fields, is_among
 from ..filename import UniqueNames
 from ..mailbox import Maildir, Owner
 from ..names import safe_name
@@ -127,7 +128,7 @@ class Deliverer:
     def _copy(self, content: Content, to: Addressee) -> Copy:
         account = self._maildir(to.account)
         folder = _tagged(account, to.tag) if to.tag else account
-        head = final_lines(to.sender, to.address, to.original)
+        head = final_fields(to.sender, to.address, to.original)
         return Copy(folder, head, content, account, self.rules.quota, self.rules.create)
 
     def _located(self, path: str) -> Maildir:

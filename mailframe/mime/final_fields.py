@@ -1,0 +1,39 @@
+"""What final delivery adds to a message, and what it must look for.
+
+RFC 5321 section 4.4: the last host writes Return-Path. Delivered-To marks where a message
+has been, so that one that comes back to the same mailbox is known for a loop.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import header
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def final_fields(sender: str, address: str, original: str = "") -> bytes:
+    """Return-Path, Delivered-To and, if `original` is given, X-Original-To, ended by CRLF.
+
+    `sender` "" is the null reverse-path.
+    """
+    lines = [f"Return-Path: <{sender}>", f"Delivered-To: {address}"]
+    if original:
+        lines.append(f"X-Original-To: {original}")
+    head = "".join(_CONTROL.sub("?", line) + "\r\n" for line in lines)
+    return head.encode("utf-8", "replace")
+
+
+def delivered_to(section: bytes) -> frozenset[bytes]:
+    """The addresses in a header section's Delivered-To fields, ASCII letters in lower case."""
+    if b"delivered-to" not in section.lower():
+        return frozenset()
+    return frozenset(
+        field.text.lower() for field in header.read(section) if field.key == b"delivered-to"
+    )
+
+
+def is_among(address: str, seen: frozenset[bytes]) -> bool:
+    """True if this address is one of those that `delivered_to` found."""
+    return bool(seen) and address.encode("utf-8", "replace").lower() in seen
