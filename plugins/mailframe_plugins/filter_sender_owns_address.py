@@ -13,32 +13,27 @@ authenticated is of no concern here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.errors import InvalidHeaderDefect
-from email.headerregistry import HeaderRegistry
 from pathlib import Path
-from typing import Any
 
 from mailframe.eventual import Eventual
 from mailframe.files.watched import LineError, significant_lines, watch_setting
 from mailframe.interfaces import IFilter
 from mailframe.message import Content, Envelope, Finding
+from mailframe.mime import header
+from mailframe.mime.addresses import read as read_addresses
 from mailframe.names.domains import to_ascii
 from mailframe.plugin import Filter, Plugin, Site, setting
 from mailframe.smtp.address import AddressError, Mailbox, parse_domain
 from mailframe.smtp.reply import Reply
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
-MAX_FIELD = 4096  # characters of a From: field; parsing takes time by their square
+MAX_FIELD = 4096  # octets of a From: field
 
 NOT_YOURS = Reply(553, "This user may not send as this address", "5.7.1")
 FROM_NOT_YOURS = Reply(553, "This user may not send with this address in From: or Sender:", "5.7.1")
 UNREADABLE = Reply(550, "From: or Sender: is missing, there twice, or unreadable", "5.7.1")
-
-_END_OF_HEADER = re.compile(rb"\n\r?\n")
-_REGISTRY = HeaderRegistry()
 
 
 @dataclass(frozen=True)
@@ -147,60 +142,23 @@ def _domain(domain: str) -> str:
 
 def addresses(content: Content) -> list[Mailbox]:
     """Who the From: and Sender: fields name. ValueError where that cannot be told."""
-    found: list[Mailbox] = []
-    fields = _fields(_header_section(content))
-    if len(fields["From"]) != 1 or len(fields["Sender"]) > 1:
-        raise ValueError("one From: field and one Sender: field at most (RFC 5322 section 3.6)")
-    for name, texts in fields.items():
-        for text in texts:
-            found += _mailboxes(name, text)
-    return found
-
-
-def _header_section(content: Content) -> list[bytes]:
-    """Its lines, without line ends."""
-    octets = b""
-    with content.open() as source:
-        while len(octets) < MAX_HEADER and not _END_OF_HEADER.search(octets):
-            more = source.read(1 << 14)
-            if not more:
-                break
-            octets += more
-    end = _END_OF_HEADER.search(octets)
-    if end is None and len(octets) >= MAX_HEADER:
+    section = content.header_section(MAX_HEADER)
+    if section.done and not section.ended:
         raise ValueError("the header section does not end")
-    lines = octets[: end.start()] if end else octets
-    return [line.removesuffix(b"\r") for line in lines.split(b"\n")]
+    authors = header.values(section.octets, b"from")
+    senders = header.values(section.octets, b"sender")
+    if len(authors) != 1 or len(senders) > 1:
+        raise ValueError("one From: field and one Sender: field at most (RFC 5322 section 3.6)")
+    return [mailbox for value in (*authors, *senders) for mailbox in _mailboxes(value)]
 
 
-def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """The texts of the fields that name authors, unfolded."""
-    fields: dict[str, list[str]] = {"From": [], "Sender": []}
-    into: list[str] = []
-    for line in lines:
-        if line[:1] in (b" ", b"\t"):
-            if into:
-                into[-1] += line.decode("utf-8", "replace")
-            continue
-        # RFC 5322 section 4.5.1: obsolete fields have spaces before the colon.
-        name, _, text = line.partition(b":")
-        into = fields.get(name.strip().decode("ascii", "replace").title(), [])
-        into.append(text.decode("utf-8", "replace"))
-    return fields
-
-
-def _mailboxes(name: str, text: str) -> list[Mailbox]:
-    if len(text) > MAX_FIELD or "\r" in text:
-        raise ValueError(f"the {name}: field is too long or holds a bare CR")
-    try:
-        field: Any = _REGISTRY(name, text)
-        groups, defects = field.addresses, field.defects
-    # The parser has its own troubles (IndexError, RecursionError, …) with what strangers write.
-    except Exception as failed:
-        raise ValueError(f"the {name}: field cannot be parsed") from failed
-    if not groups or any(isinstance(defect, InvalidHeaderDefect) for defect in defects):
-        raise ValueError(f"the {name}: field names nobody, or not clearly")
-    return [Mailbox.parse(each.addr_spec) for each in groups]
+def _mailboxes(value: bytes) -> list[Mailbox]:
+    if len(value) > MAX_FIELD:
+        raise ValueError("a field is too long")
+    found = read_addresses(value)
+    if not found.clear or not found.elements:
+        raise ValueError("a field names nobody, or not clearly")
+    return [Mailbox.parse(address.spec) for address in found.addresses]
 
 
 plugin = Plugin("sender_owns_address", IFilter, Settings, SenderOwnsAddress)
