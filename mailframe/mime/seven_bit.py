@@ -6,12 +6,11 @@ What need not change stays as it was, octet for octet: only the bodies that hold
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import encodebytes
 from collections.abc import Iterator
 
 from . import header
+from .encoding import base64_lines, quoted_printable
 from .parts import Entity, Piece, cut
 from .write import MAX_LINE, fold
 
@@ -118,10 +117,8 @@ def _leaf(entity: Entity, is_message: bool) -> bytes:
         # RFC 1428 section 3: 8-bit text of no known character set.
         head += b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=unknown-8bit\r\n"
     if _NO_TEXT.search(entity.body) or entity.type.main != "text":
-        coded = encodebytes(entity.body).replace(b"\n", b"\r\n")
-        return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + coded
-    # b2a_qp keeps the line ends that it finds, as text has to.
-    coded = binascii.b2a_qp(entity.body, istext=True)
+        return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64_lines(entity.body)
+    coded = quoted_printable(entity.body)
     return head + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + coded
 
 

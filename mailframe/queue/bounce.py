@@ -7,23 +7,21 @@ message or its header section. Where the original came with SMTPUTF8, so does th
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email import policy
-from email.message import EmailMessage
-from email.utils import format_datetime
 from typing import Literal
 
 from ..message import Recipient
+from ..mime import header
+from ..mime.date import date_time
+from ..mime.encoding import base64_lines, quoted_printable
+from ..mime.write import MAX_LINE, fold_words
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 
 Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 
-MAX_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
 _MAX_TEXT = 2000  # characters kept of a remote host's words
 
 _SUBJECTS: dict[Action, str] = {
@@ -36,8 +34,8 @@ _SUBJECTS: dict[Action, str] = {
 _OPENINGS: dict[Action, str] = {
     "failed": "Your message could not be delivered to the recipients below. It will not be\n"
     "tried again.",
-    "delayed": "Your message has not been delivered yet to the recipients below. You need not\n"
-    "send it again: it will be tried until {until}.",
+    "delayed": "Your message has not been delivered yet to the recipients below. You need\n"
+    "not send it again: it will be tried until {until}.",
     "delivered": "Your message was delivered to the recipients below.",
     "relayed": "Your message was passed on to a host that sends no reports of its own; there\n"
     "will be no further report about the recipients below.",
@@ -109,34 +107,33 @@ def build(report: Report) -> bytes:
     while any(boundary.encode() in octets for octets in parts):
         boundary += "="
     head = _head(report)
-    head["MIME-Version"] = "1.0"
-    head["Content-Type"] = "multipart/report"
-    head.set_param("report-type", "delivery-status")
-    head.set_boundary(boundary)
+    head.append(
+        ("Content-Type", f'multipart/report; report-type="delivery-status"; boundary="{boundary}"')
+    )
     if not all(part.isascii() for part in parts):
-        head["Content-Transfer-Encoding"] = "8bit"
+        head.append(("Content-Transfer-Encoding", "8bit"))
+    fields = b"".join(_field(*field, report.utf8) for field in head)
     line = b"--" + boundary.encode()
     body = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts)
     opening = b"This is a delivery report in several parts (RFC 3464).\r\n\r\n"
-    fields, _, _ = head.as_bytes().partition(b"\r\n\r\n")
-    return fields + b"\r\n\r\n" + opening + body + line + b"--\r\n"
+    return fields + b"\r\n" + opening + body + line + b"--\r\n"
 
 
-def _head(report: Report) -> EmailMessage:
-    head = EmailMessage(policy.SMTPUTF8 if report.utf8 else policy.SMTP)
-    head["Date"] = _date(report.now)
-    head["From"] = f"Mail Delivery System <{report.sender}>"
-    head["To"] = _shown(report.to, report.utf8)
-    head["Subject"] = _SUBJECTS[report.notices[0].action]
-    head["Message-ID"] = f"<{report.id}@{report.hostname}>"
-    # RFC 3834 section 5: no program is to answer this.
-    head["Auto-Submitted"] = "auto-replied"
-    return head
+def _head(report: Report) -> list[tuple[str, str]]:
+    return [
+        ("Date", _date(report.now)),
+        ("From", f"Mail Delivery System <{report.sender}>"),
+        ("To", _shown(report.to, report.utf8)),
+        ("Subject", _SUBJECTS[report.notices[0].action]),
+        ("Message-ID", f"<{report.id}@{report.hostname}>"),
+        # RFC 3834 section 5: no program is to answer this.
+        ("Auto-Submitted", "auto-replied"),
+        ("MIME-Version", "1.0"),
+    ]
 
 
 def _date(when: float) -> str:
-    """RFC 5322 section 3.3."""
-    return format_datetime(datetime.fromtimestamp(int(when), UTC))
+    return date_time(int(when))
 
 
 def _shown(address: Mailbox, utf8: bool) -> str:
@@ -160,10 +157,11 @@ def _text_part(report: Report) -> bytes:
                 lines.append("    It was tried for too long.")
             who = f"{notice.remote} said: " if notice.remote else ""
             lines += [f"    {who}{_clean(str(notice.reply))}", ""]
-    part = EmailMessage(policy.SMTP)
-    part.set_content("\n".join(lines), cte="quoted-printable")
-    del part["MIME-Version"]
-    return part.as_bytes().removesuffix(b"\r\n")
+    text = "\n".join(lines).removesuffix("\n").replace("\n", "\r\n").encode("utf-8", "replace")
+    return (
+        b'Content-Type: text/plain; charset="utf-8"\r\n'
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted_printable(text)
+    )
 
 
 def _status_part(report: Report) -> bytes:
@@ -232,17 +230,7 @@ def _field(name: str, value: str, utf8: bool) -> bytes:
     """One field, folded at blanks so that no line is over-long."""
     text = _clean(value)
     octets = text.encode("utf-8", "replace") if utf8 else text.encode("ascii", "backslashreplace")
-    lines = [f"{name}:".encode()]
-    for word in octets.split(b" "):
-        # A word that is too long for any line is cut.
-        while len(word) > MAX_LINE - 2:
-            lines.append(word[: MAX_LINE - 2])
-            word = word[MAX_LINE - 2 :]
-        if len(lines[-1]) + 1 + len(word) > 76 and lines[-1] != f"{name}:".encode():
-            lines.append(word)
-        else:
-            lines[-1] += b" " + word
-    return b"\r\n ".join(line for line in lines if line.strip()) + b"\r\n"
+    return fold_words(name.encode("ascii"), octets)
 
 
 def _original_part(original: Original, utf8: bool) -> bytes:
@@ -260,26 +248,19 @@ def _original_part(original: Original, utf8: bool) -> bytes:
             + encoding
             + (b"\r\n\r\n" + octets)
         )
-    header = header_section(octets)
-    if header.isascii() and _is_mail(header):
-        return b"Content-Type: text/rfc822-headers\r\n\r\n" + header
-    if utf8 and _is_mail(header) and _is_utf8(header):
+    # A line that is no field, such as "From …" of an mbox file, makes the part a broken one.
+    section = b"".join(octets[f.start : f.end] for f in header.read(octets) if f.name)
+    if section.isascii() and _is_mail(section):
+        return b"Content-Type: text/rfc822-headers\r\n\r\n" + section
+    if utf8 and _is_mail(section) and _is_utf8(section):
         return (
             b"Content-Type: message/global-headers\r\n"
-            b"Content-Transfer-Encoding: 8bit\r\n\r\n" + header
+            b"Content-Transfer-Encoding: 8bit\r\n\r\n" + section
         )
     return (
         b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-        + base64.encodebytes(header).replace(b"\n", b"\r\n")
+        + base64_lines(section)
     )
-
-
-def header_section(octets: bytes) -> bytes:
-    """The header section with the CRLF that ends its last field."""
-    if octets.startswith(b"\r\n"):
-        return b""
-    end = octets.find(b"\r\n\r\n")
-    return octets if end < 0 else octets[: end + 2]
 
 
 def _is_mail(octets: bytes) -> bool:

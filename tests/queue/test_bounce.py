@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mailframe.queue.bounce import Notice, Original, Report, build, header_section
+from mailframe.queue.bounce import Notice, Original, Report, build
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
 from mailframe.testing.values import mailbox, recipient
@@ -137,6 +137,21 @@ def test_only_headers_where_only_headers_are_returned():
     assert b"Hello" not in build(report(original=Original(ORIGINAL, False)))
 
 
+def test_lines_that_are_no_fields_are_left_out_of_the_headers():
+    """A header section that an mbox file's line begins would be called defective."""
+    octets = b"From alice Mon Nov 23 10:00:00 2026\r\nSubject: hi\r\n folded\r\n\r\nHello\r\n"
+    parsed = parse(build(report(original=Original(octets, False))))
+    assert parsed.get_payload(2).get_payload(decode=True) == b"Subject: hi\r\n folded\r\n"
+
+
+def test_the_text_is_for_people_with_any_addresses():
+    """In quoted-printable, since an address may hold other than ASCII."""
+    who = Notice("failed", recipient(Mailbox("jürgen", "x.example")), NO)
+    text = parse(build(report(who, original=None))).get_payload(0)
+    assert text["Content-Transfer-Encoding"] == "quoted-printable"
+    assert "<jürgen@x.example>\r\n    550 5.1.1 No such user" in text.get_content()
+
+
 def test_without_the_original_it_has_two_parts():
     """A message that could not be read is still reported."""
     assert len(parse(build(report(original=None))).get_payload()) == 2
@@ -230,10 +245,3 @@ def test_nobody_can_add_fields(text, remote, envid):
         }  # fmt: skip
         assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
         assert b"\n" not in octets.replace(b"\r\n", b"")
-
-
-def test_the_header_section():
-    """Up to the empty line; all of it where there is none."""
-    assert header_section(b"A: b\r\n\r\nc") == b"A: b\r\n"
-    assert header_section(b"\r\nc") == b""
-    assert header_section(b"A: b\r\n") == b"A: b\r\n"

@@ -1,0 +1,16 @@
+"""Bodies in the two encodings of MIME that are 7-bit lines (RFC 2045 sections 6.7 and 6.8)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+
+def quoted_printable(text: bytes) -> bytes:
+    """Text with lines of CRLF in quoted-printable; the line ends stay what they are."""
+    return binascii.b2a_qp(text, istext=True)
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """Any octets in base64, in lines ended by CRLF."""
+    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
