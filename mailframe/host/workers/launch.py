@@ -1,4 +1,4 @@
-"""what the supervisor tells a worker process at its birth, and over which descriptors they talk.
+"""What the supervisor tells a worker process at its birth, and over which descriptors they talk.
 
 ORDERS  pipe to the worker: the Launch, then lines: "go", "retire", "stop"; its end means "stop"
 1       the supervisor's own standard output, for observers that write there

@@ -1,20 +1,17 @@
-"""a worker as the supervisor sees it: a process, orders to it, words and log lines from it."""
+"""A worker as the supervisor sees it: a process, orders to it, words and log lines from it."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
 
+from ...wire.child import Child, Once
+from ...wire.frames import Lines
 from .launch import (
     CLOSED,
     FAILED,
@@ -28,62 +25,27 @@ from .launch import (
     Launch,
 )
 
-T = TypeVar("T")
-
 _LINE = 8 * MAX_TEXT  # octets of one line of WORDS: JSON's escapes are longer than the text
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 
 
-class Once(Generic[T]):
-    """Something that happens once, awaited by as many as want to."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Deferred[T]] = []
-        self._value: list[T] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def happens(self, value: T) -> None:
-        """Now; a second time means nothing."""
-        if self._value:
-            return
-        self._value.append(value)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(value)
-
-    def wait(self) -> Deferred[T]:
-        """Fires with the value, at once where it has happened."""
-        happened: Deferred[T] = Deferred()
-        if self._value:
-            happened.callback(self._value[0])
-        else:
-            self._waiting.append(happened)
-        return happened
-
-
-class WorkerProcess(ProcessProtocol):
+class WorkerProcess(Child):
     """One process, from its birth to its end.
 
-    `standing_by` and `ready` give True, or False where the process ended before; `closed`
-    happens when it lets nobody in any more; `ended` gives how it ended, in words.
+    `standing_by` and `ready` give True, or False if the process ended before; `closed` happens
+    when it lets nobody in any more. `failure` is why it could not start, if it said so.
     """
 
-    _log = Logger()
-
     def __init__(self, launch: Launch) -> None:
+        super().__init__({2: Lines(_LINE), WORDS: Lines(_LINE)})
         self.launch = launch
         self.number = launch.number
         self.standing_by: Once[bool] = Once()
         self.ready: Once[bool] = Once()
         self.closed: Once[None] = Once()
-        self.ended: Once[str] = Once()
-        self.failure = ""  # why it could not start, where it said so
-        self._lines = {2: b"", WORDS: b""}
 
     def spawn(self, reactor: Any, lock: int, sockets: dict[str, int]) -> None:
-        """Begin the process. OSError where the system has no room for it."""
+        """Begin the process. OSError if the system has no room for it."""
         names = {name: SOCKETS + place for place, name in enumerate(sockets)}
         self.launch = replace(
             self.launch,
@@ -93,15 +55,8 @@ class WorkerProcess(ProcessProtocol):
         )
         descriptors: dict[int, int | str] = {ORDERS: "w", 1: 1, 2: "r", WORDS: "r", LOCK: lock}
         descriptors |= {names[name]: descriptor for name, descriptor in sockets.items()}
-        # The same modules as here, wherever twistd found them.
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        argv = [sys.executable, "-P", "-m", "mailframe.host.workers.main", str(self.number)]
-        reactor.spawnProcess(self, sys.executable, argv, env, childFDs=descriptors)
-
-    @property
-    def pid(self) -> int:
-        """Its number, 0 once it has ended."""
-        return (self.transport.pid or 0) if self.transport is not None else 0
+        argv = ["-P", "-m", "mailframe.host.workers.main", str(self.number)]
+        self.begin(reactor, argv, descriptors)
 
     def connectionMade(self) -> None:
         self._write(self.launch.encoded())
@@ -118,34 +73,15 @@ class WorkerProcess(ProcessProtocol):
         """Stop gracefully."""
         self._write(b"stop\n")
 
-    def kill(self) -> None:
-        """End it at once."""
-        try:
-            if self.transport is not None:
-                self.transport.signalProcess("KILL")
-        except ProcessExitedAlready:
-            pass
-
     def _write(self, octets: bytes) -> None:
-        if self.transport is not None and not self.ended:
-            try:
-                self.transport.writeToChild(ORDERS, octets)
-            except KeyError:
-                pass  # it has closed the pipe, and will be gone soon
+        self.write(ORDERS, octets)
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        *lines, rest = (self._lines[childFD] + data).split(b"\n")
-        if len(rest) > _LINE:
-            lines, rest = [*lines, rest], b""
-        self._lines[childFD] = rest
-        for line in lines:
-            self._said(childFD, line)
-
-    def _said(self, descriptor: int, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
+    def said(self, descriptor: int, octets: bytes) -> None:
+        """A line: a word, or something for the log."""
+        text = octets.decode("utf-8", "replace")
         if descriptor == WORDS:
             try:
-                words = json.loads(line)
+                words = json.loads(octets)
                 if "word" in words:
                     self._word(str(words["word"]), str(words["text"]))
                 else:
@@ -171,16 +107,11 @@ class WorkerProcess(ProcessProtocol):
         log = _log_of(f"worker {self.number}: {system}")
         log.emit(_LEVELS.get(level, LogLevel.info), "{text}", text=text)
 
-    def processEnded(self, reason: Failure) -> None:
-        """Twisted: it is gone, and so is all that it had to say."""
-        for descriptor, rest in self._lines.items():
-            self._said(descriptor, rest) if rest else None
-        code, number = getattr(reason.value, "exitCode", None), getattr(reason.value, "signal", 0)
-        how = f"killed by signal {number}" if number else f"exit status {code}"
+    def is_over(self, how: str) -> None:
+        """What has not happened will not."""
         self.standing_by.happens(False)
         self.ready.happens(False)
         self.closed.happens(None)
-        self.ended.happens(self.failure or how)
 
 
 @lru_cache(maxsize=500)

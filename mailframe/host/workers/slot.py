@@ -1,16 +1,17 @@
-"""one worker's place: somebody is at it, or will be soon."""
+"""One worker's place: a worker is in it, or will be soon."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .process import Once, WorkerProcess
+from ...wire.child import Once
+from ...wire.child import pause as pause_after
+from .process import WorkerProcess
 
 FIRST_PAUSE = 0.2  # seconds until a worker that died is replaced; doubled each time
 LONGEST_PAUSE = 30.0
@@ -19,7 +20,7 @@ STEADY = 60.0  # seconds of life after which a death counts as the first again
 
 def pause(deaths: int) -> float:
     """Seconds to wait after so many deaths in a row."""
-    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(deaths - 1, 20)))
+    return pause_after(deaths, FIRST_PAUSE, LONGEST_PAUSE)
 
 
 class Slot:
@@ -138,13 +139,7 @@ class Slot:
             self._log.warn("worker {number} does not end: killed", number=self.number)
             worker.kill()
 
-        timer = self._reactor.callLater(self._patience, kill)
-
-        def ended(_how: Any) -> None:
-            if timer.active():
-                timer.cancel()
-
-        worker.ended.wait().addCallback(ended)
+        worker.unless_it_ends(self._reactor, self._patience, kill)
 
     def stop(self) -> None:
         """No more workers; those that are here stop gracefully."""

@@ -14,8 +14,9 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
+from ...wire.frames import Read
 from .deliverer import Deliverer, Results, Task
-from .frames import Read, Trouble, answer_frame, read_round, read_rules
+from .frames import Trouble, answer_frame, read_round, read_rules
 
 BUFFER = 1 << 18  # octets read at once
 

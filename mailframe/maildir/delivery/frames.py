@@ -5,25 +5,21 @@
     answer   length | JSON [[null or fault, ...], ...]               from it, one for each round;
                                                                      [] when it has the rules
 
-`length` is of the JSON text, four octets, the highest first. After a round's text come its
-messages' octets, `size` of each. A fault is [errno, text, file name], or [kind, text].
+`length` and the JSON text are a frame (`wire.frames`). After a round's text come its messages'
+octets, `size` of each. A fault is [errno, text, file name], or [kind, text].
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ...message import Content
+from ...wire.frames import Read, frame, read_frame
 from ..quota import OverQuota
 from .deliverer import Addressee, BeenHere, Results, Rules, Task
-
-LENGTH = 4  # octets
-
-#: Gives exactly so many octets; raises EOFError where fewer come.
-Read = Callable[[int], bytes]
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -56,7 +52,7 @@ def round_frame(tasks: Sequence[Task]) -> bytes:
 
 
 def read_round(read: Read) -> list[Task]:
-    """The tasks of the next round. EOFError where no other comes."""
+    """The tasks of the next round. EOFError if no other comes."""
     return [
         Task(Content(b"", read(size), size), [Addressee(*each) for each in addressees])
         for size, addressees in _read_json(read)
@@ -69,7 +65,7 @@ def answer_frame(results: Sequence[Results]) -> bytes:
 
 
 def read_answer(text: bytes) -> list[Results]:
-    """What became of a round, from the JSON text. ValueError or TypeError for what is no answer."""
+    """What became of a round, from the JSON text. ValueError or TypeError if it is no answer."""
     return [[fault and _exception(*fault) for fault in faults] for faults in json.loads(text)]
 
 
@@ -89,9 +85,8 @@ def _exception(kind: int | str, text: str, name: str | None = None) -> Exception
 
 
 def _frame(value: Any) -> bytes:
-    text = _encode(value).encode("ascii")
-    return len(text).to_bytes(LENGTH, "big") + text
+    return frame(_encode(value).encode("ascii"))
 
 
 def _read_json(read: Read) -> Any:
-    return json.loads(read(int.from_bytes(read(LENGTH), "big")))
+    return json.loads(read_frame(read))
