@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, field
 from typing import Any, NewType
 
@@ -11,6 +12,9 @@ Duration = NewType("Duration", float)
 Size = NewType("Size", int)
 #: What must not be shown: the configuration takes a text, or { file = "..." } or { env = "..." }.
 Secret = NewType("Secret", str)
+
+_SIZE = re.compile(r"(\d+)([KMGT]?)")
+_OCTETS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def setting(meaning: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
@@ -33,3 +37,11 @@ class SettingError(ValueError):
         super().__init__(message)
         self.key = key
         self.message = message
+
+
+def parse_size(text: str) -> Size:
+    """Octets of a text such as "512K", "25M", "2G" or "1000". ValueError if it is none."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no size such as 512K, 25M or 2G")
+    return Size(int(match[1]) * _OCTETS[match[2]])

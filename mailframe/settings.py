@@ -124,6 +124,37 @@ class BounceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxSettings:
+    """`[mailboxes]`: where our users' mail is; delivery, routes and whoever reads it ask here."""
+
+    path: Path = setting("where each mailbox's Maildir is, with {user} and {domain} in it")
+    owner: str | None = setting(
+        'who owns the files: a user (name or number), "{user}" for the system\'s user of that '
+        'name, or "from the folder" for the owner of the nearest folder that exists; by default '
+        "the host's user",
+        None,
+    )
+    group: str | None = setting(
+        "the group (name or number) of the files; may hold {user} or {domain}", None
+    )
+    owners: Path | None = setting(
+        "a file of single mailboxes' owners: `name: user` or `name: user:group`", None
+    )
+    quota: Size | None = setting(
+        "octets that a mailbox may hold; by default what its maildirsize says", None
+    )
+    quota_messages: int | None = setting("messages that a mailbox may hold", None)
+    quotas: Path | None = setting(
+        "a file of single mailboxes' quotas: `name: 2G` or `name: 2G, 10000`", None
+    )
+    users: Path | None = setting(
+        "a file of users whose mailbox is not that of their name: `login: user@example.org`", None
+    )
+    domain: str | None = setting("the domain of users who log in without one", None)
+    case_sensitive: bool = setting("whether Bob and bob are two mailboxes", False)
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """The top of `mailframe.toml`, all but the plugins."""
 
@@ -135,6 +166,7 @@ class HostSettings:
     dns: DnsSettings = setting("[dns]: name servers", factory=DnsSettings)
     retry: QueueTimes = setting("[retry]: the retry schedule", factory=QueueTimes)
     bounce: BounceSettings = setting("[bounce]: reports", factory=BounceSettings)
+    mailboxes: MailboxSettings | None = setting("[mailboxes]: where our users' mail is", None)
     user: str | None = setting("the user to become once ports are bound and keys are read", None)
     group: str | None = setting("the group to become; by default the user's", None)
     workers: int = setting("processes that share the work; more than 1 under a supervisor", 1)

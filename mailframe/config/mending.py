@@ -14,6 +14,7 @@ _STAND_INS: Mapping[tuple[str, ...], Any] = {
     ("state",): ".",
     ("listen", "endpoint"): "tcp:0",
     ("tls", "certificates"): ".",
+    ("mailboxes", "path"): "/{domain}/{user}",
 }
 
 

@@ -8,13 +8,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..setting import Duration, Secret, Size
+from ..setting import Duration, Secret, Size, parse_size
 from ..smtp.address import AddressError, Mailbox
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SIZE = re.compile(r"(\d+)([KMGT]?)")
-_OCTETS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Wrong(ValueError):
@@ -57,10 +55,13 @@ def size(value: object) -> Size:
     """Octets: a number, or a text such as "512K", "25M", "2G" (of 1024 each)."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Size(value)
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise expected('a size: octets as a number, or a text such as "512K", "25M" or "2G"', value)
-    return Size(int(match[1]) * _OCTETS[match[2]])
+    what = 'a size: octets as a number, or a text such as "512K", "25M" or "2G"'
+    if not isinstance(value, str):
+        raise expected(what, value)
+    try:
+        return parse_size(value)
+    except ValueError:
+        raise expected(what, value) from None
 
 
 def secret(value: object, folder: Path) -> Secret:

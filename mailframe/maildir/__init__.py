@@ -6,14 +6,16 @@ their flags, `deliver` brings new messages in durably, `quota` keeps Maildir++ q
 
 from .delivery.copies import Copy, deliver
 from .filename import FileName, UniqueNames
-from .mailbox import Maildir, Owner, Stored
+from .mailbox import Maildir, Stored
 from .names import Template, original_name, safe_name
+from .owner import NoSuchOwner, Owner
 from .quota import OverQuota, Quota
 
 __all__ = [
     "Copy",
     "FileName",
     "Maildir",
+    "NoSuchOwner",
     "OverQuota",
     "Owner",
     "Quota",

@@ -13,22 +13,10 @@ from typing import BinaryIO
 
 from ..files.sync import sync_folder
 from .filename import FileName
+from .owner import Owner
 
 _FOLDER = re.compile(r"(\.[^./\x00]+)+", re.DOTALL)
 STALE = 36 * 3600.0  # seconds; what lies in tmp for longer will never be finished
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who owns what is created: numbers, -1 for nobody in particular."""
-
-    uid: int = -1
-    gid: int = -1
-
-    @property
-    def chosen(self) -> bool:
-        """False where files stay with the user of this process."""
-        return self.uid != -1 or self.gid != -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,17 @@ class Template:
         fixed = next((at for at, name in enumerate(names) if "{" in name), len(names))
         return Path("/", *names[1:fixed])
 
+    @property
+    def has_user(self) -> bool:
+        """True if each user has a place of his own."""
+        return "{user}" in self.text
+
+    def above(self, path: Path) -> Path:
+        """The folder that holds what the user chooses of this mailbox's path, or all of it."""
+        names = self.text.split("/")
+        depth = next((at for at, name in enumerate(names) if "{user}" in name), len(names) - 1)
+        return Path(*path.parts[:depth])
+
     def path(self, user: str, domain: str) -> Path:
         """The place of this mailbox. `domain` "" is that of the bare Postmaster."""
         values = {"user": safe_name(user), "domain": safe_name(domain)}

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from ..setting import parse_size
 from .mailbox import Maildir
 
 MAX_FILE = 5120  # octets; a longer maildirsize is made anew
@@ -49,6 +50,14 @@ class Quota:
         """Whether a mailbox may hold that much."""
         too_big = 0 < self.octets < octets
         return not too_big and not 0 < self.messages < messages
+
+
+def parse_quota(text: str) -> Quota:
+    """ "2G", or "2G, 10000" with messages, as the file of single quotas has it. ValueError."""
+    octets, comma, messages = map(str.strip, text.partition(","))
+    if comma and not messages.isdecimal():
+        raise ValueError(f"{messages!r} is no number of messages")
+    return Quota(parse_size(octets), int(messages) if comma else 0)
 
 
 @dataclass(frozen=True, slots=True)

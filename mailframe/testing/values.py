@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from ..interfaces import IQueueStore
+from ..maildir.mailboxes import Mailboxes
 from ..message import Client, Content, Envelope, Message, Recipient
 from ..plugin import Site
 from ..resolver import Resolver
+from ..settings import MailboxSettings
 from ..smtp.address import Mailbox
 from .dns import StaticResolver
 
@@ -105,3 +107,9 @@ def site(
         store=lent_store,
     )
     return replace(lent, **more)
+
+
+def mailboxes(folder: Path | str, path: str = "{domain}/{user}", **settings: Any) -> Mailboxes:
+    """What `[mailboxes]` with these settings says, for `site(mailboxes=…)`; all below `folder`."""
+    where = Path(folder).absolute()
+    return Mailboxes.read(MailboxSettings(Path(path), **settings), where, Clock().seconds)

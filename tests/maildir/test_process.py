@@ -21,7 +21,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from mailframe.maildir import Maildir, OverQuota
+from mailframe.maildir import Maildir, NoSuchOwner, OverQuota
 from mailframe.maildir.delivery import process
 from mailframe.maildir.delivery.child import delivered, work
 from mailframe.maildir.delivery.deliverer import Addressee, BeenHere, Deliverer, Rules, Task
@@ -71,8 +71,9 @@ def test_frames_say_everything() -> None:
     given = rules(Path("/m"), octets=5, line_ends="crlf")
     assert read_rules(io.BytesIO(rules_frame(given)).read) == given
     odd = Addressee("/m/\udc80 ü\0", "täg", "", '"a b"@example.org', "x@example.org")
+    own = addressee("/m/own")._replace(owner=("bob", 1001), quota=(5, 0))
     tasks = [
-        Task(content(b"\0\xff" * 9, b"Received: x\r\n"), [odd]),
+        Task(content(b"\0\xff" * 9, b"Received: x\r\n"), [odd, own]),
         Task(content(b""), []),
         Task(content(), [odd, addressee("/m/b")]),
     ]
@@ -85,12 +86,15 @@ def test_an_answer_brings_errors_as_they_were() -> None:
     """Number, text and file of an OSError; our own kinds; the words of all others."""
     full = OSError(errno.ENOSPC, "No space left on device", "/m/tmp/1")
     bare = OSError("odd")
-    results = [[None, full], [BeenHere(), OverQuota("5S")], [bare, KeyError("x")], []]
+    ours = [BeenHere(), OverQuota("5S"), NoSuchOwner("no user 'x'")]
+    results = [[None, full], ours, [bare, KeyError("x")], []]
     back = read_answer(answer_frame(results)[4:])
-    assert [len(each) for each in back] == [2, 2, 2, 0]
+    assert [len(each) for each in back] == [2, 3, 2, 0]
     assert back[0][0] is None
     assert str(back[0][1]) == str(full) and isinstance(back[0][1], OSError)
-    assert [type(each) for each in back[1]] == [BeenHere, OverQuota]
+    assert [(type(each), str(each)) for each in back[1]] == [
+        (type(each), str(each)) for each in ours
+    ]
     assert [str(each) for each in back[2]] == ["OSError: odd", "KeyError: 'x'"]
     assert all(isinstance(each, Trouble) for each in back[2])
 

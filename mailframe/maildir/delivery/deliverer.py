@@ -17,8 +17,9 @@ from ...final_delivery import LineEnds, delivered_to
 from ...message import Content
 from ...mime.final_fields import final_fields, is_among
 from ..filename import UniqueNames
-from ..mailbox import Maildir, Owner
+from ..mailbox import Maildir
 from ..names import safe_name
+from ..owner import Named, NoSuchOwner, Owner, owner_by_name, owner_of_folder
 from ..quota import Quota
 from .copies import Copy, deliver
 
@@ -34,14 +35,16 @@ class BeenHere(Exception):
 class Rules:
     """What holds for all mailboxes; plain values, so that another process can be told.
 
-    No path leaves `root`. `uid`, `gid` own what is created, -1 for nobody in particular.
-    `octets` and `messages` are the quota, 0 and 0 for what a mailbox's maildirsize says.
+    No path leaves `root`. `uid`, `gid` own what is created, -1 for nobody in particular, or, if
+    `from_folder` is True, whoever owns the nearest folder that exists. `octets` and `messages`
+    are the quota, 0 and 0 for what a mailbox's maildirsize says.
     """
 
     hostname: str
     root: str
     uid: int = -1
     gid: int = -1
+    from_folder: bool = False
     octets: int = 0
     messages: int = 0
     create: bool = True
@@ -50,15 +53,16 @@ class Rules:
 
     @property
     def quota(self) -> Quota | None:
-        """The quota of all mailboxes, None where each has its own or none."""
+        """The quota of all mailboxes, None if each has its own or none."""
         return Quota(self.octets, self.messages) if self.octets or self.messages else None
 
 
 class Addressee(NamedTuple):
     """One mailbox that a message is for: the path of its Maildir, and addresses as texts.
 
-    `tag` names the Maildir++ folder to use where there is one, `sender` is "" for the null
-    reverse-path, `original` "" where no X-Original-To is wished.
+    `tag` names the Maildir++ folder to use if there is one, `sender` is "" for the null
+    reverse-path, `original` "" if no X-Original-To is wished. `owner` and `quota` (octets and
+    messages) are this mailbox's own, None if the Rules hold.
     """
 
     account: str
@@ -66,6 +70,8 @@ class Addressee(NamedTuple):
     sender: str
     address: str
     original: str
+    owner: Named | None = None
+    quota: tuple[int, int] | None = None
 
 
 class Task(NamedTuple):
@@ -76,7 +82,7 @@ class Task(NamedTuple):
 
 
 #: For each addressee of a task None, which says that the copy outlives a power cut, or why
-#: not: OSError, OverQuota, BeenHere or what else went wrong.
+#: not: OSError, OverQuota, NoSuchOwner, BeenHere or what else went wrong.
 Results = Sequence[Exception | None]
 
 
@@ -98,8 +104,10 @@ class Deliverer:
     _cleaned: dict[Path, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        self._everyone = Owner(self.rules.uid, self.rules.gid)
         self._names = UniqueNames(self.rules.hostname, self.now)
         self._maildir = lru_cache(MAX_REMEMBERED)(self._located)
+        self._named = lru_cache(MAX_REMEMBERED)(owner_by_name)
 
     def deliver(self, tasks: Sequence[Task]) -> list[Results]:
         """All tasks in one go, so that they share what syncs cost."""
@@ -125,14 +133,27 @@ class Deliverer:
             for each in task.addressees
         ]
 
-    def _copy(self, content: Content, to: Addressee) -> Copy:
-        account = self._maildir(to.account)
+    def _copy(self, content: Content, to: Addressee) -> Copy | Exception:
+        try:
+            account = self._maildir(to.account, self._owner(to))
+        # One mailbox's fault must not touch the others.
+        except (NoSuchOwner, OSError) as failed:
+            return failed
         folder = _tagged(account, to.tag) if to.tag else account
         head = final_fields(to.sender, to.address, to.original)
-        return Copy(folder, head, content, account, self.rules.quota, self.rules.create)
+        quota = self.rules.quota if to.quota is None else Quota(*to.quota)
+        return Copy(folder, head, content, account, quota, self.rules.create)
 
-    def _located(self, path: str) -> Maildir:
-        return Maildir(Path(path), Path(self.rules.root), Owner(self.rules.uid, self.rules.gid))
+    def _owner(self, to: Addressee) -> Owner:
+        """Who owns what is written for this addressee. NoSuchOwner, OSError."""
+        if to.owner is not None:
+            return self._named(to.owner)
+        if self.rules.from_folder:
+            return owner_of_folder(Path(to.account))
+        return self._everyone
+
+    def _located(self, path: str, owner: Owner) -> Maildir:
+        return Maildir(Path(path), Path(self.rules.root), owner)
 
     def _clean(self, copies: Iterable[Copy]) -> None:
         """Now and then, remove what a crash left in tmp of the Maildirs just visited."""
@@ -150,7 +171,7 @@ class Deliverer:
 
 
 def _tagged(account: Maildir, tag: str) -> Maildir:
-    """The folder for this tag where there is one, else the inbox."""
+    """The folder for this tag if there is one, else the inbox."""
     try:
         folder = account.folder(safe_name(tag))
     except ValueError:  # "a..b" is no folder's name

@@ -12,12 +12,13 @@ octets, `size` of each. A fault is [errno, text, file name], or [kind, text].
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ...message import Content
 from ...wire.frames import Read, frame, read_frame
+from ..owner import NoSuchOwner
 from ..quota import OverQuota
 from .deliverer import Addressee, BeenHere, Results, Rules, Task
 
@@ -26,6 +27,13 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 class Trouble(Exception):
     """What went wrong in the other process, in its words."""
+
+
+_KINDS: Mapping[str, type[Exception]] = {
+    "BeenHere": BeenHere,
+    "OverQuota": OverQuota,
+    "NoSuchOwner": NoSuchOwner,
+}
 
 
 def rules_frame(rules: Rules) -> bytes:
@@ -54,9 +62,15 @@ def round_frame(tasks: Sequence[Task]) -> bytes:
 def read_round(read: Read) -> list[Task]:
     """The tasks of the next round. EOFError if no other comes."""
     return [
-        Task(Content(b"", read(size), size), [Addressee(*each) for each in addressees])
+        Task(Content(b"", read(size), size), [_addressee(each) for each in addressees])
         for size, addressees in _read_json(read)
     ]
+
+
+def _addressee(words: list[Any]) -> Addressee:
+    """JSON's lists are tuples again, which can be remembered."""
+    values: list[Any] = [tuple(each) if isinstance(each, list) else each for each in words]
+    return Addressee(*values)
 
 
 def answer_frame(results: Sequence[Results]) -> bytes:
@@ -73,7 +87,7 @@ def _fault(failed: Exception) -> list[Any]:
     if isinstance(failed, OSError) and failed.errno is not None:
         name = None if failed.filename is None else str(failed.filename)
         return [failed.errno, failed.strerror or "", name]
-    if isinstance(failed, BeenHere | OverQuota):
+    if isinstance(failed, BeenHere | OverQuota | NoSuchOwner):
         return [type(failed).__name__, str(failed)]
     return ["", f"{type(failed).__name__}: {failed}"]
 
@@ -81,7 +95,7 @@ def _fault(failed: Exception) -> list[Any]:
 def _exception(kind: int | str, text: str, name: str | None = None) -> Exception:
     if isinstance(kind, int):
         return OSError(kind, text, name)
-    return {"BeenHere": BeenHere, "OverQuota": OverQuota}.get(kind, Trouble)(text)
+    return _KINDS.get(kind, Trouble)(text)
 
 
 def _frame(value: Any) -> bytes:
