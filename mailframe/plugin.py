@@ -30,6 +30,7 @@ from .setting import Duration, Secret, SettingError, Size, setting
 from .smtp.reply import Reply
 
 if TYPE_CHECKING:
+    from .maildir.mailboxes import Mailboxes
     from .resolver import Resolver
 
 __all__ = [
@@ -66,6 +67,11 @@ class Site:
     `is_own` knows our listeners. `submit(envelope, octets)` queues a message of the plugin's
     own (`mailframe.queue.submission`): its id once it is durable, OSError if it cannot be;
     LookupError while no scheduler runs. `store()` is the queue's store, to look into it.
+    `mailboxes` is what `[mailboxes]` says, None if the configuration has none.
+
+    `warn(key, message)`, called by `build`, tells whoever runs `mailframe check` that a setting
+    is right and yet a trap. `may_give(uid, gid)` says whether the host, once it has become its
+    `user`, may give a file to that user and group (-1: nobody in particular).
     """
 
     hostname: str
@@ -82,6 +88,9 @@ class Site:
     #: Whether an IP address and port are those of one of this host's own SMTP listeners.
     is_own: Callable[[str, int], bool] = lambda address, port: False
     name: str = ""  # of this plugin's section: "deliver.archive", "relay"
+    mailboxes: Mailboxes | None = None
+    warn: Callable[[str, str], None] = lambda key, message: None
+    may_give: Callable[[int, int], bool] = lambda uid, gid: True
 
 
 @dataclass(frozen=True, slots=True)

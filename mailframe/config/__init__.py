@@ -3,12 +3,14 @@
 `composition` what is read, as values; `toml_index` which line says what; `convert` and
 `units` tables into settings dataclasses; `sections` the plugins' tables; `checks` what must
 fit together; `reading` a file into a Composition; `building` a Composition into Hooks;
-`describe` settings as rows for people; `suggest` the nearest right word.
+`mailboxes` what `[mailboxes]` says; `describe` settings as rows for people; `suggest` the
+nearest right word.
 """
 
 from .building import compose
 from .composition import Composition, ConfigError, ConfigErrors, Location, Section
 from .describe import Row, describe
+from .mailboxes import mailboxes_of
 from .reading import load
 
 __all__ = [
@@ -21,4 +23,5 @@ __all__ = [
     "compose",
     "describe",
     "load",
+    "mailboxes_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,17 @@ _TIMEOUT = 30.0  # seconds that a plugin may take for one answer
 _ORDER = ("queue", "observe", "auth", "relay", "filter", "route", "deliver", "serve")
 
 
-def compose(composition: Composition, site_for: Callable[[Section], Site]) -> Hooks:
+def compose(
+    composition: Composition,
+    site_for: Callable[[Section], Site],
+    found: Iterable[ConfigError] = (),
+) -> Hooks:
     """Build all plugins, in the order of the configuration. Raises ConfigErrors.
 
     `site_for` is asked once for each section, and once for the host itself (stage "host").
+    `found` are mistakes that are known already; they are raised with the plugins' own.
     """
-    errors: list[ConfigError] = []
+    errors = list(found)
     built: dict[str, list[Bound]] = {stage: [] for stage in _ORDER}
     host = site_for(Section("host", ""))
     if composition.file is None:

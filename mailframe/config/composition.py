@@ -99,13 +99,22 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A whole host. `file` is the configuration it was read from, None for one of Python's."""
+    """A whole host. `file` is the configuration it was read from, None for one of Python's.
+
+    `where` has the lines of the host's own tables, by dotted key ("tls.certificates").
+    """
 
     settings: HostSettings
     sections: tuple[Section, ...]
     file: Path | None = None
+    where: Location = field(default_factory=Location)
 
     @property
     def folder(self) -> Path:
         """What relative paths are relative to."""
         return self.file.absolute().parent if self.file else Path.cwd()
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """A mistake in the host's own tables, at the key with all its tables."""
+        place = self.where.of(key)
+        return ConfigError(place.file, place.line, key, message)

@@ -13,7 +13,7 @@ from ..registry import STAGES
 from ..settings import HostSettings, Listener
 from . import checks
 from .building import settings_of
-from .composition import Composition, ConfigError, ConfigErrors, Section
+from .composition import Composition, ConfigError, ConfigErrors, Location, Section
 from .convert import Mistakes, convert
 from .mending import mended
 from .sections import Sections
@@ -90,10 +90,17 @@ class _Reading:
                     self._wrong(place, message)
         file = self._file.absolute()
         if not self._errors and settings is not None:
-            return Composition(settings, tuple(sections), file)
-        usable = settings is not None and not self._mended
-        partly = Composition(settings, tuple(sound), file) if settings and usable else None
+            return Composition(settings, tuple(sections), file, self._where(file))
+        usable = not self._mended
+        partly = None
+        if settings is not None and usable:
+            partly = Composition(settings, tuple(sound), file, self._where(file))
         raise ConfigErrors(tuple(sorted(self._errors, key=lambda each: each.line)), partly)
+
+    def _where(self, file: Path) -> Location:
+        """The lines of the host's own tables."""
+        own = {place: line for place, line in self._lines.items() if place[0] not in STAGES}
+        return Location(file, 0, {".".join(map(str, place)): own[place] for place in own})
 
     def _settings(self) -> HostSettings | None:
         """The host's own tables, what is wrong in them left out so that the rest can be checked.

@@ -1,4 +1,4 @@
-"""becoming an ordinary user once ports are bound and keys are read."""
+"""Becoming an ordinary user once ports are bound and keys are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Account:
 
 
 def account(user: str | None, group: str | None) -> Account | None:
-    """Whom `user` and `group` of the configuration name; None where no user is given.
+    """Whom `user` and `group` of the configuration name; None if no user is given.
 
     The group is by default the user's own. Raises NoSuchAccount.
     """
@@ -44,6 +44,19 @@ def account(user: str | None, group: str | None) -> Account | None:
     except KeyError:
         raise NoSuchAccount("group", group or "") from None
     return Account(entry.pw_name, entry.pw_uid, gid)
+
+
+def may_give(whom: Account | None, uid: int, gid: int) -> bool:
+    """Whether a file may be given to this user and group by `whom`, None: by this process.
+
+    -1 is nobody in particular. Root may give files to anybody; others keep them, and may choose
+    among their own groups.
+    """
+    if whom is None:
+        me, groups = os.geteuid(), {os.getegid(), *os.getgroups()}
+    else:
+        me, groups = whom.uid, {whom.gid, *os.getgrouplist(whom.name, whom.gid)}
+    return me == 0 or (uid in (-1, me) and gid in (-1, *groups))
 
 
 def become(whom: Account | None) -> bool:

@@ -1,10 +1,11 @@
-"""what a host lends to its plugins: a reactor, a clock, threads, DNS, the queue."""
+"""What a host lends to its plugins: a reactor, a clock, threads, DNS, the queue."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
@@ -12,13 +13,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from ..config import Composition, Section, compose
+from ..config import Composition, ConfigError, Section, compose, mailboxes_of
 from ..eventual import Eventual
 from ..hooks import Hooks
 from ..interfaces import IQueueStore
+from ..maildir.mailboxes import Mailboxes
 from ..message import Envelope, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
+from .privileges import NoSuchAccount, account, may_give
 from .shards import whole_queue
 
 
@@ -33,9 +36,10 @@ class Resources:
     """The place where one composition's plugins work, and the plugins built into it.
 
     `stages` limits what is built ("queue", "observe", …); None builds all. Raises
-    ConfigErrors with everything that the plugins say against their settings. No file is
-    opened for writing and no thread runs before `open`. `worker` of `workers` processes
-    this is; each has a part of the queue, and takes care of parts that nobody has any more.
+    ConfigErrors with everything that the plugins say against their settings; `warnings` are
+    what they say of settings that are right and yet a trap. No file is opened for writing and
+    no thread runs before `open`. `worker` of `workers` processes this is; each has a part of
+    the queue, and takes care of parts that nobody has any more.
     """
 
     def __init__(
@@ -61,14 +65,26 @@ class Resources:
         self.resolver = Resolver.from_settings(reactor, self.settings.dns)
         self._threads = ThreadPool(0, self.settings.threads, "mailframe")
         self._threads.threadFactory = _DaemonThread  # type: ignore[assignment]
+        self.warnings: list[ConfigError] = []
+        self._mailboxes, wrong = self._read_mailboxes(composition, stages)
         if stages is not None:
             kept = tuple(section for section in composition.sections if section.stage in stages)
             composition = replace(composition, sections=kept)
-        hooks = compose(composition, self._site_for)
+        hooks = compose(composition, self._site_for, wrong)
         if hooks.store is not None:
             store = whole_queue(hooks.store, composition, self._site_for, worker, workers)
             hooks = hooks if store is hooks.store else replace(hooks, store=store)
         self.hooks: Hooks = hooks
+
+    def _read_mailboxes(
+        self, composition: Composition, stages: Collection[str] | None
+    ) -> tuple[Mailboxes | None, tuple[ConfigError, ...]]:
+        mailboxes, wrong = mailboxes_of(composition, self.now)
+        if wrong and stages is not None:
+            return None, ()  # a command that does something else must not fail for them
+        for key, trap in mailboxes.traps(self._may_give) if mailboxes and not wrong else ():
+            self.warnings.append(composition.error(f"mailboxes.{key}", f"warning: {trap}"))
+        return mailboxes, wrong
 
     def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         """Run blocking work in one of `threads` threads; more of it waits for its turn."""
@@ -116,7 +132,20 @@ class Resources:
             owner=self.owner,
             is_own=self._is_own,
             name=section.name,
+            mailboxes=self._mailboxes,
+            warn=partial(self._warn, section),
+            may_give=self._may_give,
         )
+
+    def _warn(self, section: Section, key: str, message: str) -> None:
+        self.warnings.append(section.error(key, f"warning: {message}"))
+
+    def _may_give(self, uid: int, gid: int) -> bool:
+        try:
+            whom = account(self.settings.user, self.settings.group)
+        except NoSuchAccount:
+            return True  # it will not start
+        return may_give(whom, uid, gid)
 
     def _is_own(self, address: str, port: int) -> bool:
         return self.is_own(address, port)

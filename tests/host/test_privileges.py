@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mailframe.host.privileges import NoSuchAccount, account, become
+from mailframe.host.privileges import Account, NoSuchAccount, account, become, may_give
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -61,3 +61,16 @@ def test_root_rights_are_gone_for_good() -> None:
     said = subprocess.check_output([sys.executable, "-c", BECOME], text=True)
     uid, gid = NOBODY.pw_uid, NOBODY.pw_gid
     assert json.loads(said) == [True, False, [uid] * 3, [gid] * 3, False, False]
+
+
+def test_only_root_gives_files_away() -> None:
+    """Others may keep them, and choose among their own groups."""
+    root, nobody = Account("root", 0, 0), account("nobody", None)
+    assert nobody is not None
+    assert may_give(root, 12, 12)
+    assert may_give(nobody, -1, -1)
+    assert may_give(nobody, nobody.uid, nobody.gid)
+    assert not may_give(nobody, 0, -1)
+    assert not may_give(nobody, -1, 0)
+    assert may_give(None, os.geteuid(), os.getegid())
+    assert may_give(None, 12, 12) is (os.geteuid() == 0)
