@@ -43,6 +43,8 @@ def _print(chosen: Chosen, composition: Composition) -> None:
     settings = composition.settings
     say(f"{chosen.path()}: correct")
     say(f"hostname {settings.hostname}, state {settings.state}")
+    if settings.mailboxes is not None:
+        say(f"mailboxes {settings.mailboxes.path}")
     for listener in settings.listen:
         say(f"listen   {listener.name:<14} {listener.endpoint:<24} {_manner(listener, settings)}")
     for section in composition.sections:
@@ -71,6 +73,7 @@ def _described(composition: Composition) -> dict[str, Any]:
     return {
         "hostname": settings.hostname,
         "state": str(settings.state),
+        "mailboxes": str(settings.mailboxes.path) if settings.mailboxes else None,
         "listen": [
             {"name": listener.name, "endpoint": listener.endpoint, "tls": listener.tls}
             for listener in settings.listen

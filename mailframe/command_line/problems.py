@@ -17,6 +17,7 @@ from ..host.privileges import NoSuchAccount, account
 from ..host.resources import Resources
 from ..settings import HostSettings
 from .postmaster import Unread, ask
+from .repeated_paths import repeated_paths
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def _of_plugins(
         resources = _AtOnce(composition, reactor, time.time)
     except ConfigErrors as wrong:
         return wrong.errors
+    warnings += [*resources.warnings, *repeated_paths(composition)]
     relays = [section for section in composition.sections if section.stage == "relay"]
 
     def found(unread: Unread) -> None:

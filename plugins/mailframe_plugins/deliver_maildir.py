@@ -1,16 +1,15 @@
-"""[deliver.maildir] plugin = "maildir", path = "/var/mail/{domain}/{user}/Maildir"
+"""[deliver.maildir] plugin = "maildir"
 
-Into a Maildir for each mailbox, durably: written to tmp, synced, moved to new, synced. Small
-messages by a process of its own, larger ones in threads; what comes together shares syncs.
+Into the Maildir of each mailbox, durably: written to tmp, synced, moved to new, synced. Where
+they are, who owns them and what they may hold is said in `[mailboxes]`. Small messages go by a
+process of its own, larger ones by threads; what comes together shares syncs.
 """
 
 from __future__ import annotations
 
 import errno
-import grp
-import pwd
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from zope.interface import implementer
 
 from mailframe.final_delivery import LineEnds
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
-from mailframe.maildir import Maildir, OverQuota, Owner, Template
+from mailframe.maildir import Maildir, NoSuchOwner, OverQuota, Quota
 from mailframe.maildir.delivery.deliverer import (
     Addressee,
     BeenHere,
@@ -35,10 +34,11 @@ from mailframe.maildir.delivery.deliverer import (
 )
 from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.delivery.rounds import Rounds
+from mailframe.maildir.mailboxes import Mailboxes
 from mailframe.message import Message, Outcome, Recipient, Route, Status
-from mailframe.names.domains import to_ascii
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe.repeated import RepeatedLog
+from mailframe.settings import MailboxSettings
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
 
@@ -61,6 +61,7 @@ _BY_ERROR = {
     errno.ELOOP: MISCONFIGURED,
     errno.ENOTDIR: MISCONFIGURED,
 }
+_OF_MAILBOXES = ("path", "owner", "group", "quota", "quota_messages")
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
@@ -68,12 +69,19 @@ _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 class Settings:
     """What can be set."""
 
-    path: Path = setting("where each mailbox's Maildir is, with {user} and {domain} in it")
+    path: Path | None = setting(
+        "where each mailbox's Maildir is, with {user} and {domain} in it; by default as "
+        "[mailboxes] says",
+        None,
+    )
+    separate: bool = setting(
+        "path is not that of [mailboxes], nor are owner and quota: an archive", False
+    )
     create: bool = setting("create the Maildir of a mailbox that has none", True)
     quota: Size | None = setting(
-        "octets that a mailbox may hold; by default what its maildirsize says", None
+        "octets that a mailbox may hold; by default as [mailboxes] or its maildirsize says", None
     )
-    quota_messages: int | None = setting("messages that a mailbox may hold", None)
+    quota_messages: int | None = setting("messages that a mailbox may hold; likewise", None)
     over_quota: Literal["fail", "defer"] = setting(
         "mail for a full mailbox bounces (552 5.2.2), or waits", "fail"
     )
@@ -82,8 +90,10 @@ class Settings:
         "user+tag goes to the folder .tag where there is one; whoever writes chooses it", False
     )
     original_to: bool = setting("write X-Original-To, the address before aliases", False)
-    owner: str | None = setting("the user (name or number) who owns the files", None)
-    group: str | None = setting("the group (name or number) of the files", None)
+    owner: str | None = setting(
+        "the user (name or number) who owns the files; by default as [mailboxes] says", None
+    )
+    group: str | None = setting("the group (name or number) of the files; likewise", None)
     process: bool = setting(
         "deliver messages of up to 64 KB in a process of its own, which leaves the host's free",
         True,
@@ -111,15 +121,11 @@ class Maildirs(Service):
         self._settings = settings
         self._in_thread = site.in_thread
         self._repeated = RepeatedLog(self._log, site.reactor.seconds)
-        try:
-            self._template = Template(str(site.folder / settings.path))
-        except ValueError as wrong:
-            raise SettingError("path", str(wrong)) from wrong
+        self._mailboxes = _mailboxes(settings, site)
         for key in ("threads", "batch"):
             if getattr(settings, key) < 1:
                 raise SettingError(key, "at least 1 is wanted")
-        rules = _rules(settings, site, self._template)
-        self._owner = Owner(rules.uid, rules.gid)
+        rules = _rules(settings, site, self._mailboxes)
         self._deliverer = Deliverer(rules, site.now, self._complain_of_tmp)
         self._process = None
         if settings.process and IReactorProcess.providedBy(site.reactor):
@@ -162,24 +168,24 @@ class Maildirs(Service):
     def _addressee(self, message: Message, route: Route) -> Addressee:
         recipient = _recipient(route)
         address, sender = recipient.address, recipient.sender or message.envelope.sender
+        mailbox = route.mailbox or address
+        quota = self._mailboxes.own_quota(mailbox)
         return Addressee(
-            self._place(route.mailbox or address),
+            self._place(mailbox),
             route.tag if self._settings.tag_folders else "",
             "" if sender is None else str(sender),
             str(address),
             str(recipient.original) if self._settings.original_to else "",
+            self._mailboxes.owners.own(mailbox),
+            None if quota is None else (quota.octets, quota.messages),
         )
 
     def maildir(self, mailbox: Mailbox) -> Maildir:
-        """The Maildir of this mailbox."""
-        return Maildir(Path(self._place(mailbox)), self._template.prefix, self._owner)
+        """The Maildir of this mailbox. May block. NoSuchOwner, OSError."""
+        return self._mailboxes.maildir(mailbox)
 
     def _located(self, mailbox: Mailbox) -> str:
-        try:
-            domain = to_ascii(mailbox.domain)
-        except ValueError:
-            domain = mailbox.domain
-        return str(self._template.path(mailbox.local, domain))
+        return str(self._mailboxes.path(mailbox))
 
     def _outcomes(
         self, results: Results, message: Message, routes: Sequence[Route], task: Task
@@ -211,6 +217,8 @@ class Maildirs(Service):
         )
         if isinstance(failed, ProcessLost):
             return Outcome(recipient, Status.DEFERRED, INTERRUPTED)
+        if isinstance(failed, NoSuchOwner):
+            return Outcome(recipient, Status.DEFERRED, MISCONFIGURED)
         return Outcome(recipient, Status.DEFERRED, _BY_ERROR.get(number or 0, UNAVAILABLE))
 
     def _complain_of_tmp(self, path: Path, problem: OSError) -> None:
@@ -225,14 +233,41 @@ def _lost(failure: Failure, tasks: list[Task]) -> list[Results]:
     return [[lost] * len(task.addressees) for task in tasks]
 
 
-def _rules(settings: Settings, site: Site, template: Template) -> Rules:
+def _mailboxes(settings: Settings, site: Site) -> Mailboxes:
+    """Those of the host, or of this section's own keys. SettingError if these contradict."""
+    said = {key: value for key in _OF_MAILBOXES if (value := getattr(settings, key)) is not None}
+    common = None if settings.separate else site.mailboxes
+    if common is None:
+        if settings.path is None:
+            instead = "" if settings.separate else "; or say it in [mailboxes]"
+            raise SettingError("path", f"missing: where each mailbox's Maildir is{instead}")
+        own = MailboxSettings(**said)
+    else:
+        for key, value in said.items():
+            shared = getattr(common.settings, key)
+            if shared is not None and shared != value:
+                raise SettingError(key, f"contradicts {key} in [mailboxes]: say it only there")
+            site.warn(key, "say it once, in [mailboxes], so that all who ask know it")
+        own = replace(common.settings, **said)
+        if own == common.settings:
+            return common
+    mailboxes = Mailboxes.read(own, site.folder, site.now)
+    for key, trap in mailboxes.traps(site.may_give):
+        if key in said and not (settings.separate and key == "path"):
+            site.warn(key, trap)
+    return mailboxes
+
+
+def _rules(settings: Settings, site: Site, mailboxes: Mailboxes) -> Rules:
+    owners, quota = mailboxes.owners, mailboxes.quota_of_all or Quota()
     return Rules(
         hostname=site.hostname,
-        root=str(template.prefix),
-        uid=_number("owner", settings.owner, lambda name: pwd.getpwnam(name).pw_uid),
-        gid=_number("group", settings.group, lambda name: grp.getgrnam(name).gr_gid),
-        octets=settings.quota or 0,
-        messages=settings.quota_messages or 0,
+        root=str(mailboxes.root),
+        uid=owners.everyone.uid,
+        gid=owners.everyone.gid,
+        from_folder=owners.from_folder,
+        octets=quota.octets,
+        messages=quota.messages,
         create=settings.create,
         line_ends=settings.line_ends,
         syncfs_from=settings.syncfs_from,
@@ -243,18 +278,6 @@ def _recipient(route: Route) -> Recipient:
     if route.recipient is None:
         raise ValueError("a route without its recipient")
     return route.recipient
-
-
-def _number(key: str, name: str | None, look_up: Callable[[str], int]) -> int:
-    """The user's or group's number, -1 where none is set."""
-    if name is None:
-        return -1
-    if name.isdigit():
-        return int(name)
-    try:
-        return look_up(name)
-    except KeyError:
-        raise SettingError(key, f"there is no {name!r} on this machine") from None
 
 
 plugin = Plugin("maildir", IDeliveryAgent, Settings, Maildirs)

@@ -2,7 +2,8 @@
 
 The mailboxes of our domains; all other addresses there are refused. `file` lists them, `user`
 for all the domains or `user@example.org` for one, a line each (what follows a colon is not
-read, so a file of passwords serves too). Without `file` they are those whose Maildirs exist.
+read, so a file of passwords serves too). Without `file` they are those whose Maildirs exist;
+where these are is said in `[mailboxes]`.
 `user+tag` is delivered to user.
 """
 
@@ -18,11 +19,12 @@ from zope.interface import implementer
 
 from mailframe.files.watched import LineError, WatchedFile, significant_lines, watch_setting
 from mailframe.interfaces import IRouter
-from mailframe.maildir import Template
+from mailframe.maildir.mailboxes import USUAL_PATH, Mailboxes
 from mailframe.message import Envelope, Recipient, Redirect, Route
 from mailframe.names.domain_set import domains_setting, one_spelling
 from mailframe.names.local_parts import folded, parse_user
 from mailframe.plugin import Plugin, SettingError, Site, setting
+from mailframe.settings import MailboxSettings
 from mailframe.smtp.address import AddressError, Mailbox
 from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply
 
@@ -38,13 +40,16 @@ class Settings:
 
     domains: tuple[str, ...] = setting('our domains; ".example.org" is all below it')
     file: Path | None = setting("the file of mailboxes; by default the Maildirs that exist", None)
-    path: Path = setting(
-        "without file: where each mailbox's Maildir is, with {user} and {domain} in it",
-        Path("/var/mail/{domain}/{user}/Maildir"),
+    path: Path | None = setting(
+        "without file: where each mailbox's Maildir is, with {user} and {domain} in it; by default "
+        "as [mailboxes] says, or /var/mail/{domain}/{user}/Maildir",
+        None,
     )
     deliver: str = setting("the [deliver.NAME] that takes it there", "maildir")
     separator: str = setting("what stands before a tag; empty: no tags", "+")
-    case_sensitive: bool = setting("whether Bob and bob are two mailboxes", False)
+    case_sensitive: bool | None = setting(
+        "whether Bob and bob are two mailboxes; by default as [mailboxes] says, or false", None
+    )
     postmaster: str | None = setting(
         "who gets the postmaster's mail where there is no such mailbox: a user or an address "
         "(RFC 5321 section 4.5.1: somebody must)",
@@ -67,19 +72,21 @@ class Users(Protocol):
 
 
 @implementer(IRouter)
-class Mailboxes:
+class MailboxRouter:
     """Routes to the mailboxes of our domains."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
+        self._mailboxes = _mailboxes(settings, site)
         self._domains = domains_setting("domains", settings.domains)
         if not self._domains:
             raise SettingError("domains", "no domain is named")
         self._users: Users
         if settings.file is not None:
-            self._users = Listed(settings, site)
+            case = self._mailboxes.settings.case_sensitive
+            self._users = Listed(site.folder / settings.file, case, site)
         else:
-            self._users = Existing(settings, site)
+            self._users = Existing(self._mailboxes, site)
         self._postmaster = _target("postmaster", settings.postmaster)
         self._catch_all = _target("catch_all", settings.catch_all)
 
@@ -103,7 +110,7 @@ class Mailboxes:
 
     def _readings(self, local: str) -> list[tuple[str, str]]:
         """What the local part may mean: the mailbox of that name, or one with a tag."""
-        separator, sensitive = self._settings.separator, self._settings.case_sensitive
+        separator, sensitive = self._settings.separator, self._mailboxes.settings.case_sensitive
         readings = [(local, "")]
         if separator and separator in local:
             user, _, tag = local.partition(separator)
@@ -131,13 +138,9 @@ class Mailboxes:
 class Listed:
     """Mailboxes by a file."""
 
-    def __init__(self, settings: Settings, site: Site) -> None:
-        assert settings.file is not None
+    def __init__(self, file: Path, case_sensitive: bool, site: Site) -> None:
         self._file: WatchedFile[frozenset[tuple[str, str]]] = watch_setting(
-            "file",
-            site.folder / settings.file,
-            lambda text: parse(text, settings.case_sensitive),
-            site.now,
+            "file", file, lambda text: parse(text, case_sensitive), site.now
         )
 
     def find(self, names: list[tuple[str, str]]) -> int | None:
@@ -151,16 +154,10 @@ class Listed:
 class Existing:
     """Mailboxes by their Maildirs. Found ones are remembered for seconds, others are not."""
 
-    def __init__(self, settings: Settings, site: Site) -> None:
-        try:
-            self._template = Template(str(site.folder / settings.path))
-        except ValueError as wrong:
-            raise SettingError("path", str(wrong)) from wrong
-        parts = Path(self._template.text).parts
-        at = next((at for at, part in enumerate(parts) if "{user}" in part), None)
-        if at is None:
+    def __init__(self, mailboxes: Mailboxes, site: Site) -> None:
+        if not mailboxes.template.has_user:
             raise SettingError("path", "{user} is wanted in it, so that each has one of his own")
-        self._depth = at  # path components above the one that the user chooses
+        self._mailboxes = mailboxes
         self._in_thread = site.in_thread
         self._now = site.now
         self._known: dict[tuple[str, str], float] = {}
@@ -174,11 +171,10 @@ class Existing:
     def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:
         """In a thread. OSError where the file system fails."""
         for at, (local, domain) in enumerate(names):
-            path = self._template.path(local, domain)
-            if path.is_dir():
+            exists = self._mailboxes.exists(Mailbox(local, domain))
+            if exists:
                 return at
-            # An empty mount point must not make every mailbox unknown, and its mail bounce.
-            if not Path(*path.parts[: self._depth]).is_dir():
+            if exists is None:
                 return UNAVAILABLE
         return None
 
@@ -190,6 +186,20 @@ class Existing:
                 self._known.clear()
             self._known[names[found]] = self._now() + REMEMBERED
         return found
+
+
+def _mailboxes(settings: Settings, site: Site) -> Mailboxes:
+    """Those of the host, or of this section's own keys. SettingError if these contradict."""
+    keys = ("case_sensitive",) if settings.file is not None else ("path", "case_sensitive")
+    said = {key: value for key in keys if (value := getattr(settings, key)) is not None}
+    if site.mailboxes is None:
+        own = MailboxSettings(**{"path": USUAL_PATH, **said})
+        return Mailboxes.read(own, site.folder, site.now)
+    for key, value in said.items():
+        if getattr(site.mailboxes.settings, key) != value:
+            raise SettingError(key, f"contradicts {key} in [mailboxes]: say it only there")
+        site.warn(key, "say it once, in [mailboxes], so that all who ask know it")
+    return site.mailboxes
 
 
 def parse(text: str, case_sensitive: bool = False) -> frozenset[tuple[str, str]]:
@@ -217,4 +227,4 @@ def _target(key: str, text: str | None) -> Mailbox | None:
         raise SettingError(key, f"{text!r} is no user and no address: {wrong}") from wrong
 
 
-plugin = Plugin("mailboxes", IRouter, Settings, Mailboxes)
+plugin = Plugin("mailboxes", IRouter, Settings, MailboxRouter)

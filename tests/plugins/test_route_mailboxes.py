@@ -18,7 +18,7 @@ from mailframe.smtp.reply import NO_SUCH_MAILBOX
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import RouterContract, odd_recipients
 from mailframe.testing.values import envelope, mailbox, site
-from mailframe_plugins.route_mailboxes import UNAVAILABLE, Mailboxes, Settings, parse
+from mailframe_plugins.route_mailboxes import UNAVAILABLE, MailboxRouter, Settings, parse
 
 
 def in_a_thread_at_once(work: Any, *args: Any) -> Deferred[Any]:
@@ -35,7 +35,7 @@ class Here:
             (folder / "mailboxes").write_text(users)
             settings["file"] = Path("mailboxes")
         given = Settings(**{"domains": ("example.org", "example.net"), **settings})
-        self.router = Mailboxes(
+        self.router = MailboxRouter(
             given, site(folder, reactor=self.clock, in_thread=in_a_thread_at_once)
         )
 
@@ -46,7 +46,7 @@ class Here:
 class ContractTests(RouterContract, SynchronousTestCase):
     """A file of mailboxes keeps the contract."""
 
-    def make(self) -> Mailboxes:
+    def make(self) -> MailboxRouter:
         folder = Path(self.mktemp())
         folder.mkdir()
         return Here(folder, catch_all="alice", postmaster="bob@elsewhere.example").router
@@ -55,7 +55,7 @@ class ContractTests(RouterContract, SynchronousTestCase):
 class ExistingContractTests(RouterContract, SynchronousTestCase):
     """So do existing Maildirs."""
 
-    def make(self) -> Mailboxes:
+    def make(self) -> MailboxRouter:
         folder = Path(self.mktemp())
         (folder / "example.org" / "bob" / "Maildir").mkdir(parents=True)
         path = Path("{domain}/{user}/Maildir")
