@@ -1,7 +1,8 @@
-"""FLOOR 8: the Maildir: its names, its messages and their flags, its quota, delivery into it.
+"""FLOOR 8: Maildirs: their names, messages, flags and quotas, and delivery into them.
 
-`safe_name` and `Template` name its folders, `Maildir` is one mailbox with its messages and
-their flags, `deliver` brings new messages in durably, `quota` keeps Maildir++ quotas.
+`safe_name` and `Template` name the folders, `Maildir` is one mailbox with its messages and their
+flags, `deliver` brings in new messages durably, `quota` keeps Maildir++ quotas. `mailboxes` is
+what `[mailboxes]` says: where each one is, who owns it, what it may hold and who reads it.
 """
 
 from .delivery.copies import Copy, deliver

@@ -1,4 +1,4 @@
-"""File names in a Maildir: unique ones for new messages; sizes and flags read from them.
+"""File names in a Maildir: unique names for new messages, and the sizes and flags in a name.
 
     1763840000.M123456P42Q7R5f3a.mx,S=1200,W=1240:2,FS
     unique, never changes                        ^ info: standing and flags
@@ -21,12 +21,12 @@ _FLAGS = re.compile(r"2,([A-Za-z]*)")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """One message's file name, read.
+    """What one message's file name says.
 
-    `unique` is what stays when flags change, the sizes in it included. `size` (S=) is octets
-    on the disk and `wire_size` (W=) octets with CRLF line ends, None where the name does not
-    say. `flags` are of D(raft) F(lagged) P(assed) R(eplied) S(een) T(rashed) and, in small
-    letters, a folder's own keywords.
+    `unique` is the part that stays when flags change; the sizes belong to it. `size` (S=) is the
+    octets on disk and `wire_size` (W=) the octets with CRLF line ends, None if the name does not
+    say. `flags` are D(raft), F(lagged), P(assed), R(eplied), S(een) and T(rashed), and a folder's
+    own keywords in small letters.
     """
 
     unique: str
@@ -34,14 +34,14 @@ class FileName:
 
     @classmethod
     def parse(cls, name: str) -> FileName:
-        """Any name is one; what follows the colon but is not of standing "2," has no flags."""
+        """Every name can be read. Flags are taken from an info part that begins with "2," only."""
         unique, _, info = name.partition(":")
         match = _FLAGS.fullmatch(info)
         return cls(unique, frozenset(match.group(1)) if match else frozenset())
 
     @property
     def size(self) -> int | None:
-        """Octets of the file."""
+        """Octets of the file, None if the name does not say."""
         return self._number("S")
 
     @property
@@ -54,23 +54,23 @@ class FileName:
         return found[-1] if found else None
 
     def with_flags(self, flags: Iterable[str]) -> FileName:
-        """The same message with these flags instead. ValueError for what is no letter."""
+        """The same message with these flags instead. ValueError if one is not a letter."""
         chosen = frozenset(flags)
         if not all(len(flag) == 1 and flag.isascii() and flag.isalpha() for flag in chosen):
             raise ValueError("a flag in a Maildir is one ASCII letter")
         return replace(self, flags=chosen)
 
     def __str__(self) -> str:
-        """The name in cur; flags in ASCII order as the specification wants."""
+        """The name in cur, with the flags in ASCII order as the specification asks."""
         return f"{self.unique}:2,{''.join(sorted(self.flags))}"
 
 
 @dataclass
 class UniqueNames:
-    """Gives names that no other delivery on this or another host gives.
+    """Makes names that no other delivery makes, on this host or on another.
 
-    `now` is seconds since the epoch. The random part tells processes apart that share a
-    host's name and a process id (containers). Safe to use from several threads.
+    `now` gives seconds since the epoch. The random part tells apart processes that share a host
+    name and a process id, as in containers. Safe to use from several threads.
     """
 
     hostname: str
@@ -83,12 +83,12 @@ class UniqueNames:
         self._host = host.replace("\0", "")[:120]
 
     def new(self) -> str:
-        """A name without sizes, as it is used in tmp."""
+        """A new name without sizes, for tmp."""
         seconds, micro = divmod(int(self.now() * 1e6), 1_000_000)
         sequence = next(self._count)
         return f"{seconds}.M{micro}P{os.getpid()}Q{sequence}R{self._chance}.{self._host}"
 
 
 def with_sizes(unique: str, size: int, wire_size: int) -> str:
-    """The name as it is used in new: readers need not open the file to know its sizes."""
+    """The name for new: with the sizes in it, readers need not open the file to know them."""
     return f"{unique},S={size},W={wire_size}"

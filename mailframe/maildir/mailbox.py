@@ -1,4 +1,4 @@
-"""One Maildir: its folders, its messages and their flags. All of it blocks: use a thread."""
+"""One Maildir: its folders, its messages and their flags. Everything here blocks: use a thread."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .filename import FileName
 from .owner import Owner
 
 _FOLDER = re.compile(r"(\.[^./\x00]+)+", re.DOTALL)
-STALE = 36 * 3600.0  # seconds; what lies in tmp for longer will never be finished
+STALE = 36 * 3600.0  # seconds; what has been in tmp for longer will never be finished
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message in a Maildir. `recent` is True in new: no reader has taken notice of it."""
+    """A message in a Maildir. `recent` is True if it is in new: no reader has seen it yet."""
 
     file: str
     recent: bool
@@ -36,8 +36,8 @@ class Stored:
 class Maildir:
     """A Maildir at `path`, or a Maildir++ folder in one.
 
-    `root` is a folder that the path, symbolic links followed, must not leave; None where
-    there is no such rule. `owner` is who owns what is created; modes are 0700 and 0600.
+    `root` is a folder that the path must not leave once symbolic links are followed; None if any
+    place will do. `owner` owns what is created; modes are 0700 and 0600.
     """
 
     path: Path
@@ -45,13 +45,13 @@ class Maildir:
     owner: Owner = Owner()
 
     def exists(self) -> bool:
-        """Whether there is a Maildir here."""
+        """True if there is a Maildir here."""
         return (self.path / "new").is_dir() and (self.path / "cur").is_dir()
 
     def create(self) -> None:
-        """Make the Maildir and the folders above it; they outlive a power cut once it returns.
+        """Make the Maildir and the folders above it; once this returns they outlive a power cut.
 
-        Does nothing where all is there. OSError where it cannot be made.
+        Does nothing if everything is there already. OSError if it cannot be made.
         """
         above = [path for path in (self.path, *self.path.parents) if not path.exists()]
         inside = [self.path / name for name in ("tmp", "new", "cur")]
@@ -65,7 +65,7 @@ class Maildir:
             sync_folder(path.parent)
 
     def check(self) -> None:
-        """OSError (ELOOP) where symbolic links lead out of `root`."""
+        """OSError (ELOOP) if symbolic links lead out of `root`."""
         if self.root is None:
             return
         path = self.root
@@ -83,9 +83,9 @@ class Maildir:
                 raise OSError(errno.ELOOP, "the mailbox leads out of its folder", str(self.path))
 
     def folder(self, name: str) -> Maildir:
-        """The Maildir++ folder of this name, "" for the inbox; dots make a hierarchy.
+        """The Maildir++ folder of this name; "" is the inbox, dots separate levels.
 
-        ValueError for what is no name of a folder.
+        ValueError if it cannot be the name of a folder.
         """
         if not name:
             return self
@@ -100,7 +100,7 @@ class Maildir:
         return sorted(name for name in names if self.folder(name).exists())
 
     def messages(self) -> Iterator[Stored]:
-        """All messages of this folder, in no order. FileNotFoundError where there is none."""
+        """All messages of this folder, in no order. FileNotFoundError if there is no folder."""
         for inside in ("new", "cur"):
             with os.scandir(self.path / inside) as entries:
                 for entry in entries:
@@ -108,30 +108,30 @@ class Maildir:
                         yield Stored(entry.name, recent=inside == "new")
 
     def file(self, message: Stored) -> Path:
-        """Where the message lies."""
+        """The path of the message's file."""
         return self.path / ("new" if message.recent else "cur") / message.file
 
     def open(self, message: Stored) -> BinaryIO:
-        """The message's octets, line ends as they are stored."""
+        """The message's octets, with line ends as they are stored."""
         return open(self.file(message), "rb")
 
     def size(self, message: Stored) -> int:
-        """Octets on the disk: from the name, else the file's."""
+        """Octets on disk: what the name says, else the size of the file."""
         said = message.name.size
         return said if said is not None else self.file(message).stat().st_size
 
     def set_flags(self, message: Stored, flags: Iterable[str]) -> Stored:
-        """Give the message these flags, which takes it from new to cur. The message anew."""
+        """Give the message these flags, which moves it to cur. What it is called then."""
         moved = Stored(str(message.name.with_flags(flags)), recent=False)
         os.rename(self.file(message), self.file(moved))
         return moved
 
     def remove(self, message: Stored) -> None:
-        """Remove the message. FileNotFoundError where somebody else did."""
+        """Remove the message. FileNotFoundError if somebody else has done so."""
         os.unlink(self.file(message))
 
     def clean(self, now: float) -> int:
-        """Remove what a crash left in tmp 36 hours ago or earlier; how many files."""
+        """Remove what a crash left in tmp 36 hours ago or earlier; the number of files."""
         removed = 0
         with os.scandir(self.path / "tmp") as entries:
             for entry in entries:

@@ -31,8 +31,8 @@ USUAL_PATH = Path("/var/mail/{domain}/{user}/Maildir")
 class Mailboxes:
     """What `[mailboxes]` says, ready to be asked; `read` makes it of the settings.
 
-    A mailbox is named by its address, whose domain is "" for the bare Postmaster's. Local parts
-    are taken as they are given: routes and `of_user` give them in one spelling.
+    A mailbox is named by its address; the domain of the bare Postmaster's is "". Local parts are
+    taken as they are: routes and `of_user` give them in one spelling.
     """
 
     settings: MailboxSettings
@@ -121,10 +121,10 @@ class Mailboxes:
         return False if self.template.above(path).is_dir() else None
 
     def of_user(self, user: str) -> Mailbox | None:
-        """The mailbox of who has logged in by this name, None for nobody's; it may not exist.
+        """The mailbox of the user who logged in by this name; None if there can be none.
 
         It is the one that the file of users names, else the one whose address is the name. A
-        name without a domain is in `domain`, if that is set.
+        name without a domain is one in `domain`, if that is set. The mailbox need not exist.
         """
         name = folded(user, self.settings.case_sensitive)
         found = self.users.value().get(name) if self.users is not None else None

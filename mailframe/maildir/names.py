@@ -1,4 +1,4 @@
-"""Names of files and folders made of what strangers chose: local parts, domains, tags."""
+"""File and folder names made from what strangers choose: local parts, domains and tags."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
 
 def safe_name(local: str) -> str:
-    """One folder's name for any text, a different one for each text; `original_name` undoes it.
+    """A folder name for any text, different for each text; `original_name` undoes it.
 
-    Letters (their case is kept), digits and `_+=@.-` stand as they are, all other octets of
-    the UTF-8 form as %XX, and so does a leading dot or hyphen. The result is never empty,
-    ".", ".." or hidden, holds no slash and no NUL, and has 255 octets at most: longer ones
-    end in a SHA-256, which cannot be undone.
+    Letters (in their case), digits and `_+=@.-` stay as they are; every other octet of the UTF-8
+    form becomes %XX, and so does a leading dot or hyphen. The result is never empty, ".", ".." or
+    hidden, contains no slash and no NUL, and has 255 octets at most: a longer one ends in a
+    SHA-256, which cannot be undone.
     """
     octets = local.encode("utf-8", "surrogatepass")
     if not octets:
@@ -30,7 +30,7 @@ def safe_name(local: str) -> str:
 
 
 def original_name(name: str) -> str | None:
-    """The text that `safe_name` quoted; None for a name that it did not make or has hashed."""
+    """The text that `safe_name` made this name from; None if it did not, or if it hashed it."""
     if name == _EMPTY:
         return ""
     octets = name.encode("utf-8", "surrogateescape")
@@ -45,11 +45,11 @@ def original_name(name: str) -> str | None:
 
 
 def _bounded(name: str) -> str:
-    """The name if it is short enough, else its beginning and a hash of the whole."""
+    """The name if it is short enough, else its beginning and a hash of all of it."""
     octets = name.encode("utf-8", "surrogateescape")
     if len(octets) <= MAX_NAME:
         return name
-    # "%-" is in no quoted name, so that a hashed one is never mistaken for another.
+    # No quoted name contains "%-", so a hashed one is never mistaken for another.
     mark = "%-" + hashlib.sha256(octets).hexdigest()
     head = octets[: MAX_NAME - len(mark)].decode("utf-8", "ignore")
     return head + mark
@@ -59,9 +59,9 @@ def _bounded(name: str) -> str:
 class Template:
     """Where mailboxes are: "/var/mail/{domain}/{user}/Maildir".
 
-    `prefix` is the part before the first name with a placeholder: every path that comes out
-    lies under it. ValueError for a placeholder but {user} and {domain}, for a path that is
-    not absolute and for names ".." in it.
+    `prefix` is the part before the first name with a placeholder: every mailbox is below it.
+    ValueError for a placeholder other than {user} and {domain}, for a path that is not absolute
+    and for one that contains "..".
     """
 
     text: str
@@ -80,24 +80,27 @@ class Template:
 
     @property
     def prefix(self) -> Path:
-        """The folders that no address chooses."""
+        """The folders at the beginning, which no address chooses."""
         names = self.text.split("/")
         fixed = next((at for at, name in enumerate(names) if "{" in name), len(names))
         return Path("/", *names[1:fixed])
 
     @property
     def has_user(self) -> bool:
-        """True if each user has a place of his own."""
+        """True if each user has a place of their own."""
         return "{user}" in self.text
 
     def above(self, path: Path) -> Path:
-        """The folder that holds what the user chooses of this mailbox's path, or all of it."""
+        """The folder in which this mailbox's path has the name that comes from the user.
+
+        If none does, the folder that the path is in.
+        """
         names = self.text.split("/")
         depth = next((at for at, name in enumerate(names) if "{user}" in name), len(names) - 1)
         return Path(*path.parts[:depth])
 
     def path(self, user: str, domain: str) -> Path:
-        """The place of this mailbox. `domain` "" is that of the bare Postmaster."""
+        """The path of this mailbox. `domain` is "" for the bare Postmaster."""
         values = {"user": safe_name(user), "domain": safe_name(domain)}
         return Path("/", *(_fill(name, values) for name in self.text.split("/")[1:]))
 

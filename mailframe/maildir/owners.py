@@ -64,7 +64,7 @@ class Owners:
 
         `may_give` says whether it could, for a user's and a group's number, -1 for nobody.
         """
-        # Whoever comes: only root may give files to anybody.
+        # A template may name anybody, and only root may give files to anybody.
         if not may_give(0 if self.user else self.everyone.uid, -1):
             yield "owner"
         if not may_give(-1, 0 if self.group else self.everyone.gid):

@@ -1,7 +1,8 @@
-"""Maildir++ quota: the file `maildirsize` sums up what a Maildir and its folders hold.
+"""Maildir++ quotas: the file `maildirsize` adds up what a Maildir and its folders hold.
 
-Its first line is the quota ("1073741824S,10000C"), each other line octets and messages that
-came or, with a minus, went. https://www.courier-mta.org/imap/README.maildirquota.html
+Its first line is the quota ("1073741824S,10000C"); every other line is a number of octets and of
+messages that came or, with a minus sign, went.
+https://www.courier-mta.org/imap/README.maildirquota.html
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from ..setting import parse_size
 from .mailbox import Maildir
 
-MAX_FILE = 5120  # octets; a longer maildirsize is made anew
+MAX_FILE = 5120  # octets; a longer maildirsize is written anew
 MAX_AGE = 900.0  # seconds that an "over quota" is believed without counting again
 
 _TERM = re.compile(r"(\d{1,18})([SC])")
@@ -26,14 +27,14 @@ class OverQuota(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most so many octets and so many messages; 0 is without a limit."""
+    """The octets and the messages that a mailbox may hold; 0 for no limit."""
 
     octets: int = 0
     messages: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Quota | None:
-        """The quota in a maildirsize's first line; None where it says none that we know."""
+        """The quota that the first line of a maildirsize says; None if we cannot read it."""
         terms = text.strip().split(",")
         found = [match for match in map(_TERM.fullmatch, terms) if match]
         if len(found) != len(terms):
@@ -47,7 +48,7 @@ class Quota:
         return ",".join(terms) or "0S"
 
     def allows(self, octets: int, messages: int) -> bool:
-        """Whether a mailbox may hold that much."""
+        """True if a mailbox may hold that much."""
         too_big = 0 < self.octets < octets
         return not too_big and not 0 < self.messages < messages
 
@@ -62,7 +63,7 @@ def parse_quota(text: str) -> Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What maildirsize says: sums, and how far they are to be trusted."""
+    """The sums in a maildirsize, and what tells how far to trust them."""
 
     quota: Quota | None
     octets: int
@@ -71,12 +72,15 @@ class Usage:
     modified: float  # seconds since the epoch
 
     def may_be_wrong(self, now: float) -> bool:
-        """Whether "over quota" calls for a count first, as the specification says."""
+        """True if the messages must be counted before this may mean "over quota".
+
+        The specification asks for that if there is more than one line, or if the file is old.
+        """
         return self.lines > 1 or now - self.modified > MAX_AGE
 
 
 def read(maildir: Maildir) -> Usage | None:
-    """The sums in maildirsize; None where it must be made anew or is not there."""
+    """The sums in maildirsize; None if there is none, or if it must be written anew. OSError."""
     try:
         with open(maildir.path / "maildirsize", "rb") as file:
             content = file.read(MAX_FILE + 1)
@@ -92,12 +96,12 @@ def read(maildir: Maildir) -> Usage | None:
             size, count = line.split()
             octets, messages = octets + int(size), messages + int(count)
     except ValueError:
-        return None  # torn or foreign: count anew
+        return None  # cut off, or not written by the rules: count again
     return Usage(Quota.parse(first), octets, messages, len(rest), modified)
 
 
 def count(maildir: Maildir) -> tuple[int, int]:
-    """Octets and messages in all folders but Trash, those flagged as trashed left out."""
+    """Octets and messages in all folders but Trash, without those that are flagged as trashed."""
     octets = messages = 0
     for name in ("", *(n for n in maildir.folders() if n != "Trash")):
         folder = maildir.folder(name)
@@ -110,7 +114,7 @@ def count(maildir: Maildir) -> tuple[int, int]:
 
 
 def recount(maildir: Maildir, quota: Quota, unique: str, now: float) -> Usage:
-    """Write maildirsize anew from what is there. `unique` is a name free in tmp."""
+    """Count, and write maildirsize anew. `unique` is a name that is free in tmp. OSError."""
     octets, messages = count(maildir)
     draft = maildir.path / "tmp" / unique
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -130,7 +134,7 @@ def recount(maildir: Maildir, quota: Quota, unique: str, now: float) -> Usage:
 
 
 def add(maildir: Maildir, octets: int, messages: int) -> None:
-    """Note that so much came (or went), if this Maildir has a maildirsize."""
+    """Note that so much came (or went), if this Maildir has a maildirsize. OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         file = os.open(maildir.path / "maildirsize", flags)
@@ -143,15 +147,15 @@ def add(maildir: Maildir, octets: int, messages: int) -> None:
 
 
 def is_kept(maildir: Maildir, quota: Quota | None) -> bool:
-    """Whether anything is to be counted here at all."""
+    """True if this Maildir has a quota to be counted against."""
     return quota is not None or os.path.exists(maildir.path / "maildirsize")
 
 
 def reserve(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> None:
-    """Take room for a message of so many octets; `add` with minus signs gives it back.
+    """Reserve room for a message of so many octets; `add` with minus signs gives it back.
 
-    `quota` None is the one that maildirsize names, if there is one. Raises OverQuota, and
-    OSError where maildirsize cannot be written.
+    If `quota` is None, it is the one that maildirsize says, if there is one. OverQuota if there
+    is no room, OSError if maildirsize cannot be written.
     """
     usage = read(maildir)
     if quota is None:

@@ -22,7 +22,7 @@ def frame(octets: bytes) -> bytes:
 
 
 def read_frame(read: Read) -> bytes:
-    """The octets of the next frame, for who may block. EOFError if no whole one comes."""
+    """The octets of the next frame; `read` may block. EOFError if no whole one comes."""
     return read(int.from_bytes(read(LENGTH), "big"))
 
 

@@ -87,7 +87,7 @@ class Settings:
     )
     line_ends: LineEnds = setting("the line ends in the files", "lf")
     tag_folders: bool = setting(
-        "user+tag goes to the folder .tag where there is one; whoever writes chooses it", False
+        "user+tag goes to the folder .tag if there is one; whoever writes chooses it", False
     )
     original_to: bool = setting("write X-Original-To, the address before aliases", False)
     owner: str | None = setting(

@@ -51,7 +51,7 @@ class Settings:
         "whether Bob and bob are two mailboxes; by default as [mailboxes] says, or false", None
     )
     postmaster: str | None = setting(
-        "who gets the postmaster's mail where there is no such mailbox: a user or an address "
+        "who gets the postmaster's mail if there is no such mailbox: a user or an address "
         "(RFC 5321 section 4.5.1: somebody must)",
         None,
     )
@@ -93,7 +93,7 @@ class MailboxRouter:
     def route(
         self, envelope: Envelope, recipient: Recipient
     ) -> Route | Redirect | Reply | Deferred[Route | Redirect | Reply | None] | None:
-        """The mailbox, a refusal where there is none; None for the domains of others.
+        """The mailbox, or a refusal if there is none; None for the domains of others.
 
         The bare Postmaster is that of the first domain.
         """
@@ -163,13 +163,13 @@ class Existing:
         self._known: dict[tuple[str, str], float] = {}
 
     def find(self, names: list[tuple[str, str]]) -> int | Deferred[int | Reply | None] | None:
-        """The first whose Maildir exists; 451 where even the folder of them all is missing."""
+        """The first whose Maildir exists; 451 if even the folder above them all is missing."""
         if self._known.get(names[0], 0.0) > self._now():
             return 0
         return self._in_thread(self._look, names).addCallback(self._remember, names)
 
     def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:
-        """In a thread. OSError where the file system fails."""
+        """In a thread. OSError if the file system fails."""
         for at, (local, domain) in enumerate(names):
             exists = self._mailboxes.exists(Mailbox(local, domain))
             if exists:

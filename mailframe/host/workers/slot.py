@@ -52,12 +52,12 @@ class Slot:
 
     @property
     def processes(self) -> list[WorkerProcess]:
-        """Who is at work here, and who waits to be."""
+        """The worker in this place, and the one that waits for it, as far as they live."""
         both = (self._worker, self._next)
         return [each for each in both if each is not None and not each.ended]
 
     def begin(self) -> WorkerProcess:
-        """The first worker; from now on there is one. OSError where none can be begun."""
+        """The first worker; from now on there is one. OSError if none can be begun."""
         first = self._spawn()
         self._kept = Deferred.fromCoroutine(self._keep(first))
         self._kept.addErrback(self._failed)
@@ -86,7 +86,7 @@ class Slot:
         return following if following is not None and not following.ended else None
 
     async def _replaced(self, how: str) -> WorkerProcess | None:
-        """Another one after a pause; None where all is to stop."""
+        """Another one after a pause; None if everything is to stop."""
         while not self._stopping:
             seconds = pause(self._deaths)
             self._log.critical(
@@ -113,9 +113,9 @@ class Slot:
             timer.cancel()
 
     async def relieve(self, spawn: Callable[[], WorkerProcess]) -> str:
-        """Put a new one, who is ready to begin, in the place of who is there; "" or why not.
+        """Put a new worker, which stands by, in the place of this one; "" or why not.
 
-        Whoever is there goes on working where the new one cannot even stand by. OSError.
+        This one goes on working if the new one cannot even stand by. OSError.
         """
         following = spawn()
         self._next = following

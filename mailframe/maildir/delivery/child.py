@@ -1,8 +1,8 @@
 """Delivers into Maildirs: `python -m mailframe.maildir.delivery.child deliver.NAME`.
 
-Begun by `process.DeliveryProcess` alone; its argument tells an operator who reads `ps` which
-section it serves. It reads rounds, delivers each in one go and answers it, and ends where its
-input ends, so that none is left behind when the host dies.
+Only `process.DeliveryProcess` begins it; its argument tells an operator who reads `ps` which
+section it serves. It reads rounds, delivers each in one go and answers it. It ends when its input
+ends, so that no process is left behind if the host dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BUFFER = 1 << 18  # octets read at once
 
 
 def work(source: BinaryIO, sink: BinaryIO) -> None:
-    """Read rounds from the source and answer them, until there is no other."""
+    """Read rounds from the source and answer each, until there are no more."""
     read = _reading(source)
     try:
         deliverer = Deliverer(read_rules(read), tell=_tell)
@@ -31,11 +31,11 @@ def work(source: BinaryIO, sink: BinaryIO) -> None:
             tasks = read_round(read)
             _write(sink, answer_frame(delivered(deliverer, tasks)))
     except EOFError:
-        return  # the host has closed it, or is gone with a round half said
+        return  # the host has closed it, or died in the middle of a round
 
 
 def delivered(deliverer: Deliverer, tasks: list[Task]) -> list[Results]:
-    """What became of the tasks; a bug is told to all of them, and ends nothing."""
+    """What became of the tasks. A bug is the result of all of them, and does not end this."""
     try:
         return deliverer.deliver(tasks)
     except Exception:  # noqa: BLE001
@@ -65,7 +65,7 @@ def _tell(path: Path, problem: OSError) -> None:
 
 def main() -> None:
     """The whole life of the process."""
-    # What the terminal and the service manager send to the whole group is for the host, which
+    # What a terminal or a service manager sends to the whole group is meant for the host, which
     # lets this process finish and then closes its input.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

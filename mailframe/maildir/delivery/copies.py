@@ -1,7 +1,7 @@
-"""Delivery: tmp, sync, new, sync; many copies in one go share what syncs cost.
+"""Delivery: tmp, sync, new, sync; many copies in one go share the cost of the syncs.
 
-Nothing is ever partial in new, and nothing is left behind in tmp by a failure that we
-live to see. All of it blocks: use a thread.
+No message in new is ever incomplete, and a failure that we survive leaves nothing behind in tmp.
+Everything here blocks: use a thread.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from ..filename import UniqueNames, with_sizes
 from ..mailbox import Maildir
 from ..quota import Quota
 
-CHUNK = 1 << 18  # octets read at once from content that is not at hand
+CHUNK = 1 << 18  # octets read at once from content that is not in memory
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One message for one mailbox: `head` are header lines ended by CRLF to put on top.
+    """One message for one mailbox; `head` are header lines to put on top, each ended by CRLF.
 
-    `folder` is where it goes; `account` the Maildir whose quota counts it (`quota` None: the
-    one that its maildirsize names, if any). `create` makes a Maildir that is not there.
+    `folder` is where it goes, and `account` the Maildir whose quota counts it; if `quota` is
+    None, that is the one that its maildirsize says, if any. `create` makes a Maildir that is not
+    there.
     """
 
     folder: Maildir
@@ -58,7 +59,7 @@ class _Draft:
         self.failed: Exception | None = None
 
     def write(self, line_ends: LineEnds) -> None:
-        """Put the octets into tmp; not synced yet."""
+        """Write the octets into tmp, without a sync."""
         folder = self.copy.folder
         try:
             self.file = _create(self.place)
@@ -84,9 +85,9 @@ class _Draft:
         self.final = f"{self.folder}/new/{with_sizes(self.unique, ender.size, ender.wire_size)}"
 
     def publish(self, now: float, counted: bool) -> None:
-        """Take its room from the quota, if one is kept, and give it to the readers."""
+        """Reserve its room in the quota, if one is kept, and show it to readers."""
         if counted:
-            # Only now, so that a count finds what was published just before.
+            # Not before, so that a count finds what was published a moment ago.
             account = self.copy.account
             quotas.reserve(account, self.copy.quota, self.size, self.unique + "q", now)
             self.reserved = self.size
@@ -94,15 +95,15 @@ class _Draft:
         self.place = self.final
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, if it is open."""
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
 
     def withdraw(self, why: Exception) -> None:
-        """Leave nothing behind; the reason is kept."""
+        """Leave nothing behind, and keep the reason."""
         self.failed = why
-        with contextlib.suppress(OSError):  # what failed once may fail again; `why` is told
+        with contextlib.suppress(OSError):  # what failed once may fail again; `why` is reported
             os.unlink(self.place)
         if self.reserved:
             with contextlib.suppress(OSError):
@@ -116,11 +117,11 @@ def deliver(
     line_ends: LineEnds = "lf",
     syncfs_from: int = 0,
 ) -> list[Exception | None]:
-    """Bring all copies to their Maildirs; None for each that outlives a power cut now.
+    """Deliver all copies; the result is None for each that would now survive a power cut.
 
-    The others' exceptions say why they are not there: OSError, OverQuota or what opening the
-    content raised. From `syncfs_from` copies on (0: never) whole file systems are synced
-    where the kernel reports their errors, which is quicker than file by file.
+    For the others it is the exception that says why they are not there: OSError, OverQuota, or
+    whatever opening the content raised. From `syncfs_from` copies on (0: never), whole file
+    systems are synced if the kernel reports their errors, which is quicker than file by file.
     """
     drafts = [_Draft(copy, names.new()) for copy in copies]
     counted = functools.cache(quotas.is_kept)
@@ -147,18 +148,18 @@ def deliver(
 
 
 def _each(drafts: Iterable[_Draft], step: Callable[[_Draft], None]) -> None:
-    """Do the step with all that have not failed; those it fails for are withdrawn."""
+    """Do the step for all that have not failed yet; those for which it fails are withdrawn."""
     for draft in drafts:
         if draft.failed is None:
             try:
                 step(draft)
-            # Whatever it is (the content's opener is not ours), the others go on.
+            # Whatever it is (what opens the content is not ours), the others go on.
             except Exception as why:  # noqa: BLE001
                 draft.withdraw(why)
 
 
 def _each_device(drafts: Iterable[_Draft]) -> None:
-    """Sync the file systems that hold drafts."""
+    """Sync the file systems that the drafts are on."""
     devices: dict[int, list[_Draft]] = {}
 
     def sort(some: list[_Draft]) -> None:
@@ -195,7 +196,7 @@ def _create(path: str) -> int:
 
 def _write(file: int, octets: bytes) -> None:
     written = os.write(file, octets) if octets else 0
-    if written < len(octets):  # a full disk may take a part, and says so the next time
+    if written < len(octets):  # a full disk may take a part, and fail at the next one
         rest = memoryview(octets)
         while written < len(octets):
             written += os.write(file, rest[written:])
@@ -203,7 +204,7 @@ def _write(file: int, octets: bytes) -> None:
 
 @functools.cache
 def can_syncfs() -> bool:
-    """Whether syncfs(2) is there and tells of failed writes: Linux 5.8 and later."""
+    """True if there is a syncfs(2) that reports failed writes: Linux 5.8 and later."""
     match = re.match(r"(\d+)\.(\d+)", platform.release())
     if platform.system() != "Linux" or match is None:
         return False

@@ -1,6 +1,6 @@
-"""Tasks brought to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
+"""Messages delivered to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
 
-Knows no Twisted: a thread uses it, and so does the process that `child` begins. All of it
+It does not know Twisted: a thread uses it, and so does the process in `child`. Everything here
 blocks.
 """
 
@@ -28,12 +28,12 @@ CLEAN_EVERY = 86400.0  # seconds
 
 
 class BeenHere(Exception):
-    """The message comes back to a mailbox that had it before."""
+    """The message has come back to a mailbox that had it before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for all mailboxes; plain values, so that another process can be told.
+    """What holds for all mailboxes; plain values, so that another process can be given them.
 
     No path leaves `root`. `uid`, `gid` own what is created, -1 for nobody in particular, or, if
     `from_folder` is True, whoever owns the nearest folder that exists. `octets` and `messages`
@@ -58,7 +58,7 @@ class Rules:
 
 
 class Addressee(NamedTuple):
-    """One mailbox that a message is for: the path of its Maildir, and addresses as texts.
+    """A mailbox that a message is for: the path of its Maildir, and addresses as texts.
 
     `tag` names the Maildir++ folder to use if there is one, `sender` is "" for the null
     reverse-path, `original` "" if no X-Original-To is wished. `owner` and `quota` (octets and
@@ -75,27 +75,27 @@ class Addressee(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One message, and all who get it here."""
+    """One message, and all mailboxes that it goes to."""
 
     content: Content
     addressees: Sequence[Addressee]
 
 
-#: For each addressee of a task None, which says that the copy outlives a power cut, or why
-#: not: OSError, OverQuota, NoSuchOwner, BeenHere or what else went wrong.
+#: For each addressee of a task None, which promises that the copy survives a power cut, or why it
+#: is not there: OSError, OverQuota, NoSuchOwner, BeenHere or whatever else went wrong.
 Results = Sequence[Exception | None]
 
 
 def _silent(path: Path, problem: OSError) -> None:
-    """Nobody is told."""
+    """Tells nobody."""
 
 
 @dataclass
 class Deliverer:
     """Delivers tasks by the rules; safe to use from several threads.
 
-    `now` gives seconds since the epoch; `tell` hears of a tmp that could not be cleaned, which
-    keeps no mail back.
+    `now` gives seconds since the epoch. `tell` is called for a tmp that could not be cleaned,
+    which holds up no mail.
     """
 
     rules: Rules
@@ -110,7 +110,7 @@ class Deliverer:
         self._named = lru_cache(MAX_REMEMBERED)(owner_by_name)
 
     def deliver(self, tasks: Sequence[Task]) -> list[Results]:
-        """All tasks in one go, so that they share what syncs cost."""
+        """Deliver all tasks in one go, so that they share the cost of the syncs."""
         decided: list[list[Copy | Exception]] = [self._prepared(task) for task in tasks]
         copies = [item for items in decided for item in items if isinstance(item, Copy)]
         rules = self.rules
@@ -122,7 +122,7 @@ class Deliverer:
         return results
 
     def _prepared(self, task: Task) -> list[Copy | Exception]:
-        """A copy for each addressee, or why there is nothing to write."""
+        """For each addressee a copy to be written, or why there is none."""
         try:
             seen = delivered_to(task.content)
         # One message's fault must not touch the others.
@@ -156,7 +156,7 @@ class Deliverer:
         return Maildir(Path(path), Path(self.rules.root), owner)
 
     def _clean(self, copies: Iterable[Copy]) -> None:
-        """Now and then, remove what a crash left in tmp of the Maildirs just visited."""
+        """Once a day, remove what a crash left in the tmp of each Maildir that got mail now."""
         now = self.now()
         for folder in {copy.folder for copy in copies}:
             if now - self._cleaned.get(folder.path, 0.0) < CLEAN_EVERY:

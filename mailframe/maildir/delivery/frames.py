@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Trouble(Exception):
-    """What went wrong in the other process, in its words."""
+    """Something went wrong in the other process; the text is in its words."""
 
 
 _KINDS: Mapping[str, type[Exception]] = {
@@ -47,7 +47,7 @@ def read_rules(read: Read) -> Rules:
 
 
 def round_frame(tasks: Sequence[Task]) -> bytes:
-    """Tasks to be delivered in one go. Their content must be at hand."""
+    """Tasks to be delivered in one go. TypeError if the content of one is not in memory."""
     words = []
     pieces = [b""]
     for content, addressees in tasks:

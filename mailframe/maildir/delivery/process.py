@@ -1,7 +1,7 @@
-"""The delivery process as the host sees it: rounds to it, answers and log lines from it.
+"""The delivery process as the host sees it: rounds go to it, answers and log lines come back.
 
-Many short system calls in a thread take the interpreter's lock away from the reactor again
-and again; a process of its own has its own lock and, if there is one, its own core.
+Many short system calls in a thread take the interpreter's lock from the reactor again and again.
+A process has a lock of its own and, if the machine has one to spare, a core of its own.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ...wire.frames import Frames, Lines
 from .deliverer import Results, Rules, Task
 from .frames import Trouble, read_answer, round_frame, rules_frame
 
-MAX_ANSWER = 1 << 24  # octets; no round is answered in so many
+MAX_ANSWER = 1 << 24  # octets; every answer is shorter
 MAX_LINE = 1 << 12  # octets of one line of what it says to stderr
 PIPE = 1 << 20  # octets that the pipe to it holds, if the system lets us
-PAUSES = (1.0, 60.0)  # seconds before another is begun: at first, at most
-GRACE = 5.0  # seconds that it has to end after the last round
+PAUSES = (1.0, 60.0)  # seconds before the next one is begun: the first and the longest
+GRACE = 5.0  # seconds in which it must end after the last round
 
 _CHILD = ("-S", "-P", "-m", f"{__package__}.child")
 
 
 class ProcessLost(Exception):
-    """The process ended before it answered: nobody knows what became of the round."""
+    """The process ended before it answered; nobody knows what became of the round."""
 
 
 class DeliveryProcess:
-    """Delivers rounds in a process of its own, begun at the first one and again when it dies.
+    """Delivers rounds in a process of its own, begun with the first one and again if it dies.
 
-    Between its death and the next one's birth there is a pause, doubled while they keep dying
+    Between a death and the next birth there is a pause, which doubles while they keep dying
     without an answer. `section` is what an operator reads in `ps`.
     """
 
@@ -52,7 +52,7 @@ class DeliveryProcess:
         self._stopped = False
 
     def is_there(self) -> bool:
-        """Whether a round may be given to it; begins it, for later, if it is time to."""
+        """True if a round may be given to it. If not, and if it is time to, one is begun."""
         may_begin = self._child is None and not self._stopped
         if may_begin and self._reactor.seconds() >= self._not_before:
             self._begin()
@@ -64,16 +64,16 @@ class DeliveryProcess:
         return self._child.pid if self._child is not None else 0
 
     def deliver(self, tasks: Sequence[Task]) -> Deferred[list[Results]]:
-        """A round, whose content is at hand; only if `is_there`.
+        """Deliver a round whose content is in memory; call it only if `is_there`.
 
-        Fails with ProcessLost if it died meanwhile: each message may be there or not.
+        Fails with ProcessLost if the process dies first: each message may be delivered or not.
         """
         if self._child is None:
             raise ValueError("there is no process to deliver by")
         return self._child.deliver(tasks)
 
     def stop(self) -> Deferred[None]:
-        """Let it end once it has answered, and begin no other. Fires when it is gone."""
+        """Let it end once it has answered, and begin no other one. Fires when it is gone."""
         self._stopped = True
         gone: Deferred[None] = Deferred()
         if self._child is None:
@@ -128,23 +128,23 @@ class _Child(Child):
         self.ready = False  # it has said so
 
     def take_rules(self, rules: bytes) -> None:
-        """The first words to it."""
+        """Tell it the rules, before anything else."""
         pipe = getattr(self.transport, "pipes", {}).get(0)
         if pipe is not None:
-            # A user's share of such pipes may be used up: then it is a small one.
+            # A user may have only so many octets of large pipes: then this one stays small.
             with contextlib.suppress(OSError, AttributeError):
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
         self.write(0, rules)
 
     def deliver(self, tasks: Sequence[Task]) -> Deferred[list[Results]]:
-        """A round for it."""
+        """Give it a round. Fails with ProcessLost if it dies first."""
         answer: Deferred[list[Results]] = Deferred()
         self._rounds.append(([len(task.addressees) for task in tasks], answer))
         self.write(0, round_frame(tasks))
         return answer
 
     def close(self, gone: Deferred[None]) -> None:
-        """No round follows: it ends after the last one, or is ended."""
+        """No more rounds follow: it ends after the last one, or is killed."""
         self.ended.wait().addCallback(lambda _: gone.callback(None))
         if self.transport is not None:
             self.transport.closeStdin()
@@ -160,7 +160,7 @@ class _Child(Child):
             self.kill("said what is no answer")
 
     def _answer(self, text: bytes) -> bool:
-        """Take the answer to the oldest round; False if it is none."""
+        """Take the answer to the oldest round. False if this is not one."""
         try:
             results = read_answer(text)
         except (ValueError, TypeError):
@@ -176,7 +176,7 @@ class _Child(Child):
         return True
 
     def is_over(self, how: str) -> None:
-        """Nobody knows what became of the rounds under way."""
+        """Nobody knows what became of the rounds under way: they fail."""
         rounds, self._rounds = self._rounds, deque()
         self._ended(how, len(rounds))
         for _, answer in rounds:

@@ -1,4 +1,4 @@
-"""Rounds: what comes while others are under way goes together next, and shares syncs."""
+"""Rounds: messages that come while others are being delivered go together next and share syncs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def _now(start: Callable[[], None]) -> None:
 
 
 class Rounds:
-    """Gathers tasks into rounds for `carry`, which delivers one; `batch` copies in each.
+    """Gathers tasks into rounds of up to `batch` copies; `carry` delivers one round.
 
-    Up to `at_once` rounds are under way, a second one only for a full batch: the more go
-    together, the fewer syncs. What waits is bounded by who adds.
+    Up to `at_once` rounds are under way, a second one only for a full batch: the more copies go
+    together, the fewer syncs there are. Nothing here limits what waits; whoever adds must.
 
-    `soon` calls a function once what is happening now has happened, so that many that are
-    added by one event go together from the first round on; by default a round begins at once.
+    `soon` calls a function after the event that is being handled, so that all that one event adds
+    goes into one round; by default a round begins at once.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Rounds:
         self._idle: list[Deferred[None]] = []
 
     def add(self, task: Task) -> Deferred[Results]:
-        """Deliver it in one of the next rounds. Cancelling forgets what has not begun."""
+        """Deliver it in one of the next rounds. Cancelling drops it if its round has not begun."""
         done: Deferred[Results] = Deferred(lambda _: self._forget(waiting))
         waiting = (task, done)
         self._waiting.append(waiting)
@@ -53,7 +53,7 @@ class Rounds:
         return done
 
     def idle(self) -> Deferred[None]:
-        """Fires once nothing is under way or waits."""
+        """Fires once nothing is under way and nothing waits."""
         happened: Deferred[None] = Deferred()
         self._idle.append(happened)
         self._tell_idle()
@@ -75,7 +75,7 @@ class Rounds:
     def _wake(self) -> None:
         self._woken = False
         self._start()
-        self._tell_idle()  # all that waited may have been forgotten
+        self._tell_idle()  # everything that waited may have been cancelled
 
     def _start(self) -> None:
         while self._waiting and self._running < self._at_once:
