@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 
 from ..config import Composition, ConfigError, ConfigErrors, load
 from ..config.toml_index import index
@@ -50,20 +50,13 @@ def check(path: Path, reactor: Any) -> Checked:
     return Checked(None if errors else composition, ordered, tuple(warnings))
 
 
-class _AtOnce(Resources):
-    """Its plugins' work in threads is done while they wait: nobody runs the reactor here."""
-
-    def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """As of Resources."""
-        return maybeDeferred(function, *args, **kwargs)
-
-
 def _of_plugins(
     composition: Composition, reactor: Any, warnings: list[ConfigError]
 ) -> tuple[ConfigError, ...]:
     """What plugins say against their settings when they are built."""
     try:
-        resources = _AtOnce(composition, reactor, time.time)
+        # Nobody runs the reactor here: what goes to a thread is done while it is waited for.
+        resources = Resources(composition, reactor, time.time, in_thread=maybeDeferred)
     except ConfigErrors as wrong:
         return wrong.errors
     warnings += [*resources.warnings, *repeated_paths(composition)]

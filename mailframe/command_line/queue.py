@@ -133,13 +133,17 @@ def _print_message(row: Row, now: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def summary(chosen: Chosen, as_json: bool) -> None:
-    """Count what waits, and name what was set aside as damaged."""
+    """Count what waits, and name what was set aside as damaged, and who is left alone."""
     with session(chosen.composition(), chosen.reactor) as host:
-        for row in host.ask("summary"):
+        left_alone = [row for row in host.ask("gauges", of="queue") if row.get("down_for")]
+        for row in [*host.ask("summary"), *left_alone]:
             if as_json:
                 say_json(row)
             elif "corrupt" in row:
                 say("damaged:", row["corrupt"])
+            elif "down_for" in row:
+                who = f"{row['agent']} to {row['host']}"
+                say(f"left alone: {who}, for {span(row['down_for'])} more:", row["reply"])
             else:
                 for name, count in row["counts"].items():
                     say(f"{count:>9}  {name}")

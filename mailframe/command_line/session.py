@@ -18,7 +18,7 @@ from .siblings import Session, Siblings
 if TYPE_CHECKING:
     from ..config import Composition
     from ..host.control import Control, Row, Rows
-    from ..host.resources import Resources
+    from ..host.offline import Offline
 
 PATIENCE = 30.0  # seconds to wait for the next line of an answer
 RESTART = 10.0  # seconds to wait for a worker that is being replaced
@@ -118,7 +118,7 @@ def _connect(state: StateFolder, worker: int) -> Connection | None:
     return Connection(channel)
 
 
-class Offline:
+class Opened:
     """The store of a host that is down; the reactor runs in a thread beside us."""
 
     def __init__(self, control: Control, reactor: Any) -> None:
@@ -159,11 +159,11 @@ def _close(rows: Rows) -> Any:
 
 
 @contextmanager
-def _offline(composition: Composition, state: StateFolder, reactor: Any) -> Generator[Offline]:
+def _offline(composition: Composition, state: StateFolder, reactor: Any) -> Generator[Opened]:
     _enter(composition, state)
     try:
         with _opened(composition, reactor) as control:
-            yield Offline(control, reactor)
+            yield Opened(control, reactor)
     finally:
         state.let_go()
 
@@ -191,48 +191,28 @@ def _opened(composition: Composition, reactor: Any) -> Generator[Control]:
     from twisted.internet.threads import blockingCallFromThread
 
     from ..config import ConfigErrors
-    from ..host.control import control_of
-    from ..host.resources import Resources
+    from ..host.offline import Offline
     from .commands import configuration_wrong
 
     try:
-        resources = Resources(composition, reactor, time.time, {"queue", "observe"})
+        offline = Offline(composition, reactor)
     except ConfigErrors as wrong:
         raise configuration_wrong(composition.file, wrong.errors) from None
     running = threading.Thread(target=reactor.run, args=(False,), name="reactor")
     running.start()
     try:
         try:
-            blockingCallFromThread(reactor, _begin, resources)
+            blockingCallFromThread(reactor, offline.begin)
         except OSError as wrong:
             raise unavailable(f"the queue cannot be opened: {wrong}") from None
-        yield control_of(resources, look=lambda: None)
+        yield offline.control
     finally:
-        blockingCallFromThread(reactor, _end, resources)
+        blockingCallFromThread(reactor, _ending(offline))
         reactor.callFromThread(reactor.stop)
         running.join()
 
 
-def _begin(resources: Resources) -> Any:
-    resources.open()
-    for each in resources.services():
-        each.startService()
-
-
-def _end(resources: Resources) -> Any:
-    """Give back what was leased and let go of the files; a hanging store is left behind."""
+def _ending(offline: Offline) -> Callable[[], Any]:
     from twisted.internet.defer import Deferred
 
-    from ..eventual import at_once
-    from ..host.stopping import Stopping
-
-    async def end() -> None:
-        stopping = Stopping(resources.reactor, resources.settings.stop_timeout)
-        for each in reversed(resources.services()):
-            await stopping.step(str(each.name), each.stopService)
-        store = resources.hooks.store
-        if store is not None:
-            await stopping.step("store", lambda: at_once(store.close()))
-        await stopping.step("threads", resources.close)
-
-    return Deferred.fromCoroutine(end())
+    return lambda: Deferred.fromCoroutine(offline.end())

@@ -16,13 +16,15 @@ from twisted.python.threadpool import ThreadPool
 from ..config import Composition, ConfigError, Section, compose, mailboxes_of
 from ..eventual import Eventual
 from ..hooks import Hooks
-from ..interfaces import IQueueStore
+from ..interfaces import IInspected, IQueueStore
 from ..maildir.mailboxes import Mailboxes
 from ..message import Envelope, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
 from .privileges import NoSuchAccount, account, may_give
 from .shards import whole_queue
+
+InThread = Callable[..., Deferred[Any]]
 
 
 class _DaemonThread(threading.Thread):
@@ -40,6 +42,7 @@ class Resources:
     what they say of settings that are right and yet a trap. No file is opened for writing and
     no thread runs before `open`. `worker` of `workers` processes this is; each has a part of
     the queue, and takes care of parts that nobody has any more.
+    `in_thread` takes the place of a pool of threads, if no reactor runs here.
     """
 
     def __init__(
@@ -50,8 +53,9 @@ class Resources:
         stages: Collection[str] | None = None,
         worker: int = 0,
         workers: int = 1,
+        in_thread: InThread | None = None,
     ) -> None:
-        self._worker, self.workers = worker, workers
+        self.worker, self.workers = worker, workers
         #: Known once there are listeners; the host's word.
         self.is_own: Callable[[str, int], bool] = lambda address, port: False
         #: The door for mail of the host's own, once there is a scheduler; the host's word.
@@ -65,6 +69,7 @@ class Resources:
         self.resolver = Resolver.from_settings(reactor, self.settings.dns)
         self._threads = ThreadPool(0, self.settings.threads, "mailframe")
         self._threads.threadFactory = _DaemonThread  # type: ignore[assignment]
+        self.in_thread: InThread = in_thread or self._in_pool
         self.warnings: list[ConfigError] = []
         self._mailboxes, wrong = self._read_mailboxes(composition, stages)
         if stages is not None:
@@ -86,7 +91,7 @@ class Resources:
             self.warnings.append(composition.error(f"mailboxes.{key}", f"warning: {trap}"))
         return mailboxes, wrong
 
-    def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
+    def _in_pool(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         """Run blocking work in one of `threads` threads; more of it waits for its turn."""
         return deferToThreadPool(self.reactor, self._threads, function, *args, **kwargs)
 
@@ -109,6 +114,11 @@ class Resources:
         threading.Thread(target=wait, name="mailframe-threads-end", daemon=True).start()
         return done
 
+    def inspected(self) -> list[tuple[str, IInspected]]:
+        """Every plugin whose state can be looked at, by the name of its section."""
+        found = [(each.name, each.plugin) for each in self.hooks.bounds]
+        return [(name, plugin) for name, plugin in found if IInspected.providedBy(plugin)]
+
     def services(self) -> list[IService]:
         """Every plugin that is a Twisted service, the store first."""
         hooks = self.hooks
@@ -128,7 +138,7 @@ class Resources:
             resolver=self.resolver,
             store=self.store,
             submit=self.submit,
-            worker=self._worker,
+            worker=self.worker,
             owner=self.owner,
             is_own=self._is_own,
             name=section.name,

@@ -18,10 +18,12 @@ from twisted.logger import Logger
 
 from ..config import Composition, load
 from ..eventual import at_once
+from ..interfaces import IInspected
 from ..queue.scheduler import Scheduler
 from ..reception.listener import Reception
 from ..settings import Listener
 from .control import ControlFactory, control_of
+from .inspection import Listeners
 from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
@@ -108,7 +110,9 @@ class Host(service.MultiService):
         self._listening = Listening(reactor, self._launch.sockets)
         self.resources.is_own = OwnAddresses(self._smtp_ports, reactor.seconds).has
         self.ready: Deferred[None] = Deferred()
-        self._control = ControlFactory(control_of(self.resources, self.scheduler.look))
+        self._control = ControlFactory(
+            control_of(self.resources, self.scheduler.look, self._inspected)
+        )
         self._control_port: IListeningPort | None = None
         self._old_hangup: Any = None
 
@@ -145,6 +149,10 @@ class Host(service.MultiService):
             now=now,
             commit=self.scheduler.submission.commit,
         )
+
+    def _inspected(self) -> list[tuple[str, IInspected]]:
+        listeners = Listeners(self.receptions, lambda: self.ports)
+        return [("listeners", listeners), ("queue", self.scheduler)]
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:

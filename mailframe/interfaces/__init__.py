@@ -17,6 +17,7 @@ UnauthorizedLogin; the first that says yes decides. `[[serve]]` plugins provide
 from .auth import IUserStore
 from .deliver import IBatchingAgent, IDeliveryAgent
 from .filter import IFilter
+from .inspect import IInspected
 from .observe import IObserver, ITrace
 from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
@@ -27,6 +28,7 @@ __all__ = [
     "IDeliveryAgent",
     "IDraft",
     "IFilter",
+    "IInspected",
     "ILocalDomains",
     "IObserver",
     "IQueueStore",

@@ -185,6 +185,26 @@ class Destinations:
         found = self._by_place.get(place)
         return found.reply if found else NO_DELIVERY
 
+    def state(self) -> Iterator[dict[str, object]]:
+        """For IInspected: a row a place, those that are left alone first.
+
+        `down_for` is seconds until it is tried again, None while it works; `reply` its last
+        failure's words.
+        """
+        now = self._seconds()
+        places = sorted(self._by_place.items(), key=lambda each: (-each[1].failures, each[0]))
+        for (agent, host), found in places:
+            down = found.failures >= DOWN_AFTER
+            yield {
+                "agent": agent,
+                "host": host,
+                "running": found.running,
+                "waiting": len(found.waiting),
+                "failures": found.failures,
+                "down_for": max(0.0, found.down_until - now) if down else None,
+                "reply": str(found.reply) if found.failures else None,
+            }
+
     def learn(self, domain: str, place: Place) -> None:
         """Mail for this domain was routed there."""
         known = self._homes.setdefault(domain, place)

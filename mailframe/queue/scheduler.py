@@ -6,7 +6,8 @@ else waits in the store and is claimed when it is due.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from twisted.application import service
@@ -14,9 +15,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..eventual import settled
-from ..interfaces import IBatchingAgent, IQueueStore
+from ..interfaces import IBatchingAgent, IInspected, IQueueStore
 from ..message import Entry
 from ..repeated import RepeatedLog
 from ..settings import BounceSettings, QueueTimes
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 STOP_WAIT = 10.0  # seconds that running attempts get before they are cut off
 
 
+@implementer(IInspected)
 class Scheduler(service.Service):
     """See the module. `submission` is the door for new messages.
 
@@ -134,6 +137,10 @@ class Scheduler(service.Service):
         self._claiming.start()
         # The clock may have been put right while nobody looked.
         self._pull_back()
+
+    def state(self) -> Iterable[Mapping[str, object]]:
+        """See IInspected: how many messages are worked on, then a row a destination."""
+        return chain([self._window.state()], self._destinations.state())
 
     def has_room(self) -> bool:
         """True if a fresh message may be leased from birth and given to accept()."""

@@ -52,6 +52,10 @@ class Window:
         """True if enough has ended to claim again of what there was no room for."""
         return self.backlog and len(self._active) <= self._most * 3 // 4
 
+    def state(self) -> dict[str, object]:
+        """A row for IInspected: how many are worked on, of how many, and whether more is due."""
+        return {"active": len(self._active), "most": self._most, "backlog": self.backlog}
+
     def take(self, entry: Entry) -> None:
         """Try this message, leased to us; one that is worked on already goes on as it is."""
         if entry.id in self._active:

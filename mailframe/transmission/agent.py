@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ..interfaces import IDeliveryAgent
+from ..interfaces import IDeliveryAgent, IInspected
 from ..message import Message, NextHop, Outcome, Recipient, Route, Status
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_DELIVERY
@@ -20,7 +20,7 @@ from .pool import Pool
 _GRACE = 10.0  # seconds that working connections have when the host stops
 
 
-@implementer(IDeliveryAgent)
+@implementer(IDeliveryAgent, IInspected)
 class Agent(Service):
     """Hands messages to a courier, the routes of one next hop and sender together.
 
@@ -38,6 +38,10 @@ class Agent(Service):
         self._pool = pool
         self._reactor = reactor
         self._hop_of = hop_of
+
+    def state(self) -> Iterable[Mapping[str, object]]:
+        """See IInspected: the connections of its pool."""
+        return self._pool.state()
 
     async def deliver(self, message: Message, routes: Sequence[Route]) -> list[Outcome]:
         """One Outcome per route (IDeliveryAgent)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -65,6 +65,19 @@ class Pool:
         self._closing = False
         self._resting: OrderedDict[Connection, float] = OrderedDict()  # until when, oldest first
         self._look: IDelayedCall | None = None  # at the oldest
+
+    def state(self) -> Iterator[dict[str, object]]:
+        """For IInspected: a row a target: its connections `busy` and `idle`, who waits for one.
+
+        Then one for each that could not be reached: `down_for` seconds, with the `reply`.
+        """
+        for target, place in self._places.items():
+            row = {"busy": place.busy, "idle": len(place.idle), "waiting": len(place.waiting)}
+            yield {"target": str(target), **row}
+        now = self._reactor.seconds()
+        for target, (until, reply) in self._down.items():
+            if until > now:
+                yield {"target": str(target), "down_for": until - now, "reply": str(reply)}
 
     def resting(self, hop: NextHop) -> Target | None:
         """The target of a connection that rests and has served this next hop before."""

@@ -15,6 +15,11 @@ from twisted.trial.unittest import TestCase
 from mailframe.config import load
 from mailframe.eventual import at_once
 from mailframe.host import Host
+from mailframe.message import Outcome, Status
+from mailframe.queue.destinations import Entrance
+from mailframe.queue.parcels import Parcel
+from mailframe.smtp.reply import Reply
+from mailframe.testing.values import recipient
 
 
 class RunningHostTests(TestCase):
@@ -54,6 +59,21 @@ class RunningHostTests(TestCase):
         self.assertEqual(said.stdout_bytes, b"Received: by us\r\nSubject: one\r\n\r\nHi\r\n")
         said = await self.command("queue", "summary")
         self.assertIn("1  held", said.stdout)
+
+    async def test_destinations_that_are_left_alone(self) -> None:
+        """The summary names each, for how long, and its last words."""
+        destinations = self.host.scheduler._destinations
+        parcel = Parcel("smtp", ("smtp", "mx.dead.example"), None, True)
+        dead = Outcome(recipient("a@dead.example"), Status.DEFERRED, Reply(451, "Dead", "4.4.1"))
+        for _ in range(3):
+            self.assertIs(destinations.enter(parcel), Entrance.OPEN)
+            destinations.leave(parcel.place, [dead], True)
+        said = await self.command("queue", "summary")
+        self.assertIn("left alone: smtp to mx.dead.example, for ", said.stdout)
+        self.assertIn("451 4.4.1 Dead", said.stdout)
+        said = await self.command("queue", "summary", "--json")
+        rows = [json.loads(line) for line in said.stdout.splitlines()]
+        self.assertEqual([row["failures"] for row in rows if "down_for" in row], [3])
 
     async def test_release_makes_the_host_try(self) -> None:
         """A released message is attempted at once; its trace and its last reply say how."""

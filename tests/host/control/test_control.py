@@ -13,8 +13,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from waiting_room import NOW, WaitingRoom, entry
+from zope.interface import implementer
 
-from mailframe.host.control import PAGE, Control, ControlFactory
+from mailframe.host.control import Control, ControlFactory
+from mailframe.host.control.question import PAGE
+from mailframe.interfaces import IInspected
 from mailframe.message import Content, Event
 
 
@@ -37,11 +40,11 @@ class ControlTests(SynchronousTestCase):
         self.store = WaitingRoom(*(entry(number) for number in range(1, 4)))
         self.connect(Memory())
 
-    def connect(self, trace: Any) -> None:
+    def connect(self, trace: Any, **more: Any) -> None:
         """A new asker of a host with this trace."""
         control = Control(
             store=self.store, trace=trace, look=self.look, now=lambda: NOW,
-            in_thread=maybeDeferred, hostname="mx.example.org",
+            in_thread=maybeDeferred, hostname="mx.example.org", **more,
         )  # fmt: skip
         self.factory = ControlFactory(control)
         self.protocol = self.factory.buildProtocol(None)
@@ -141,6 +144,24 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(self.store.entries["M0001"].pending[0].due, NOW)
         self.ask("change", ids=["nothing"], verb="retry")
         self.assertEqual(self.looks, 2)
+
+    def test_gauges(self) -> None:
+        """A row for each thing that a part tells of itself, bounded; one part can be asked for."""
+
+        @implementer(IInspected)
+        class Part:
+            def __init__(self, rows: int) -> None:
+                self.rows = rows
+
+            def state(self) -> list[dict[str, object]]:
+                return [{"number": number} for number in range(self.rows)]
+
+        self.connect(None, inspected=lambda: [("a", Part(2)), ("b", Part(PAGE + 5))])
+        rows = self.ask("gauges", of="a")
+        self.assertEqual(rows, [{"of": "a", "worker": 0, "number": n} for n in range(2)])
+        self.send({"ask": "gauges"})
+        self.drain()
+        self.assertEqual(len(self.lines()), 2 + PAGE + 1)
 
     def test_summary(self) -> None:
         """Counts, when the next is due, and a row for each damaged entry."""

@@ -1,0 +1,23 @@
+"""What the command line, and whoever else looks after a host, asks of it.
+
+A `question` has a name, an answer of rows, and a way in which the answers of several workers
+become one; `questions` has all of them. `control` answers requests about one host or one of its
+workers, `socket` lets them in over STATE/control.
+"""
+
+from .control import Control, control_of
+from .question import Question, Refused, Row, Rows
+from .questions import QUESTIONS
+from .socket import ControlFactory, ControlProtocol
+
+__all__ = [
+    "QUESTIONS",
+    "Control",
+    "ControlFactory",
+    "ControlProtocol",
+    "Question",
+    "Refused",
+    "Row",
+    "Rows",
+    "control_of",
+]

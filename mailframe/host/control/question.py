@@ -1,0 +1,93 @@
+"""A question to a host, and how the answers of its workers become one.
+
+An answer is a stream of rows, JSON objects each; it never grows with the queue. Every worker is
+asked over a connection of its own, on which an answer must be read to its end before the next
+question.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from .control import Control
+
+PAGE = 500  # rows of one answer, ids of one request
+
+Row: TypeAlias = dict[str, Any]
+Rows: TypeAlias = AsyncGenerator[Row, None]
+
+#: Asks one worker: the rows of its answer to this question with these fields.
+Ask: TypeAlias = Callable[..., Iterator[Row]]
+#: How the answers of several workers become one: merge(workers, **fields).
+Merge: TypeAlias = Callable[..., Iterator[Row]]
+
+
+class Refused(ValueError):
+    """A request that cannot be answered; the text is for the person who asked."""
+
+
+def of_the_first(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
+    """The answer of the first worker that has one."""
+    for ask in workers:
+        found = False
+        for row in ask(**fields):
+            found = True
+            yield row
+        if found:
+            return
+
+
+def of_each(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
+    """One answer after the other."""
+    return chain.from_iterable(ask(**fields) for ask in workers)
+
+
+def by_id(workers: Sequence[Ask], limit: int = 100, **fields: Any) -> Iterator[Row]:
+    """A page of all, in the order of their ids."""
+    pages = [list(ask(limit=limit, **fields)) for ask in workers]
+    yield from list(heapq.merge(*pages, key=lambda row: str(row["id"])))[:limit]
+
+
+def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
+    """Each row once, whoever has it.
+
+    A worker that is asked first writes down what it remembers; so the last one asked, if all
+    write into one file, knows what all know, and its order counts.
+    """
+    answers = [list(ask(**fields)) for ask in workers]
+    known = {json.dumps(row, sort_keys=True): row for rows in answers[::-1] for row in rows}
+    yield from known.values()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What can be asked.
+
+    `answer(control, **fields)` gives the rows; its parameters are the question's. It raises
+    Refused, at once or while it answers. `of_queue`: if all workers share one queue, any of
+    them knows the whole answer, and only one is asked.
+    """
+
+    name: str
+    answer: Callable[..., Rows]
+    merge: Merge = of_the_first
+    of_queue: bool = True
+
+    def ask(self, control: Control, **fields: Any) -> Rows:
+        """The answer of one host. Raises Refused for fields that it does not have."""
+        try:
+            return self.answer(control, **fields)
+        except TypeError as wrong:
+            raise Refused(f"{self.name}: {wrong}") from None
+
+    def ask_all(self, workers: Sequence[Ask], sharded: bool, **fields: Any) -> Iterator[Row]:
+        """The answer of all workers as one; `sharded` if each has a part of the queue."""
+        if self.of_queue and not sharded:
+            return workers[0](**fields)
+        return self.merge(workers, **fields)

@@ -1,0 +1,120 @@
+"""What waits, and changes to it: `find`, `get`, `content`, `change`, `summary`."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ....eventual import settled
+from ....message import Entry, Pending
+from ..question import PAGE, Ask, Question, Refused, Row, Rows, by_id, of_each
+
+if TYPE_CHECKING:
+    from ..control import Control
+
+CHUNK = 48 << 10  # octets of a message's content in one row
+
+
+async def _find(
+    control: Control, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+) -> Rows:
+    page = min(int(limit), PAGE)
+    for entry in await settled(control.queue.find(after, page, address, hold)):
+        yield entry_row(entry)
+
+
+async def _get(control: Control, id: str) -> Rows:
+    entry = await settled(control.queue.get(id))
+    if entry is not None:
+        yield entry_row(entry)
+
+
+async def _content(control: Control, id: str) -> Rows:
+    entry = await settled(control.queue.get(id))
+    if entry is None:
+        return
+    file = await control.in_thread(entry.message.content.open)
+    try:
+        while octets := await control.in_thread(file.read, CHUNK):
+            yield {"octets": base64.b64encode(octets).decode("ascii")}
+    finally:
+        file.close()
+
+
+async def _change(control: Control, ids: list[str], verb: str) -> Rows:
+    if len(ids) > PAGE:
+        raise Refused(f"at most {PAGE} messages at once")
+    changed = await settled(control.queue.change([str(id) for id in ids], verb, control.now()))
+    if changed and verb in {"retry", "release"}:
+        control.look()
+    for id in changed:
+        yield {"id": id}
+
+
+async def _summary(control: Control) -> Rows:
+    queue = control.queue
+    counts = await settled(queue.counts())
+    next_due = await settled(queue.next_due())
+    yield {"counts": counts, "next_due": next_due}
+    for line in await settled(queue.corrupt()):
+        yield {"corrupt": line}
+
+
+def _summed(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
+    """The sums of all counts and the earliest due, then the other rows."""
+    counts: Counter[str] = Counter()
+    due: list[float] = []
+    others: list[Row] = []
+    for row in of_each(workers, **fields):
+        if "counts" in row:
+            counts.update(row["counts"])
+            due += [] if row["next_due"] is None else [row["next_due"]]
+        else:
+            others.append(row)
+    yield {"counts": dict(counts), "next_due": min(due, default=None)}
+    yield from others
+
+
+def entry_row(entry: Entry) -> Row:
+    """A queued message as JSON: addresses as text, times in seconds since the epoch."""
+    envelope = entry.message.envelope
+    return {
+        "id": entry.id,
+        "created": entry.created,
+        "size": entry.message.content.size,
+        "sender": "" if envelope.sender is None else str(envelope.sender),
+        "hold": entry.hold,
+        "leased": entry.leased,
+        "client": envelope.client.address,
+        "hello": envelope.client.hello,
+        "listener": envelope.client.listener,
+        "user": envelope.client.user,
+        "signals": dict(envelope.signals),
+        "envid": envelope.envid,
+        "recipients": [_pending_row(pending) for pending in entry.pending],
+    }
+
+
+def _pending_row(pending: Pending) -> Row:
+    return {
+        "address": str(pending.recipient.address),
+        "original": str(pending.recipient.original),
+        "due": pending.due,
+        "attempts": pending.attempts,
+        "last": None if pending.last is None else str(pending.last),
+        "remote": pending.remote,
+    }
+
+
+#: A page of messages behind the id `after`, a row each (`entry_row`); see IQueueStore.find.
+FIND = Question("find", _find, by_id)
+#: The message `id`, or no row.
+GET = Question("get", _get)
+#: The octets of the message `id`, CHUNK of them in a row, in base64.
+CONTENT = Question("content", _content)
+#: Does `verb` (IQueueStore.change) with `ids`, PAGE at most; a row for each that was changed.
+CHANGE = Question("change", _change, of_each)
+#: The counts and when the next message is due in one row, then one for each damaged message.
+SUMMARY = Question("summary", _summary, _summed)

@@ -1,0 +1,25 @@
+"""Who answers: `ping`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ....interfaces import IShardedStore
+from ..question import Question, Rows
+
+if TYPE_CHECKING:
+    from ..control import Control
+
+
+async def _ping(control: Control) -> Rows:
+    yield {
+        "hostname": control.hostname,
+        "pid": os.getpid(),
+        "workers": control.workers,
+        "sharded": IShardedStore.providedBy(control.store),
+    }
+
+
+#: One row: hostname, pid, workers, and whether each worker has a part of the queue (`sharded`).
+PING = Question("ping", _ping)

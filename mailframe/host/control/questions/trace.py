@@ -1,0 +1,23 @@
+"""What was decided about a message or an address: `trace`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ....eventual import settled
+from ..question import PAGE, Question, Refused, Rows, known_to_any
+
+if TYPE_CHECKING:
+    from ..control import Control
+
+
+async def _trace(control: Control, of: str, limit: int = 1000) -> Rows:
+    if control.trace is None:
+        raise Refused('no trace is kept: add [[observe]] with plugin = "trace"')
+    for event in await settled(control.trace.events(of, min(int(limit), 10 * PAGE))):
+        yield asdict(event)
+
+
+#: The events `of` an id or an address, a row each, as Event has its fields.
+TRACE = Question("trace", _trace, known_to_any, of_queue=False)
