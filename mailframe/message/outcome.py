@@ -25,9 +25,10 @@ class Status(Enum):
 class Outcome:
     """A delivery agent's answer for one recipient.
 
-    `reply` is the remote host's words or the agent's own; `remote` the host that spoke,
-    "" for none. `retry_after`: seconds, the least wait the agent asks for, or None. `facts`
-    are what else the trace should show ("tls": "TLSv1.3 …"); they do not make it another one.
+    `reply` is the remote host's words or, if `ours`, the agent's own; `remote` the host that
+    it dealt with, "" for none. `retry_after`: seconds, the least wait the agent asks for, or
+    None. `facts` are what else the trace should show ("tls": "TLSv1.3 …"); two outcomes that
+    differ in them alone are equal.
     """
 
     recipient: Recipient
@@ -36,3 +37,4 @@ class Outcome:
     remote: str = ""
     retry_after: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict, compare=False)
+    ours: bool = False

@@ -19,7 +19,10 @@ class NextHop:
     or address literal to dial itself, "unix" the path of a socket. `port` None is the
     agent's. `tls`: "opportunistic" takes what is offered, "require" wants TLS of any
     certificate, "verify" a certificate that names the host, "implicit" is TLS from the
-    first octet, verified. `private` allows loopback and private addresses.
+    first octet, verified. `private` allows loopback and private addresses. `configured` says
+    who named the host: the operator (True), so that a host that is not there is a mistake in
+    the settings and mail waits, or the recipient's address (False), which bounces. None: the
+    operator, unless `lookup` is "mx".
     """
 
     host: str
@@ -29,6 +32,12 @@ class NextHop:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     private: bool = False
+    configured: bool | None = field(default=None, compare=False)
+
+    @property
+    def by_operator(self) -> bool:
+        """True if the operator named the host, not the recipient's address."""
+        return self.lookup != "mx" if self.configured is None else self.configured
 
 
 @dataclass(frozen=True, slots=True)

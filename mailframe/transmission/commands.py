@@ -63,7 +63,10 @@ def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions)
     if "DSN" not in extensions:
         return _spelled(Rcpt(address))
     orcpt = recipient.orcpt
-    if orcpt is None and recipient.original.is_ascii:
+    if recipient.sender is not None and recipient.came_from:
+        # RFC 3461 section 5.2.7.1: a list's members are told of by their own addresses.
+        orcpt = f"rfc822;{recipient.address}" if recipient.address.is_ascii else None
+    elif orcpt is None and recipient.original.is_ascii:
         orcpt = f"rfc822;{recipient.original}"
     elif orcpt is not None and not orcpt.isascii() and "SMTPUTF8" not in extensions:
         orcpt = None

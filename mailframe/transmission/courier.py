@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..message import Message, NextHop, Outcome, Recipient, Status, Tls
 from ..smtp.address import Mailbox
@@ -14,7 +15,7 @@ from .form import Forms
 from .opener import Unusable, for_now
 from .pool import Pool
 from .times import Waits
-from .transaction import Transaction, Verdicts
+from .transaction import Transaction, Verdict, Verdicts
 
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
 
@@ -22,7 +23,8 @@ NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
 class Courier:
     """Delivers over SMTP or LMTP.
 
-    `addresses` are dialled in one attempt at most; `recipients` share a transaction at most.
+    `addresses` are dialled in one attempt at most, in equal shares for each host as far as they
+    go; `recipients` share a transaction at most.
     """
 
     def __init__(
@@ -57,6 +59,16 @@ class Courier:
         return [attempt.outcomes[recipient] for recipient in recipients]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why mail was not taken: the words, the host they are about, and whether they are its own."""
+
+    reply: Reply
+    host: str = ""
+    ours: bool = True
+    connection: Connection | None = None
+
+
 class _Attempt:
     """What is still open in an attempt, and what has gone wrong so far."""
 
@@ -74,24 +86,44 @@ class _Attempt:
         self._sender = sender
         self._forms = Forms(message, courier.in_thread)
         self._open = list(dict.fromkeys(recipients))
-        self._failures: list[tuple[Reply, str]] = []  # and the host, "" for none
+        self._failures: list[_Failure] = []  # of hosts
+        self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share
+        self._asked: set[tuple[Recipient, Target]] = set()  # and answered
 
     async def run(self) -> None:
-        """Host by host and address by address, until everybody has a verdict."""
+        """Host by host and address by address, until everybody has a verdict.
+
+        RFC 5321 section 5.1: each is tried in turn until a delivery succeeds. What a host
+        refuses for now, another may take.
+        """
         resting = self._courier.pool.resting(self._hop)
         if resting is not None:
             await self._at(resting, only_resting=True)
-        dialled = 0
-        for host in await self._hosts() if self._open else []:
+        if self._open:
+            await self._by_host()
+        for recipient in list(self._open):
+            self._settle(recipient, self._reason(recipient))
+
+    async def _by_host(self) -> None:
+        """A share of the addresses that may be dialled for each host, then the others."""
+        hosts = await self._hosts()
+        share = max(1, self._courier.addresses // max(1, len(hosts)))
+        left, others = self._courier.addresses, list[Target]()
+        for host in hosts:
             targets = await self._targets(host)
             if targets is None:
                 break
-            for target in targets:
-                if self._open and dialled < self._courier.addresses:
-                    dialled += 1
-                    await self._at(target)
-        for recipient in list(self._open):
-            self._settle(recipient, *self._worst())
+            others += targets[share:]
+            left = await self._at_each(targets[:share], left)
+        await self._at_each(others, left)
+
+    async def _at_each(self, targets: Sequence[Target], left: int) -> int:
+        """Try these while there is something to hand over; how many may be dialled after it."""
+        for target in targets[:left]:
+            if self._open:
+                left -= 1
+                await self._at(target)
+        return left
 
     async def _hosts(self) -> list[str]:
         try:
@@ -115,7 +147,7 @@ class _Attempt:
 
     def _nowhere(self, reply: Reply) -> None:
         # A host that the operator named is a mistake in the settings, not the sender's.
-        self._failures.append((for_now(reply) if self._hop.lookup == "host" else reply, ""))
+        self._failures.append(_Failure(for_now(reply) if self._hop.by_operator else reply))
 
     async def _at(self, target: Target, only_resting: bool = False) -> None:
         """Hand over as much as this target takes, some recipients at a time.
@@ -123,26 +155,32 @@ class _Attempt:
         `only_resting`: a connection to it rests, and new ones are not to be opened.
         """
         pool, fresh = self._courier.pool, False
-        while self._open:
+        # For an answer of this target, which may have given one while its connection rested.
+        waiting = [each for each in self._open if (each, target) not in self._asked]
+        while waiting:
             try:
                 connection, used = await pool.take(target, self._hop, fresh=fresh)
             except Unusable as failed:
                 # Nobody spoke: what waits for a dead host is known by that (Outcome.remote).
-                self._failures.append((failed.reply, target.remote if failed.spoken else ""))
+                host = target.remote if failed.spoken else ""
+                self._failures.append(_Failure(failed.reply, host, not failed.spoken))
                 return
-            verdicts = await self._transaction(target, connection)
+            verdicts = await self._transaction(target, connection, waiting)
             if verdicts.lost is not None:
                 if not used:
-                    self._failures.append((verdicts.lost, target.remote))
+                    self._failures.append(_Failure(verdicts.lost, target.remote))
                     return
                 # It had gone while it rested, which says nothing about the host.
                 fresh = True
-            if only_resting and self._open and (fresh or pool.resting(self._hop) != target):
+            if only_resting and waiting and (fresh or pool.resting(self._hop) != target):
                 return
 
-    async def _transaction(self, target: Target, connection: Connection) -> Verdicts:
+    async def _transaction(
+        self, target: Target, connection: Connection, waiting: list[Recipient]
+    ) -> Verdicts:
+        """One transaction for the first of those who wait; who is answered waits no more."""
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
-        batch = self._open[: min(most, self._courier.recipients)]
+        batch = waiting[: min(most, self._courier.recipients)]
         run = Transaction(connection, self._forms, self._sender, batch, self._courier.waits).run()
         try:
             verdicts = await run
@@ -151,26 +189,50 @@ class _Attempt:
             raise
         finally:
             self._courier.pool.give_back(target, self._hop, connection)
-        for recipient, reply in verdicts.replies:
-            self._settle(recipient, reply, target.remote, connection)
+        for verdict in verdicts.said:
+            waiting.remove(verdict.recipient)
+            self._asked.add((verdict.recipient, target))
+            failure = _Failure(verdict.reply, target.remote, verdict.ours, connection)
+            if self._is_final(verdict):
+                self._settle(verdict.recipient, failure)
+            else:
+                self._refusals.setdefault(verdict.recipient, []).append(failure)
         return verdicts
 
-    def _worst(self) -> tuple[Reply, str]:
-        """The reason that is left when all hosts were tried: for good only if all were."""
-        for reply, host in reversed(self._failures):
-            if not reply.permanent:
-                return reply, host
-        return self._failures[-1] if self._failures else (NOT_DIALLED, "")
+    @staticmethod
+    def _is_final(verdict: Verdict) -> bool:
+        """Whether no other exchange is to be asked about this recipient.
 
-    def _settle(
-        self, recipient: Recipient, reply: Reply, host: str, connection: Connection | None = None
-    ) -> None:
+        What a server says for good counts for all of them; that this one cannot be told an
+        address, or is too small for the message, does not.
+        """
+        return (
+            verdict.here or verdict.reply.positive or (verdict.reply.permanent and not verdict.ours)
+        )
+
+    def _reason(self, recipient: Recipient) -> _Failure:
+        """What is left when all hosts were tried: for good only if all were.
+
+        Words about the recipient say more than that a host was not there.
+        """
+        refusals = self._refusals.get(recipient, [])
+        reasons = [*self._failures, *refusals]
+        for failure in reversed(reasons):
+            if not failure.reply.permanent and (failure in refusals or not refusals):
+                return failure
+        temporary = [failure for failure in reasons if not failure.reply.permanent]
+        return (temporary or reasons or [_Failure(NOT_DIALLED)])[-1]
+
+    def _settle(self, recipient: Recipient, reason: _Failure) -> None:
         self._open.remove(recipient)
         facts: dict[str, str] = {}
+        connection = reason.connection
         if connection is not None:
             facts = {"peer": connection.name, "tls": _words(connection.tls, self._hop)}
-        status = self._status(reply, connection)
-        self.outcomes[recipient] = Outcome(recipient, status, reply, host, facts=facts)
+        status = self._status(reason.reply, connection)
+        self.outcomes[recipient] = Outcome(
+            recipient, status, reason.reply, reason.host, facts=facts, ours=reason.ours
+        )
 
     def _status(self, reply: Reply, connection: Connection | None) -> Status:
         if reply.permanent:

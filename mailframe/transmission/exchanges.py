@@ -122,7 +122,7 @@ class Exchanges:
             addresses = [address for address in addresses if is_public(address)]
             if not addresses:
                 raise Nowhere(UNROUTABLE)
-        if hop.lookup == "mx" and any(self._is_own(address, port) for address in addresses):
+        if not hop.by_operator and any(self._is_own(address, port) for address in addresses):
             raise Nowhere(OURSELVES)
         return [self._target(host, address, port, hop) for address in self._in_turns(addresses)]
 

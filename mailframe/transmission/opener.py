@@ -48,8 +48,8 @@ class Unreachable(Unusable):
 class Opener:
     """Opens connections.
 
-    `hostname` is our name in EHLO. `bind` are our addresses to dial from, one of each family
-    at most. `lmtp` speaks LMTP.
+    `hostname` is our name in EHLO, `names` are others of ours, for telling that a host is this
+    one. `bind` are our addresses to dial from, one of each family at most. `lmtp` speaks LMTP.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Opener:
         waits: Waits,
         bind: Sequence[str] = (),
         lmtp: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         self._hostname = hostname
+        self._names = {name.lower() for name in (hostname, *names)}
         self._reactor = reactor
         self._tls = tls
         self._waits = waits
@@ -96,12 +98,13 @@ class Opener:
                 await connection.start_tls(self._options(target), self._waits.tls)
             [greeting] = await connection.listen(self._waits.greeting)
             if not greeting.reply.positive:
-                raise Unusable(greeting.reply, spoken=True)
-            await self._hello(connection)
+                raise _unwelcome(target, greeting.reply)
+            await self._hello(connection, target)
             if connection.tls is None and not in_clear:
                 await self._encrypt(connection, target)
             # A domain of ours would send the mail round and round (RFC 5321 section 6.3).
-            if is_stranger and connection.dialogue.extensions.domain == self._hostname.lower():
+            said = {connection.dialogue.extensions.domain, _first_word(greeting.reply)}
+            if is_stranger and said & self._names:
                 raise Unusable(Reply(554, f"{target} {_LOOP}", "5.4.6"))
             if target.user is not None:
                 await self._authenticate(connection, target)
@@ -141,24 +144,30 @@ class Opener:
             bindAddress=None if bind is None else (bind, 0),
         )
 
-    async def _hello(self, connection: Connection) -> None:
+    async def _hello(self, connection: Connection, target: Target) -> None:
         """EHLO, or HELO where that is not understood (RFC 5321 section 3.2)."""
         hello = Lhlo(self._hostname) if self._lmtp else Ehlo(self._hostname)
         [answer] = await connection.ask(hello, timeout=self._waits.hello)
         if answer.reply.permanent and not self._lmtp:
             [answer] = await connection.ask(Helo(self._hostname), timeout=self._waits.hello)
         if not answer.reply.positive:
-            raise Unusable(answer.reply, spoken=True)
+            raise _unwelcome(target, answer.reply)
 
     async def _encrypt(self, connection: Connection, target: Target) -> None:
         """STARTTLS where it is offered, and a failure where it is demanded and is not."""
         refused = Reply(451, f"{target} does not offer TLS, which this route demands", "4.7.10")
         spoken = False
         if "STARTTLS" in connection.dialogue.extensions:
-            [answer] = await connection.ask(StartTls(), timeout=self._waits.hello)
-            if answer.reply.positive:
-                await connection.start_tls(self._options(target), self._waits.tls)
-                return await self._hello(connection)
+            try:
+                [answer] = await connection.ask(StartTls(), timeout=self._waits.hello)
+                if answer.reply.positive:
+                    await connection.start_tls(self._options(target), self._waits.tls)
+                    return await self._hello(connection, target)
+            except Ended as ended:
+                if ended.spoken:
+                    raise
+                # Broken around the handshake is as good as broken in it.
+                raise HandshakeFailed(ended.reply) from ended
             refused, spoken = answer.reply, True
         if target.tls != "opportunistic":
             raise Unusable(for_now(refused), spoken=spoken)
@@ -195,6 +204,22 @@ class Opener:
             raise Unusable(Reply(454, text, "4.7.0"))
         if answer.reply.code != 235:
             raise Unusable(for_now(answer.reply), spoken=True)
+
+
+def _unwelcome(target: Target, reply: Reply) -> Unusable:
+    """A host that refuses to talk says nothing about the message: the mail waits.
+
+    It may be down for maintenance or have forgotten us for an hour.
+    """
+    if reply.permanent:
+        status = f"4{reply.status[1:]}" if reply.status else "4.3.2"
+        reply = Reply(451, f"{target} refused to talk to us: {reply}", status)
+    return Unusable(reply, spoken=True)
+
+
+def _first_word(greeting: Reply) -> str:
+    """The name by which a host greets (RFC 5321 section 4.2), in lower case."""
+    return greeting.text.partition(" ")[0].partition("\n")[0].lower()
 
 
 def for_now(reply: Reply) -> Reply:

@@ -21,23 +21,36 @@ from .times import Waits
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
 BAD_ADDRESS = Reply(553, "Not an address that SMTP can carry", "5.1.3")
 BAD_SENDER = Reply(553, "Not a sender's address that SMTP can carry", "5.1.7")
-TOO_MANY = Reply(452, "Too many recipients", "4.5.3")
 
 _DATA, _END, _RSET = spell(Data()), spell(ContentEnd()), spell(Rset())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a transaction came to for one recipient.
+
+    `ours`: the words are this host's, not the server's. `here`: another exchange of the next
+    hop is not to be asked, because its answer would be the same or the server may have the
+    message already.
+    """
+
+    recipient: Recipient
+    reply: Reply
+    ours: bool = False
+    here: bool = False
 
 
 @dataclass(slots=True)
 class Verdicts:
     """What became of a transaction.
 
-    `replies` are the final words for some recipients. `again` want a transaction of their own
-    here (there were too many). For `elsewhere` nothing was handed over when the server went
-    away; `lost` says how, and is temporary.
+    `said` is what some recipients were answered. `again` want a transaction of their own here
+    (there were too many). The others were not answered when the server went away; nothing
+    was handed over for them. `lost` says how it went away, and is temporary.
     """
 
-    replies: list[tuple[Recipient, Reply]] = field(default_factory=list)
+    said: list[Verdict] = field(default_factory=list)
     again: list[Recipient] = field(default_factory=list)
-    elsewhere: list[Recipient] = field(default_factory=list)
     lost: Reply | None = None
 
 
@@ -70,19 +83,18 @@ class Transaction:
         try:
             form = await self._forms.form(self._extensions)
             if isinstance(form, Reply):
-                self._close_all(form)
+                self._close_all(form, ours=True)
             elif self._extensions.size and form.content.size > self._extensions.size:
                 text = f"The next host takes at most {self._extensions.size} octets"
-                self._close_all(Reply(552, text, "5.3.4"))
+                self._close_all(Reply(552, text, "5.3.4"), ours=True)
             else:
                 await self._converse(form)
         except Ended as ended:
             self._verdicts.lost = _deferring(ended.reply)
-            self._verdicts.elsewhere += self._open
         except OSError:
             # Half a message is with the server perhaps: it must never see an end of it.
             self._connection.drop()
-            self._close_all(LOCAL_ERROR)
+            self._close_all(LOCAL_ERROR, ours=True, here=True)
         return self._verdicts
 
     async def _converse(self, form: Form) -> None:
@@ -111,17 +123,17 @@ class Transaction:
         for recipient in list(self._open):
             address = fit_address(recipient.address, self._extensions)
             if address is None or (self._sender and sender is None):
-                self._close(recipient, NO_UNICODE)
+                self._close(recipient, NO_UNICODE, ours=True)
                 continue
             command = rcpt_command(recipient, address, self._extensions)
             if command is None:
-                self._close(recipient, BAD_ADDRESS)
+                self._close(recipient, BAD_ADDRESS, ours=True)
             else:
                 rcpts.append(command)
                 addresses.append(address)
         mail = self._mail(form, sender, addresses) if rcpts else None
         if mail is None:
-            self._close_all(BAD_SENDER)
+            self._close_all(BAD_SENDER, ours=True)
         return [] if mail is None else [mail, *rcpts]
 
     def _mail(self, form: Form, sender: Mailbox | None, said: list[Mailbox]) -> Spelled | None:
@@ -142,7 +154,14 @@ class Transaction:
         """MAIL, RCPT and DATA: the reply to DATA, None where it was not asked."""
         data = [] if form.in_chunks else [_DATA]
         if "PIPELINING" in self._extensions:
-            answers = await self._connection.ask(*commands, *data, timeout=self._waits.recipient)
+            try:
+                answers = await self._connection.ask(
+                    *commands, *data, timeout=self._waits.recipient
+                )
+            except Ended:
+                # RFC 5321 section 4.2.1: a reply that came counts, whatever came after it.
+                self._judge(self._connection.heard()[: len(commands)])
+                raise
             go_ahead = answers.pop().reply if data else None
             self._judge(answers)
             return go_ahead
@@ -159,25 +178,29 @@ class Transaction:
         return answer.reply
 
     def _judge(self, answers: list[Answer]) -> None:
-        """What the replies to MAIL and to each RCPT mean; who was accepted stays open."""
+        """What the replies to MAIL and to each RCPT mean; who was accepted stays open.
+
+        There may be fewer replies than commands: the others were not answered.
+        """
+        if not answers:
+            return
         mail, *rcpts = answers
         if not mail.reply.positive:
             if mail.reply.code != 421:
                 self._close_all(mail.reply)
             return
-        judged = [(each, answer.reply) for each, answer in zip(self._open, rcpts, strict=False)]
-        refused = [each for each in judged if not each[1].positive]
-        accepts_any = len(refused) < len(judged)
-        for recipient, reply in refused:
-            if reply.code == 421:
+        accepts_any = False
+        for recipient, answer in list(zip(self._open, rcpts, strict=False)):
+            reply = answer.reply
+            if reply.positive:
+                accepts_any = True
+            elif reply.code == 421:
                 continue
-            if not _is_too_many(reply):
-                self._close(recipient, reply)
-            elif accepts_any:
+            elif accepts_any and _is_too_many(reply):
                 self._open.remove(recipient)
                 self._verdicts.again.append(recipient)
             else:
-                self._close(recipient, reply if reply.temporary else TOO_MANY)
+                self._close(recipient, reply)
 
     def _sort_out_ended(self) -> None:
         """A 421 has ended it: nothing was handed over."""
@@ -208,7 +231,7 @@ class Transaction:
             await send(self._connection, form.content, self._forms.in_thread, self._waits.block)
         except BadLineEnds:
             self._connection.drop()
-            return self._close_all(BAD_LINE_ENDS)
+            return self._close_all(BAD_LINE_ENDS, ours=True, here=True)
         except Ended as ended:
             if ended.spoken and ended.reply.code != 421 and not ended.reply.positive:
                 return self._close_all(ended.reply)  # it did not wait for the end to say no
@@ -229,25 +252,32 @@ class Transaction:
         waiting = list(self._open)
         if self._connection.dialogue.lmtp:
             for recipient, answer in zip(waiting, answers, strict=False):
-                self._close(recipient, answer.reply)
+                self._close(recipient, answer.reply, here=answer.reply.code == 421)
         elif answers:
-            self._close_all(answers[0].reply)
+            # Who hangs up with a 421 may have taken the message nonetheless.
+            self._close_all(answers[0].reply, here=answers[0].reply.code == 421)
         if lost is not None:
-            self._close_all(lost)
+            self._close_all(lost, ours=True, here=True)
         elif not all(answer.reply.positive for answer in answers):
             await self._reset()
 
-    def _close(self, recipient: Recipient, reply: Reply) -> None:
+    def _close(
+        self, recipient: Recipient, reply: Reply, ours: bool = False, here: bool = False
+    ) -> None:
         self._open.remove(recipient)
-        self._verdicts.replies.append((recipient, reply))
+        self._verdicts.said.append(Verdict(recipient, reply, ours, here))
 
-    def _close_all(self, reply: Reply) -> None:
+    def _close_all(self, reply: Reply, ours: bool = False, here: bool = False) -> None:
         for recipient in list(self._open):
-            self._close(recipient, reply)
+            self._close(recipient, reply, ours, here)
 
 
 def _is_too_many(reply: Reply) -> bool:
-    """452, and 552 as RFC 5321 section 4.5.3.1.10 wants it read, unless the status differs."""
+    """452, and 552 as RFC 5321 section 4.5.3.1.10 wants it read, unless the status differs.
+
+    It can be meant so only if the server took another recipient of the transaction: who is
+    refused first, or alone, has a full mailbox.
+    """
     return reply.code in (452, 552) and (reply.status or "")[1:] in (".5.3", ".0.0")
 
 

@@ -58,6 +58,7 @@ def build(settings: Settings, site: Site) -> Agent:
         tls=_tls(settings),
         waits=settings.timeouts,
         bind=settings.bind,
+        names=(site.hostname,),
     )
     pool = Pool(
         opener,

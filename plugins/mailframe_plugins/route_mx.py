@@ -73,6 +73,7 @@ class Mx:
                 self._settings.port,
                 self._tls.get(self._tls_of.which(domain) or "", self._settings.tls),
                 private=self._settings.private,
+                configured=False,
             ),
         )
 

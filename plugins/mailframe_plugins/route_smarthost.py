@@ -64,6 +64,7 @@ class Smarthost:
             settings.user,
             settings.password,
             settings.private,
+            configured=True,
         )
         self._route = Route(settings.deliver, next_hop=next_hop)
 

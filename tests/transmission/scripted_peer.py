@@ -270,6 +270,7 @@ class Network:
             waits=Waits(),
             lmtp=options.pop("lmtp", False),
             bind=options.pop("bind", ()),
+            names=options.pop("names", ()),
         )
         self.pool = Pool(self.opener, self.world, **pooling)
         own = options.pop("own", ())

@@ -180,10 +180,24 @@ class TestRefusals(CourierCase):
         assert [each.status for each in outcomes] == [Status.PASSED_ON] * 3
         assert len(peer.messages) == 2 and len(peer.sessions) == 1
 
-    def test_too_many_where_nobody_was_accepted_is_deferred(self) -> None:
-        """Or it would be asked for ever."""
-        [outcome] = self.deliver(Network(Peer(says={"RCPT": "552 too many"})))
-        assert outcome.status is Status.DEFERRED and outcome.reply.code == 452
+    def test_who_is_refused_alone_is_not_too_many(self) -> None:
+        """552 to the only RCPT, or the first, is a full mailbox, in the host's own words."""
+        [outcome] = self.deliver(Network(Peer(says={"RCPT": "552 storage exceeded"})))
+        assert outcome.status is Status.FAILED and "storage exceeded" in outcome.reply.text
+        [outcome] = self.deliver(Network(Peer(says={"RCPT": "452 later"})))
+        assert outcome.status is Status.DEFERRED and outcome.reply.text == "later"
+
+    def test_among_several_it_is_tried_alone_and_then_believed(self) -> None:
+        """The first refused is final; one behind an accepted one may have been too many."""
+        full = "552 storage exceeded"
+        peer = Peer(says={"RCPT <a@peer.example>": full, "RCPT <c@peer.example>": full})
+        a, b, c = self.deliver(Network(peer), "a@peer.example", "b@peer.example", "c@peer.example")
+        assert (a.status, b.status, c.status) == (
+            Status.FAILED,
+            Status.PASSED_ON,
+            Status.FAILED,
+        )
+        assert len(peer.sessions) == 1 and "storage exceeded" in c.reply.text
 
     def test_a_full_mailbox_is_not_too_many_recipients(self) -> None:
         """452 4.2.2 is this recipient's own."""
@@ -248,10 +262,11 @@ class TestLosses(CourierCase):
         assert a.reply.code == b.reply.code == 421 and not peer.messages
 
     def test_greetings_that_refuse(self) -> None:
-        """4xx and 5xx both send us to the next exchange; the last word is temporary if any is."""
+        """4xx and 5xx both send us to the next exchange, and neither is about the message."""
         network = Network(Peer(says={"GREETING": "554 5.7.1 go away"}))
         [outcome] = self.deliver(network)
-        assert outcome.status is Status.FAILED and outcome.reply.code == 554
+        assert outcome.status is Status.DEFERRED and outcome.remote == "mx.peer.example"
+        assert "refused to talk to us: 554 5.7.1 go away" in outcome.reply.text
         network = Network(Peer(says={"GREETING": "554 5.7.1 go away"}))
         _with_second_exchange(network, Peer(says={"GREETING": "450 4.7.1 later"}))
         [outcome] = self.deliver(network)

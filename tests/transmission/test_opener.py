@@ -85,12 +85,13 @@ class TestOpening(SynchronousTestCase):
         """EHLO and HELO: the host's words are the outcome; LHLO has nothing to fall back on."""
         peer = Peer(says={"EHLO": "550 5.7.1 no", "HELO": "550 5.7.1 no, really"})
         outcome = self.send(peer, NextHop("peer.example"))
-        assert str(outcome.reply) == "550 5.7.1 no, really"
+        assert outcome.status is Status.DEFERRED
+        assert outcome.reply.text.endswith("refused to talk to us: 550 5.7.1 no, really")
         assert peer.said[-1] == "QUIT"
         peer = Peer(says={"EHLO": "450 4.7.1 later"})
         assert self.send(peer, NextHop("peer.example")).status is Status.DEFERRED
         peer = Peer(says={"LHLO": "500 what"}, lmtp=True)
-        assert self.send(peer, NextHop("peer.example"), lmtp=True).status is Status.FAILED
+        assert self.send(peer, NextHop("peer.example"), lmtp=True).status is Status.DEFERRED
         assert "HELO us.example" not in peer.said
 
     def test_lost_between_the_questions(self) -> None:

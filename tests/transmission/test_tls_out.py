@@ -10,10 +10,12 @@ from typing import Any
 from OpenSSL import crypto
 from scripted_peer import Zone, in_thread, message, recipients
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from mailframe.message import NextHop, Outcome, Status, TlsUse
 from mailframe.plugin import Duration
@@ -24,6 +26,7 @@ AUTHORITY = make_authority()
 STRANGER = make_authority("a stranger")
 
 
+@implementer(IHandshakeListener)
 class TlsPeer(LineReceiver):
     """A server with STARTTLS. `factory` says how it misbehaves and remembers what it heard."""
 
@@ -40,6 +43,10 @@ class TlsPeer(LineReceiver):
             self.transport.startTLS(self.factory.options)
         self.say("220 mx.peer.example ESMTP")
 
+    def handshakeCompleted(self) -> None:
+        if self.factory.fails == "after the handshake":
+            self.transport.loseConnection()
+
     def rawDataReceived(self, data: bytes) -> None:
         """The handshake goes unanswered."""
 
@@ -54,7 +61,15 @@ class TlsPeer(LineReceiver):
                 self.say("250 2.0.0 taken")
             return
         self.factory.heard.append(("tls " if self.in_tls else "") + text)
-        if text.startswith("EHLO"):
+        if text.startswith("EHLO") and self.in_tls and self.factory.fails == "EHLO":
+            self.transport.loseConnection()
+        elif text.startswith("EHLO") and self.in_tls and self.factory.fails == "busy":
+            self.say("421 4.3.2 busy")
+        elif text == "STARTTLS" and self.factory.fails == "no answer":
+            self.setRawMode()
+        elif text == "STARTTLS" and self.factory.fails == "closed":
+            self.transport.loseConnection()
+        elif text.startswith("EHLO"):
             self.say(
                 "250-mx.peer.example\r\n250-AUTH PLAIN"
                 + ("" if self.in_tls else "\r\n250-STARTTLS")
@@ -90,6 +105,7 @@ class TlsPeerFactory(Factory):
         )
         self.breaks: bool = ways.pop("breaks", False)
         self.is_silent: bool = ways.pop("is_silent", False)
+        self.fails: str = ways.pop("fails", "")
         self.clients: int = ways.pop("clients", 100)
         self.implicit: bool = ways.pop("implicit", False)
         self.injected: bytes = ways.pop("injected", b"")
@@ -132,6 +148,32 @@ class TestTls(TestCase):
         next_hop = NextHop(host, "host", tls=tls, **hop)
         [outcome] = await courier.deliver(message(), next_hop, recipients("r@x.example"), None)
         return outcome
+
+    async def test_broken_around_the_handshake(self) -> None:
+        """Opportunistic TLS that breaks outside the handshake is tried in the clear, too."""
+        for fails in ("no answer", "closed", "after the handshake", "EHLO"):
+            factory = TlsPeerFactory(AUTHORITY.issue("mx.peer.example"), fails=fails)
+            waits = Waits(hello=Duration(0.3))
+            outcome = await self.send(factory, "opportunistic", waits=waits)
+            assert outcome.status is Status.RELAYED, (fails, outcome)
+            assert outcome.facts["tls"] == "none"
+
+    async def test_broken_where_tls_is_demanded(self) -> None:
+        """Nothing goes in the clear then."""
+        for fails in ("no answer", "closed", "after the handshake", "EHLO"):
+            for tls in ("require", "verify"):
+                factory = TlsPeerFactory(AUTHORITY.issue("mx.peer.example"), fails=fails)
+                waits = Waits(hello=Duration(0.3))
+                outcome = await self.send(factory, tls, waits=waits)  # type: ignore[arg-type]
+                assert outcome.status is Status.DEFERRED, (fails, outcome)
+                assert not any(line.startswith(("MAIL", "tls MAIL")) for line in factory.heard)
+
+    async def test_a_busy_server_is_not_a_broken_one(self) -> None:
+        """A 421 inside TLS is its word: mail waits."""
+        factory = TlsPeerFactory(AUTHORITY.issue("mx.peer.example"), fails="busy")
+        outcome = await self.send(factory, "opportunistic")
+        assert outcome.status is Status.DEFERRED and outcome.reply.text == "busy"
+        assert factory.heard.count("STARTTLS") == 1
 
     async def test_opportunistic_takes_any_certificate(self) -> None:
         """RFC 7435; EHLO is said anew, and the trace knows of it."""
