@@ -26,6 +26,7 @@ from ..names.domain_set import DomainSet, one_spelling
 from ..names.local_parts import folded, parse_user
 from ..smtp.address import AddressError, Mailbox, parse_domain
 from .watched import LineError, WatchedFile, significant_lines
+from .watched_list import WatchedList
 
 #: (folded local part, domain): "" as domain for all our domains, "" as local part for all else.
 Name = tuple[str, str]
@@ -220,7 +221,7 @@ def _entry(
 
 def _include(number: int, path: Path, now: Callable[[], float]) -> WatchedFile[tuple[Target, ...]]:
     try:
-        return WatchedFile(path, parse_members, now)
+        return WatchedList(path, parse_members, now)
     except LineError as wrong:
         raise LineError(number, f"{path}:{wrong.line}: {wrong.message}") from wrong
     except OSError as failed:

@@ -7,7 +7,8 @@ only when all of it could be read; until then the last good one does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -59,6 +60,8 @@ class WatchedFile(Generic[T]):
         try:
             seen = self._signature()
             if seen != self._seen:
+                if not self._is_settled(seen):
+                    return self._value
                 self._value = self._read()
         except LineError as wrong:
             self._complain(seen, f"{self.path}:{wrong.line}", wrong.message)
@@ -74,8 +77,16 @@ class WatchedFile(Generic[T]):
         stat = self.path.stat()
         return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
+    def _is_settled(self, seen: tuple[int, ...]) -> bool:
+        """False for a version that may not be whole yet: it is looked at again later."""
+        return True
+
     def _read(self) -> T:
-        return self._parse(self.path.read_text("utf-8-sig"))
+        return self._believed(self.path.read_text("utf-8-sig"))
+
+    def _believed(self, text: str) -> T:
+        """The value that counts now that the file says this."""
+        return self._parse(text)
 
     def _complain(self, seen: tuple[int, ...] | None, where: str, problem: str) -> None:
         if seen is None and self._seen is None:
@@ -92,8 +103,15 @@ def watch_setting(
     now: Callable[[], float] = time.monotonic,
 ) -> WatchedFile[T]:
     """The file that the setting `key` names; SettingError, with the line, where it is wrong."""
-    try:
+    with wrong_setting(key, path):
         return WatchedFile(path, parse, now)
+
+
+@contextmanager
+def wrong_setting(key: str, path: Path) -> Iterator[None]:
+    """What goes wrong with reading a file, as a SettingError of `key` that names its line."""
+    try:
+        yield
     except LineError as wrong:
         raise SettingError(key, f"{path}:{wrong.line}: {wrong.message}") from wrong
     except OSError as failed:

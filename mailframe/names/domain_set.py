@@ -41,8 +41,8 @@ class DomainSet:
         self._names = dict.fromkeys(member_spelling(name) for name in names)
         self._any_below = any(name.startswith(".") for name in self._names)
 
-    def __bool__(self) -> bool:
-        return bool(self._names)
+    def __len__(self) -> int:
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
         """Each in its `member_spelling`, in the order in which they were named."""

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailframe.eventual import Eventual
-from mailframe.files.watched import LineError, significant_lines, watch_setting
+from mailframe.files.watched import LineError, significant_lines
+from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import IFilter
 from mailframe.message import Content, Envelope, Finding
 from mailframe.mime import header
@@ -59,9 +60,7 @@ class SenderOwnsAddress(Filter):
         self._domains = frozenset(map(_domain, settings.domains))
         self._file = None
         if settings.file is not None:
-            self._file = watch_setting(
-                "file", site.folder / settings.file, parse, site.reactor.seconds
-            )
+            self._file = watch_list("file", site.folder / settings.file, parse, site.now)
 
     def sender(self, envelope: Envelope) -> Reply | None:
         """Judges the reverse-path."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from zope.interface import implementer
 
 from mailframe.files.domain_list import parse_domains
-from mailframe.files.watched import watch_setting
+from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import ILocalDomains, IRelayPolicy
 from mailframe.message import Envelope, Recipient
 from mailframe.names.domain_set import domains_setting
@@ -42,7 +42,7 @@ class Inbound:
         self._domains = domains_setting("domains", settings.domains)
         self._file = None
         if settings.file is not None:
-            self._file = watch_setting("file", site.folder / settings.file, parse_domains, site.now)
+            self._file = watch_list("file", site.folder / settings.file, parse_domains, site.now)
         elif not self._domains:
             raise SettingError("domains", "no domain is named, here or by `file`")
         self._refuse = settings.refuse_routing_characters

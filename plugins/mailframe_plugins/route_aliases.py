@@ -20,7 +20,7 @@ from pathlib import Path
 from zope.interface import implementer
 
 from mailframe.files.aliases import parse_aliases
-from mailframe.files.watched import watch_setting
+from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
@@ -52,7 +52,7 @@ class FileAliases:
     def __init__(self, settings: Settings, site: Site) -> None:
         self._domains = domains_setting("domains", settings.domains)
         path = site.folder / settings.file
-        self._file = watch_setting(
+        self._file = watch_list(
             "file",
             path,
             lambda text: parse_aliases(

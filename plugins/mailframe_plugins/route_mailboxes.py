@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from mailframe.files.watched import LineError, WatchedFile, significant_lines, watch_setting
+from mailframe.files.watched import LineError, significant_lines
+from mailframe.files.watched_list import WatchedList, watch_list
 from mailframe.interfaces import IRouter
 from mailframe.maildir.mailboxes import USUAL_PATH, Mailboxes
 from mailframe.message import Envelope, Recipient, Redirect, Route
@@ -139,16 +140,20 @@ class Listed:
     """Mailboxes by a file."""
 
     def __init__(self, file: Path, case_sensitive: bool, site: Site) -> None:
-        self._file: WatchedFile[frozenset[tuple[str, str]]] = watch_setting(
+        self._file: WatchedList[frozenset[tuple[str, str]]] = watch_list(
             "file", file, lambda text: parse(text, case_sensitive), site.now
         )
 
-    def find(self, names: list[tuple[str, str]]) -> int | None:
-        """The first that the file lists for its domain, or for all."""
+    def find(self, names: list[tuple[str, str]]) -> int | Reply | None:
+        """The first that the file lists for its domain, or for all.
+
+        While the file is doubted nobody is unknown for good.
+        """
         users = self._file.value()
-        return next(
-            (at for at, name in enumerate(names) if name in users or (name[0], "") in users), None
-        )
+        for at, name in enumerate(names):
+            if name in users or (name[0], "") in users:
+                return at
+        return UNAVAILABLE if self._file.doubted else None
 
 
 class Existing:

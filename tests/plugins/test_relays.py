@@ -191,6 +191,17 @@ def test_the_domains_that_can_be_named(tmp_path: Path) -> None:
     assert inbound(".example.org").domains() == []
 
 
+def test_an_emptied_file_of_domains(tmp_path: Path) -> None:
+    """Our domains stay ours."""
+    clock = Clock()
+    file = tmp_path / "domains"
+    file.write_text("example.org\n")
+    relay = Inbound(InboundSettings((), Path("domains")), site(tmp_path, reactor=clock))
+    file.write_text("# nothing\n")
+    clock.advance(1)
+    assert relay.judge(envelope(), recipient("a@example.org")) == RECIPIENT_OK
+
+
 def test_a_bad_file_of_domains(tmp_path: Path) -> None:
     """A line that is no domain is named at the start, with its number."""
     (tmp_path / "domains").write_text("example.net\nnot a domain\n")

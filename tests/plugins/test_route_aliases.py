@@ -173,12 +173,19 @@ def test_a_list_without_members(tmp_path: Path) -> None:
 
 def test_the_file_is_read_again(here: Here) -> None:
     """A change counts within a second; a broken file does not."""
-    here.file.write_text("team: erin\n")
+    here.file.write_text(FILE + "new: erin\n")
     here.clock.advance(1)
-    assert here.targets("team@example.org") == ["erin@example.org"]
-    here.file.write_text("team: | rm\n")
+    assert here.targets("new@example.org") == ["erin@example.org"]
+    here.file.write_text(FILE + "new: | rm\n")
     here.clock.advance(1)
-    assert here.targets("team@example.org") == ["erin@example.org"]
+    assert here.targets("new@example.org") == ["erin@example.org"]
+
+
+def test_a_file_that_is_cut_short_is_doubted(here: Here) -> None:
+    """The last good version stays."""
+    here.file.write_text("")
+    here.clock.advance(1)
+    assert here.targets("sales@example.net") == ["dora@example.net"]
 
 
 @pytest.mark.parametrize(

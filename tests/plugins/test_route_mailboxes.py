@@ -163,6 +163,18 @@ def test_the_file_is_read_again(tmp_path: Path) -> None:
     assert here("carol@example.org").mailbox == mailbox("carol@example.org")
 
 
+def test_an_emptied_file_makes_nobody_unknown(tmp_path: Path) -> None:
+    """A full disk or a shell's redirection does it: who was listed is, others may come again."""
+    here = Here(tmp_path)
+    (tmp_path / "mailboxes").write_text("")
+    here.clock.advance(1)
+    assert here("alice@example.org") == Route("maildir", mailbox=mailbox("alice@example.org"))
+    assert here("carol@example.org") == UNAVAILABLE
+    (tmp_path / "mailboxes").write_text("bob\nalice\ncarol\n")
+    here.clock.advance(1)
+    assert isinstance(here("carol@example.org"), Route)
+
+
 def test_lines_of_the_file() -> None:
     """Comments, passwords after a colon and quoted users are understood."""
     text = '# all\n\nalice # the first\nbob:$scrypt$x:y\n"odd user"\n"a@b"@example.ORG\n'
