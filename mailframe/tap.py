@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,14 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = "Runs a mail host. `mailframe check -c FILE` looks for mistakes first."
-    optParameters = [["config", "c", "mailframe.toml", "The configuration file."]]
+    optParameters = [
+        [
+            "config",
+            "c",
+            None,
+            "The configuration file; by default $MAILFRAME_CONFIG, then mailframe.toml.",
+        ]
+    ]
 
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
@@ -32,7 +40,8 @@ def makeService(options: Options) -> Host | Supervisor:
     """
     sys.excepthook = _in_words
     # twistd changes the folder when it becomes a daemon.
-    file = Path(options["config"]).absolute()
+    named = options["config"] or os.environ.get("MAILFRAME_CONFIG") or "mailframe.toml"
+    file = Path(named).absolute()
     try:
         host = make_service(file)
     except ConfigErrors as wrong:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config import Composition
 
 DEFAULTS = (Path("mailframe.toml"), Path("/etc/mailframe/mailframe.toml"))
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _SUBCOMMANDS = ("check", "queue", "trace", "user")
 
 
@@ -80,6 +81,7 @@ class Commands(click.Group):
         if cmd_name not in _SUBCOMMANDS:
             return None
         command: click.Command = import_module(f"{__package__}.{cmd_name}").command
+        _take_config(command)
         return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
@@ -122,9 +124,30 @@ class Commands(click.Group):
         return code if isinstance(code, int) else 0
 
 
+def _choose(ctx: click.Context, _option: click.Parameter, file: Path | None) -> None:
+    """A configuration that is named behind the subcommand."""
+    if file is not None and isinstance(ctx.obj, Chosen):
+        ctx.obj = replace(ctx.obj, file=file)
+
+
+def _take_config(command: click.Command) -> None:
+    """Let a subcommand and those below it take -c as well: who types it there means the same."""
+    if any("--config" in option.opts for option in command.params):
+        return
+    command.params.append(
+        click.Option(
+            ["-c", "--config"], type=_FILE, metavar="FILE", expose_value=False, callback=_choose,
+            help="The configuration.",
+        )
+    )  # fmt: skip
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _take_config(below)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path, dir_okay=False),
+    "-c", "--config", "file", type=_FILE,
     envvar="MAILFRAME_CONFIG", metavar="FILE",
     help="The configuration; by default ./mailframe.toml, then /etc/mailframe/mailframe.toml.",
 )  # fmt: skip

@@ -51,6 +51,7 @@ def test_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mon
     other = configure(tmp_path / "etc")
     said = run(commands.main, ["check"], env={"MAILFRAME_CONFIG": str(other)})
     assert f"{other}: correct" in said.stdout
+    assert f"{other}: correct" in run(commands.main, ["check", "-c", str(other)]).stdout
     said = run(commands.main, ["-c", "etc/none.toml", "check"])
     assert said.exit_code == 1
     assert "none.toml" in said.stderr
@@ -59,6 +60,25 @@ def test_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mon
 @click.group(cls=Commands)
 def failing() -> None:
     """A command whose subcommands fail."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "-c", "none.toml"],
+        ["queue", "-c", "none.toml", "list"],
+        ["queue", "list", "-c", "none.toml"],
+        ["user", "test", "--config", "none.toml", "bob"],
+        ["trace", "-c", "none.toml", "x@example.org"],
+    ],
+)
+def test_the_configuration_behind_the_subcommand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """-c is taken wherever it is typed."""
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(commands.main, words, input="secret\n")
+    assert said.exit_code == 1 and "none.toml" in said.stderr
 
 
 @pytest.mark.parametrize(

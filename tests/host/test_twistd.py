@@ -158,6 +158,16 @@ def test_no_configuration(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_the_configuration_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """twistd finds the file where the commands do."""
+    monkeypatch.setenv("MAILFRAME_CONFIG", str(tmp_path / "chosen.toml"))
+    process = twistd(tmp_path, "-n", "--pidfile=", "mailframe")
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1 and "chosen.toml" in said
+
+
 @pytest.mark.parametrize("daemon", [False, True])
 def test_a_taken_port(tmp_path: Path, daemon: bool) -> None:
     """The listener, its endpoint and the reason, status 1, no traceback, no pid file left."""
