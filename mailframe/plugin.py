@@ -14,6 +14,7 @@ configuration; a class given that way needs no Plugin and takes (settings: dict,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ class Site:
     mailboxes: Mailboxes | None = None
     warn: Callable[[str, str], None] = lambda key, message: None
     may_give: Callable[[int, int], bool] = lambda uid, gid: True
+    #: Whether this process has root's rights now: it may give them up once its ports are bound.
+    is_root: Callable[[], bool] = lambda: os.geteuid() == 0
 
 
 @dataclass(frozen=True, slots=True)

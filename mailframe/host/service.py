@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -182,6 +183,8 @@ class Host(service.MultiService):
         try:
             if become(self._account):
                 self._log.info("running as {user}", user=self.settings.user)
+            elif os.geteuid() == 0:
+                self._log.warn("running as root: `user` names who to be instead")
             self.resources.open()
             super().startService()
             self.scheduler.startService()

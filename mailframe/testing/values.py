@@ -87,7 +87,7 @@ def site(
     """What a host lends to a plugin, for a test.
 
     The reactor is a Clock, DNS knows nobody, and what goes to a thread is done at once; give
-    your own for more. `now` follows the Clock.
+    your own for more. `now` follows the Clock. Whoever runs the test, the host is not root.
     """
     clock = Clock() if reactor is None else reactor
 
@@ -105,6 +105,7 @@ def site(
         in_thread=in_thread,
         resolver=resolver or StaticResolver(),
         store=lent_store,
+        is_root=lambda: False,
     )
     return replace(lent, **more)
 

@@ -4,7 +4,7 @@ Runs a program for each recipient, without a shell, and gives it the message on 
 input. Its exit status says what became of it: 0 delivered, else as in sysexits.h; signals
 and statuses that are not in there mean "try again". Placeholders in the arguments: {sender}
 {recipient} {user} {domain} {tag} {id}. A value that begins with a hyphen is refused where it
-begins its argument, unless an argument `--` stands before it.
+begins its argument, unless an argument `--` stands before it. It never runs with root's rights.
 """
 
 from __future__ import annotations
@@ -26,16 +26,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.final_delivery import (
-    LineEnder,
-    LineEnds,
-    delivered_to,
-    final_header,
-    has_been_at,
-)
+from mailframe import final_delivery as final
+from mailframe.final_delivery import LineEnder, LineEnds
 from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import Message, Outcome, Recipient, Route, Status
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.repeated import RepeatedLog
 from mailframe.smtp.reply import MAIL_LOOP, NO_DELIVERY, Reply
 
 CHUNK = 1 << 16  # octets given to the program at once
@@ -46,6 +42,7 @@ LAST_WORDS = 0.5  # seconds to wait for output after the program's end
 
 ODD = Reply(553, "This address cannot be given to the program that delivers here", "5.1.3")
 BEEN_HERE = Reply(MAIL_LOOP.code, "Mail loop detected: delivered here before", MAIL_LOOP.status)
+AS_ROOT = Reply(451, "The program that delivers has no user to run as", "4.3.5")
 TOO_LONG = Reply(451, "The program that delivers took too long, try again later", "4.3.0")
 
 _PLACEHOLDERS = frozenset({"sender", "recipient", "user", "domain", "tag", "id"})
@@ -88,7 +85,7 @@ class Settings:
         Duration(300.0),
     )
     concurrency: int = setting("programs running at once", 20)
-    user: str | None = setting("who runs the program, where the host is root", None)
+    user: str | None = setting("who runs the program; needed if the host stays root", None)
     folder: Path | None = setting("the program's working directory; by default the host's", None)
     environment: dict[str, str] = setting(
         "variables besides PATH, LANG, SENDER, RECIPIENT, ORIGINAL_RECIPIENT, MAIL_ID",
@@ -112,6 +109,7 @@ class Pipe:
         self._places = DeferredSemaphore(_checked(settings))
         self._program = settings.command[0]
         self._user = _user(settings.user)
+        self._loud = RepeatedLog(self._log, site.reactor.seconds)
         # A session of its own makes it a process group that can be ended as one.
         setsid = shutil.which("setsid")
         self._before: tuple[str, ...] = (setsid,) if setsid else ()
@@ -141,7 +139,7 @@ class Pipe:
         if arguments is None:
             return Outcome(recipient, Status.FAILED, ODD)
         try:
-            if self._settings.headers and has_been_at(recipient, await self._seen(message)):
+            if self._settings.headers and final.has_been_at(recipient, await self._seen(message)):
                 return Outcome(recipient, Status.FAILED, BEEN_HERE)
             reply = await self._ran(message, recipient, arguments)
         except OSError as failed:
@@ -158,14 +156,22 @@ class Pipe:
 
     async def _seen(self, message: Message) -> frozenset[bytes]:
         if message.content.at_hand is not None:
-            return delivered_to(message.content)
-        seen: frozenset[bytes] = await self._site.in_thread(delivered_to, message.content)
+            return final.delivered_to(message.content)
+        seen: frozenset[bytes] = await self._site.in_thread(final.delivered_to, message.content)
         return seen
 
     async def _ran(self, message: Message, recipient: Recipient, arguments: Sequence[str]) -> Reply:
-        """Run it to its end. OSError where the content or the program cannot be had."""
+        """Run it to its end. OSError if the content or the program cannot be had."""
+        if self._user is None and self._site.is_root():
+            # A stranger's octets and arguments; pipe(8) of Postfix refuses it as well.
+            self._loud.error(
+                "[{section}] {program} is not run as root: set `user` here, or that of the host",
+                section=self._site.name,
+                program=self._program,
+            )
+            return AS_ROOT
         source = await self._site.in_thread(message.content.open)
-        head = final_header(message, recipient) if self._settings.headers else b""
+        head = final.final_header(message, recipient) if self._settings.headers else b""
         run = _Run(self._site, head, source, self._settings.line_ends)
         command = [*self._before, *arguments]
         try:
@@ -380,9 +386,12 @@ def _checked(settings: Settings) -> int:
 
 def _user(name: str | None) -> pwd.struct_passwd | None:
     try:
-        return None if name is None else pwd.getpwnam(name)
+        found = None if name is None else pwd.getpwnam(name)
     except KeyError:
         raise SettingError("user", f"there is no user {name!r} on this machine") from None
+    if found is not None and found.pw_uid == 0:
+        raise SettingError("user", f"{name!r} is root, and programs are never run as root")
+    return found
 
 
 plugin = Plugin("pipe", IDeliveryAgent, Settings, Pipe)

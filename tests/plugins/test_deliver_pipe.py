@@ -27,7 +27,7 @@ from mailframe.message import Content, Message, Outcome, Route, Status
 from mailframe.plugin import Duration, SettingError
 from mailframe.smtp.address import Mailbox
 from mailframe.testing.values import envelope, message, recipient, site
-from mailframe_plugins.deliver_pipe import MAX_WORDS, SYSEXITS, Pipe, Settings, reply_for
+from mailframe_plugins.deliver_pipe import AS_ROOT, MAX_WORDS, SYSEXITS, Pipe, Settings, reply_for
 
 REPORT = """\
 #!{python}
@@ -74,6 +74,28 @@ class PipeTestCase(TestCase):
         pipe = self.pipe(self.script("#!/bin/sh\n" + text), **settings)
         (outcome,) = await pipe.deliver(of or message(), [route()])
         return outcome
+
+
+class TestRoot(PipeTestCase):
+    async def test_nothing_runs_as_root(self) -> None:
+        """A host that kept root's rights runs no program until a user is named."""
+        rights = [True]
+        lent = site(
+            self.folder, reactor=reactor, in_thread=deferToThread, is_root=lambda: rights[0]
+        )
+        program = self.script("#!/bin/sh\ntouch ran\n")
+        pipe = Pipe(Settings(command=(program,), folder=self.folder), lent)
+        (outcome,) = await pipe.deliver(message(), [route()])
+        assert outcome.status is Status.DEFERRED and outcome.reply == AS_ROOT
+        assert not (self.folder / "ran").exists()
+        rights[0] = False
+        (outcome,) = await pipe.deliver(message(), [route()])
+        assert outcome.status is Status.DELIVERED and (self.folder / "ran").exists()
+
+    def test_root_is_no_user_for_it(self) -> None:
+        """Nor can it be named."""
+        wrong = self.assertRaises(SettingError, self.pipe, "/bin/true", user="root")
+        assert wrong.key == "user" and "never run as root" in wrong.message
 
 
 class TestPrograms(PipeTestCase):
