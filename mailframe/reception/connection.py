@@ -222,9 +222,9 @@ class Connection(Protocol):
         self._read_little()
         if code in (221, 421):
             self._closing = True
-        elif code == 220:
+        elif session.dialogue.securing:
             self._handshaking = True
-        return code in (220, 221, 421)
+        return self._closing or self._handshaking
 
     def _answered(self, answer: Answer) -> None:
         """An answer that was waited for is here."""

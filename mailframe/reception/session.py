@@ -34,6 +34,7 @@ from ..smtp.command import (
 )
 from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
 from ..smtp.offer import Offer
+from ..smtp.refusals import AUTH_NOT_OFFERED
 from ..smtp.reply import (
     AUTH_NEEDS_TLS,
     AUTH_REQUIRED,
@@ -50,7 +51,7 @@ from ..smtp.reply import (
     TLS_UNAVAILABLE,
     Reply,
 )
-from ..smtp.server import AUTH_NOT_OFFERED, ServerDialogue
+from ..smtp.server import ServerDialogue
 from .authentication import Authentication
 from .sasl import MECHANISMS
 from .tally import Tally

@@ -31,6 +31,7 @@ from .reply import Reply
 
 MAX_LINE = 4096  # octets of a reply line; RFC 5321 allows 512, some servers say more
 MAX_LINES = 200  # lines of one reply
+MAX_REPLY = 1 << 16  # characters of one reply
 MAX_TEXT = 2000  # characters of a reply's text that are kept
 _SHORT = 100  # octets of a line that is remembered
 _HELLOS = frozenset({Ehlo, Lhlo})
@@ -95,6 +96,7 @@ class ClientDialogue:
         self.over = False
         self._buffer = b""
         self._lines: list[ReplyLine] = []  # of a reply whose last line is still to come
+        self._said = 0  # characters of those lines
         self._awaited: deque[tuple[Awaited, Mailbox | None]] = deque([(Greeting(), None)])
         self._accepted: list[Mailbox] = []
         self._heard: deque[Heard] = deque()
@@ -156,9 +158,10 @@ class ClientDialogue:
             return self._give_up("a reply with several codes")
         self._lines.append(line)
         if line.last:
-            lines, self._lines = self._lines, []
+            lines, self._lines, self._said = self._lines, [], 0
             return self._reply(_as_reply(lines), lines)
-        if len(self._lines) >= MAX_LINES:
+        self._said += len(line.text)
+        if len(self._lines) >= MAX_LINES or self._said > MAX_REPLY:
             return self._give_up("a reply without end")
         return None
 

@@ -5,6 +5,7 @@ The two that every message needs are named tuples, which cost a third of a froze
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -129,6 +130,18 @@ class Auth:
     initial: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Xclient:
+    """XCLIENT attribute=value ... (Postfix's XCLIENT_README): who the client really is.
+
+    `attributes` are of NAME, ADDR, PORT, PROTO, HELO, LOGIN, DESTADDR and DESTPORT, in capitals,
+    their xtext decoded; addresses are IP addresses without "IPV6:". None is "[UNAVAILABLE]" or
+    "[TEMPUNAVAIL]": it is not known, and what was known of the connection does not hold.
+    """
+
+    attributes: Mapping[str, str | None]
+
+
 Command = (
     Helo
     | Ehlo
@@ -145,4 +158,5 @@ Command = (
     | Quit
     | StartTls
     | Auth
+    | Xclient
 )

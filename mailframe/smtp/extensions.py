@@ -9,6 +9,7 @@ from functools import lru_cache
 
 _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]*")
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_SHORT = 2048  # characters of a reply that is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ def read_extensions(lines: Iterable[str]) -> Extensions:
 
     The old spelling "AUTH=LOGIN PLAIN", which some servers still send, counts as AUTH.
     """
-    return _read(tuple(lines))
+    said = tuple(lines)
+    return _remembered(said) if sum(map(len, said)) <= _SHORT else _read(said)
 
 
-@lru_cache(maxsize=256)
 def _read(lines: tuple[str, ...]) -> Extensions:
     domain, _, _ = lines[0].partition(" ") if lines else ("", "", "")
     offered: dict[str, tuple[str, ...]] = {}
@@ -62,6 +63,10 @@ def _read(lines: tuple[str, ...]) -> Extensions:
             known = offered.get(keyword, ())
             offered[keyword] = known + tuple(word for word in parameters if word not in known)
     return Extensions(domain.lower(), offered)
+
+
+#: Servers say the same again and again; what is remembered of strangers' words is bounded.
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def _number(words: tuple[str, ...]) -> int:

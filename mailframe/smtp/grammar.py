@@ -29,6 +29,7 @@ from .command import (
     Rset,
     StartTls,
     Vrfy,
+    Xclient,
 )
 from .parameters import (
     MAIL_PARAMETERS,
@@ -40,6 +41,7 @@ from .parameters import (
     xtext_encode,
 )
 from .reply import NOT_IMPLEMENTED, SYNTAX_ERROR, UNKNOWN_COMMAND, Reply
+from .xclient import read_xclient, write_xclient
 
 __all__ = [
     "ReplyLine",
@@ -245,6 +247,7 @@ _READERS: dict[str, Callable[[str], Command | Reply]] = {
     "QUIT": _read_alone(Quit()),
     "STARTTLS": _read_alone(StartTls()),
     "AUTH": _read_auth,
+    "XCLIENT": read_xclient,
     **dict.fromkeys(
         ("SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN"), lambda argument: NOT_IMPLEMENTED
     ),
@@ -313,4 +316,5 @@ _WRITERS: dict[type[Command], _Writer] = {
     Auth: _write_auth,
     **{kind: lambda command: type(command).__name__.upper() for kind in (Data, Rset, Noop, Quit)},
     StartTls: lambda command: "STARTTLS",
+    Xclient: write_xclient,
 }

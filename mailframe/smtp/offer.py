@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .reply import Reply
+from .xclient import XCLIENT_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Offer:
 
     `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
     mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
-    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them.
+    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them. `xclient`
+    lets the client say for whom it speaks.
     """
 
     size: int = 0
@@ -22,6 +24,7 @@ class Offer:
     auth: tuple[str, ...] = ()
     recipients: int = 0
     messages: int = 0
+    xclient: bool = False
 
 
 NO_OFFER = Offer()
@@ -45,6 +48,7 @@ def hello(hostname: str, offer: Offer) -> Reply:
     lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
     lines += ["STARTTLS"] if offer.starttls else []
     lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []
+    lines += [f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}"] if offer.xclient else []
     limits = [f"RCPTMAX={offer.recipients}"] if offer.recipients else []
     limits += [f"MAILMAX={offer.messages}"] if offer.messages else []
     lines += [f"LIMITS {' '.join(limits)}"] if limits else []

@@ -28,6 +28,7 @@ from .command import (
     Rset,
     StartTls,
     Vrfy,
+    Xclient,
 )
 from .event import AuthLine, ContentEnd, Event, Rejected
 
@@ -62,7 +63,13 @@ _AFRESH: Row = {**_HELLO, Rset: State.READY}
 _CHUNKS: Row = {Bdat: State.CHUNK}
 
 ORDER: Mapping[State, Row] = {
-    State.START: {**_at_any_time(State.START), **_HELLO, Rset: State.START},
+    # XCLIENT begins the session of another client; not within a mail transaction.
+    State.START: {
+        **_at_any_time(State.START),
+        **_HELLO,
+        Rset: State.START,
+        Xclient: State.START,
+    },
     State.READY: {
         **_at_any_time(State.READY),
         **_AFRESH,
@@ -70,6 +77,7 @@ ORDER: Mapping[State, Row] = {
         # RFC 4954 section 4 and RFC 3207: not within a mail transaction.
         Auth: State.READY,
         StartTls: State.SECURING,
+        Xclient: State.START,
     },
     State.SENDER: {**_at_any_time(State.SENDER), **_AFRESH, Rcpt: State.RECIPIENTS},
     State.RECIPIENTS: {

@@ -10,38 +10,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls
+from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls, Xclient
 from .content import ChunkedContent, DottedContent
 from .event import AuthLine, Content, ContentEnd, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
 from .offer import NO_OFFER, Offer, greeting, hello, helo
 from .order import ORDER, REFUSED, State
-from .reply import BAD_SEQUENCE, BARE_LF, LINE_TOO_LONG, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
+from .refusals import AUTH_CANCELLED, Offences, refusal
+from .reply import BARE_LF, LINE_TOO_LONG, Reply
 
 MAX_COMMAND_LINE = 2048  # octets with CRLF; RFC 5321 section 4.5.3.1.4 and its extensions
 MAX_AUTH_LINE = 12288  # octets with CRLF; RFC 4954 section 4
 
 # Whatever may be meant for BDAT: no octet that could be of another word follows.
 _BDAT = re.compile(rb"BDAT(?![!-~])", re.IGNORECASE)
-_SHOWN = 512  # octets of an offending line that Rejected shows
-
-EHLO_FIRST = Reply(503, "Send EHLO first", "5.5.1")
-LHLO_FIRST = Reply(503, "Send LHLO first", "5.5.1")
-MAIL_FIRST = Reply(503, "Send MAIL first", "5.5.1")
-NO_VALID_RECIPIENTS = Reply(503, "No valid recipients", "5.5.1")
-NESTED_MAIL = Reply(503, "A mail transaction is in progress", "5.5.1")
-CHUNKS_ONLY = Reply(503, "Chunks have begun: only BDAT can follow", "5.5.1")
-TRANSACTION_FAILED = Reply(503, "The transaction has failed: send RSET or MAIL", "5.5.1")
-BINARY_NEEDS_BDAT = Reply(503, "BINARYMIME is sent by BDAT only", "5.5.1")
-TLS_NOT_OFFERED = Reply(503, "STARTTLS is not offered now", "5.5.1")
-AUTH_NOT_OFFERED = Reply(503, "AUTH is not offered now", "5.5.1")
-ALREADY_AUTHENTICATED = Reply(503, "Already authenticated", "5.5.1")
-UNKNOWN_MECHANISM = Reply(504, "Authentication mechanism not offered", "5.5.4")
-AUTH_CANCELLED = Reply(501, "Authentication cancelled", "5.7.0")
-NEEDS_SMTPUTF8 = Reply(553, "A non-ASCII address needs SMTPUTF8", "5.6.7")
+_HEAD = 512  # octets at the front of an overlong line that are looked at
 
 
 class ServerDialogue:
@@ -56,22 +41,22 @@ class ServerDialogue:
         "_content",
         "_end",
         "_hostname",
-        "_hushed",
         "_inbox",
-        "_lmtp",
-        "_mail",
+        "_offences",
         "_owed",
         "_refused_chunk",
         "_replies_due",
         "_skip",
         "authenticated",
+        "lmtp",
+        "mail",
         "offer",
         "state",
     )
 
     def __init__(self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False) -> None:
         self._hostname = hostname
-        self._lmtp = lmtp
+        self.lmtp = lmtp
         self._inbox = Inbox()
         self.offer = offer
         self._begin()
@@ -80,7 +65,7 @@ class ServerDialogue:
         self.state = State.START
         self.authenticated = False
         self._inbox.clear()
-        self._mail = _NO_MAIL
+        self.mail = _NO_MAIL
         self._accepted = 0
         self._content: DottedContent | ChunkedContent = _NO_CONTENT
         self._end: ContentEnd | None = None
@@ -88,7 +73,7 @@ class ServerDialogue:
         self._replies_due = 1
         self._refused_chunk: Rejected | None = None
         self._skip = 0
-        self._hushed = False
+        self._offences = Offences()
 
     @property
     def buffered(self) -> int:
@@ -99,6 +84,11 @@ class ServerDialogue:
     def owes_answer(self) -> bool:
         """True while the last event waits for `send`."""
         return self._owed is not None
+
+    @property
+    def securing(self) -> bool:
+        """True once the client was told to begin TLS; `tls_started` is to be called next."""
+        return self.state is State.SECURING
 
     @property
     def in_content(self) -> bool:
@@ -112,7 +102,7 @@ class ServerDialogue:
 
     def greeting(self) -> Reply:
         """The 220 that opens the session."""
-        return greeting(self._hostname, self._lmtp)
+        return greeting(self._hostname, self.lmtp)
 
     def hello_reply(self, command: Helo | Ehlo | Lhlo) -> Reply:
         """The 250 to this hello, with a line for each extension on offer."""
@@ -122,9 +112,9 @@ class ServerDialogue:
 
     def help_reply(self) -> Reply:
         """The 214: which commands there are."""
-        hello = "LHLO" if self._lmtp else "HELO EHLO"
+        first = "LHLO" if self.lmtp else "HELO EHLO"
         words = "MAIL RCPT DATA BDAT RSET VRFY NOOP HELP QUIT STARTTLS AUTH"
-        return Reply(214, f"Commands: {hello} {words}", "2.0.0")
+        return Reply(214, f"Commands: {first} {words}", "2.0.0")
 
     def receive_data(self, octets: bytes) -> None:
         """Take what came. Once the dialogue is closed, or TLS awaited, it is dropped."""
@@ -151,7 +141,7 @@ class ServerDialogue:
         kind = type(event)
         if kind is not Content and kind is not Bdat:
             self._owed = event
-            if self._lmtp and isinstance(event, ContentEnd) and event.last:
+            if self.lmtp and isinstance(event, ContentEnd) and event.last:
                 self._replies_due = self._accepted
         return event
 
@@ -212,11 +202,14 @@ class ServerDialogue:
             self._accepted += 1
         elif kind is Mail:
             assert isinstance(event, Mail)
-            self._mail, self._accepted = event, 0
+            self.mail, self._accepted = event, 0
         elif kind is Data:
             self._content = DottedContent(self.offer.size)
         elif kind in _AUTH_EVENTS:
             self.authenticated = True
+        elif kind is Xclient:
+            # Another client's session begins: who had logged in is not this one.
+            self.authenticated = False
         elif kind is StartTls:
             # RFC 3207 section 4.2: what came in the clear is forgotten.
             self._inbox.clear()
@@ -233,65 +226,46 @@ class ServerDialogue:
         command = parse_command(line)
         if isinstance(command, Reply):
             return self._unreadable(command, line)
-        refusal = self._refusal(command)
-        if refusal is not None:
-            return self._reject(command, refusal, line)
+        refused = refusal(self, command)
+        if refused is not None:
+            return self._reject(command, refused, line)
         kind = type(command)
         if kind is Bdat:
             assert isinstance(command, Bdat)
             self._begin_chunk(command)
-        self._hushed = kind is Auth
+        self._offences.took(kind)
         return command
 
     def _unfinished(self, limit: int) -> Rejected | None:
         """A line that has no end within `limit` octets, or none yet."""
         before = self._inbox.before_bare_lf(limit)
         if before is not None:
-            return self._last(BARE_LF, before)
+            return self._offences.rejected(BARE_LF, before, last=True)
         return self._overlong() if len(self._inbox) >= limit else None
 
-    def _unreadable(self, refusal: Reply, line: bytes) -> Event | None:
-        """A line that is no command; the last one where what follows might be none either."""
+    def _unreadable(self, refused: Reply, line: bytes) -> Event | None:
+        """A line that is no command; the last one if what follows might be none either."""
         before, lf, _ = line.partition(b"\n")
         if lf:
             # RFC 5321 section 2.3.8. A relay before us may have taken it for two lines.
-            return self._last(BARE_LF, before)
+            return self._offences.rejected(BARE_LF, before, last=True)
         # RFC 3030 section 2: without a size, the chunk's octets would be read as commands.
-        return self._last(refusal, line) if _BDAT.match(line) else self._reject(None, refusal, line)
+        return self._offences.rejected(refused, line, last=_BDAT.match(line) is not None)
 
-    def _last(self, refusal: Reply, line: bytes) -> Rejected:
-        self._hushed = self._hushed or line[:4].upper() == b"AUTH"
-        return Rejected(refusal, b"" if self._hushed else line[:_SHOWN], last=True)
-
-    def _refusal(self, command: Command) -> Reply | None:
-        """Why this command cannot be taken here and now, None where it can."""
-        kind = type(command)
-        if kind not in ORDER[self.state]:
-            if self._lmtp and self.state is State.START:
-                return LHLO_FIRST
-            if self.state is State.SENDER and kind is not Data and kind is not Bdat:
-                return NESTED_MAIL
-            return _OUT_OF_ORDER.get(self.state, BAD_SEQUENCE)
-        check = _CHECKS.get(kind)
-        return None if check is None else check(self, command)
-
-    def _reject(self, command: Command | None, refusal: Reply, line: bytes) -> Event | None:
-        # A client that pipelines its password behind a refused AUTH must not find it in a log.
-        self._hushed = self._hushed or line[:4].upper() == b"AUTH"
-        rejected = Rejected(refusal, b"" if self._hushed else line[:_SHOWN])
+    def _reject(self, command: Command, refused: Reply, line: bytes) -> Event | None:
+        rejected = self._offences.rejected(refused, line)
         if not isinstance(command, Bdat):
             return rejected
         # RFC 3030 section 2: the octets of a refused chunk are taken, or they were commands.
         self._refused_chunk, self._skip = rejected, command.size
-        if self._lmtp and command.last and self.state is State.FAILED:
+        if self.lmtp and command.last and self.state is State.FAILED:
             self._replies_due = self._accepted
         return self._read_refused_chunk()
 
     def _overlong(self) -> Rejected:
-        head = self._inbox.head(_SHOWN)
+        head = self._inbox.head(_HEAD)
         self._inbox.skip_line()
-        self._hushed = self._hushed or head[:4].upper() == b"AUTH"
-        return Rejected(LINE_TOO_LONG, b"" if self._hushed else head, bool(_BDAT.match(head)))
+        return self._offences.rejected(LINE_TOO_LONG, head, last=_BDAT.match(head) is not None)
 
     def _read_refused_chunk(self) -> Rejected | None:
         self._skip -= len(self._inbox.take(self._skip))
@@ -303,7 +277,7 @@ class ServerDialogue:
     def _begin_chunk(self, command: Bdat) -> None:
         content = self._content
         if self.state is State.RECIPIENTS or not isinstance(content, ChunkedContent):
-            binary = self._mail.body == "BINARYMIME"
+            binary = self.mail.body == "BINARYMIME"
             self._content = content = ChunkedContent(self.offer.size, binary=binary)
         content.begin(command.size, command.last)
         self.state = State.LAST_CHUNK if command.last else ORDER[self.state][Bdat]
@@ -326,36 +300,6 @@ class ServerDialogue:
         response = decode_base64(line)
         return Rejected(BAD_BASE64) if response is None else AuthLine(response)
 
-    def _check_hello(self, command: Helo | Ehlo | Lhlo) -> Reply | None:
-        # RFC 2033 section 4.1: LMTP knows neither HELO nor EHLO; SMTP does not know LHLO.
-        return UNKNOWN_COMMAND if (type(command) is Lhlo) is not self._lmtp else None
-
-    def _check_mail(self, command: Mail) -> Reply | None:
-        sender = command.sender
-        if sender is not None and not command.smtputf8 and not sender.is_ascii:
-            return NEEDS_SMTPUTF8
-        if command.size and 0 < self.offer.size < command.size:
-            return MESSAGE_TOO_BIG
-        return None
-
-    def _check_rcpt(self, command: Rcpt) -> Reply | None:
-        if self._mail.smtputf8 or command.recipient.is_ascii:
-            return None
-        return NEEDS_SMTPUTF8
-
-    def _check_data(self, command: Data) -> Reply | None:
-        return BINARY_NEEDS_BDAT if self._mail.body == "BINARYMIME" else None
-
-    def _check_starttls(self, command: StartTls) -> Reply | None:
-        return None if self.offer.starttls else TLS_NOT_OFFERED
-
-    def _check_auth(self, command: Auth) -> Reply | None:
-        if self.authenticated:
-            return ALREADY_AUTHENTICATED
-        if not self.offer.auth:
-            return AUTH_NOT_OFFERED
-        return None if command.mechanism in self.offer.auth else UNKNOWN_MECHANISM
-
 
 _NO_MAIL = Mail(None)
 _NO_CONTENT = DottedContent(0)  # is never read: a 354 or BDAT puts another in its place
@@ -365,15 +309,6 @@ _IN_CONTENT = frozenset({State.CONTENT, State.CHUNK, State.LAST_CHUNK})
 _IN_TRANSACTION = _IN_CONTENT | {State.SENDER, State.RECIPIENTS, State.BETWEEN_CHUNKS}
 _AUTH_EVENTS: frozenset[type[Event]] = frozenset({Auth, AuthLine})
 
-_OUT_OF_ORDER = {
-    State.START: EHLO_FIRST,
-    State.READY: MAIL_FIRST,
-    State.SENDER: NO_VALID_RECIPIENTS,
-    State.RECIPIENTS: NESTED_MAIL,
-    State.BETWEEN_CHUNKS: CHUNKS_ONLY,
-    State.FAILED: TRANSACTION_FAILED,
-}
-
 #: What is read in a state where it is not commands.
 _READ: dict[State, Callable[[ServerDialogue], Event | None]] = {
     State.CONTENT: ServerDialogue._read_content,
@@ -382,16 +317,4 @@ _READ: dict[State, Callable[[ServerDialogue], Event | None]] = {
     State.AUTHENTICATING: ServerDialogue._read_auth_line,
     State.SECURING: lambda dialogue: None,
     State.CLOSED: lambda dialogue: None,
-}
-
-#: What is looked at once a command is known to be in order.
-_CHECKS: dict[type[Event], Callable[[ServerDialogue, Any], Reply | None]] = {
-    Helo: ServerDialogue._check_hello,
-    Ehlo: ServerDialogue._check_hello,
-    Lhlo: ServerDialogue._check_hello,
-    Mail: ServerDialogue._check_mail,
-    Rcpt: ServerDialogue._check_rcpt,
-    Data: ServerDialogue._check_data,
-    StartTls: ServerDialogue._check_starttls,
-    Auth: ServerDialogue._check_auth,
 }

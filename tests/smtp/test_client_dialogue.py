@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -282,3 +283,25 @@ def test_garbage_never_raises(pieces: list[bytes]) -> None:
     dialogue.send(Ehlo("us"), StartTls(), Mail(None), Data())
     for event in hear(dialogue, *pieces):
         assert isinstance(event, Answer | Unasked | Garbled)
+
+
+def test_a_reply_that_is_too_large() -> None:
+    """Its lines may be long or many, not both."""
+    dialogue = greeted()
+    dialogue.send(Ehlo("us.example"))
+    line = b"250-" + b"x" * 4000 + b"\r\n"
+    heard = hear(dialogue, *[line] * 20)
+    assert heard == [Garbled("a reply without end")] and dialogue.over
+
+
+def test_large_replies_are_not_remembered() -> None:
+    """What 300 hostile servers said of themselves is given back."""
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            lines = [f"mx{number}.x.example", *(f"X{row} " + "y" * 600 for row in range(100))]
+            assert "X99" in read_extensions(lines)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000

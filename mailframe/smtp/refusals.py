@@ -1,0 +1,144 @@
+"""What the server's dialogue refuses by itself: a table of what is out of order, one of checks.
+
+An extension that can be wrong in a way of its own is a row of CHECKS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls, Xclient
+from .event import Event, Rejected
+from .offer import Offer
+from .order import ORDER, State
+from .reply import BAD_SEQUENCE, MESSAGE_TOO_BIG, UNKNOWN_COMMAND, Reply
+
+EHLO_FIRST = Reply(503, "Send EHLO first", "5.5.1")
+LHLO_FIRST = Reply(503, "Send LHLO first", "5.5.1")
+MAIL_FIRST = Reply(503, "Send MAIL first", "5.5.1")
+NO_VALID_RECIPIENTS = Reply(503, "No valid recipients", "5.5.1")
+NESTED_MAIL = Reply(503, "A mail transaction is in progress", "5.5.1")
+CHUNKS_ONLY = Reply(503, "Chunks have begun: only BDAT can follow", "5.5.1")
+TRANSACTION_FAILED = Reply(503, "The transaction has failed: send RSET or MAIL", "5.5.1")
+BINARY_NEEDS_BDAT = Reply(503, "BINARYMIME is sent by BDAT only", "5.5.1")
+TLS_NOT_OFFERED = Reply(503, "STARTTLS is not offered now", "5.5.1")
+AUTH_NOT_OFFERED = Reply(503, "AUTH is not offered now", "5.5.1")
+ALREADY_AUTHENTICATED = Reply(503, "Already authenticated", "5.5.1")
+UNKNOWN_MECHANISM = Reply(504, "Authentication mechanism not offered", "5.5.4")
+AUTH_CANCELLED = Reply(501, "Authentication cancelled", "5.7.0")
+NEEDS_SMTPUTF8 = Reply(553, "A non-ASCII address needs SMTPUTF8", "5.6.7")
+XCLIENT_NOT_ALLOWED = Reply(550, "Insufficient authorization for XCLIENT", "5.7.0")
+
+_SHOWN = 512  # octets of an offending line that Rejected shows
+
+
+class Standing(Protocol):
+    """What a check looks at: where the dialogue stands, and what was agreed on."""
+
+    offer: Offer
+    lmtp: bool
+    state: State
+    authenticated: bool
+    mail: Mail  # of the transaction that is open
+
+
+def refusal(standing: Standing, command: Command) -> Reply | None:
+    """Why this command cannot be taken here and now, None if it can."""
+    kind = type(command)
+    if kind not in ORDER[standing.state]:
+        if standing.lmtp and standing.state is State.START:
+            return LHLO_FIRST
+        if standing.state is State.SENDER and kind is not Data and kind is not Bdat:
+            return NESTED_MAIL
+        return _OUT_OF_ORDER.get(standing.state, BAD_SEQUENCE)
+    check = _CHECKS.get(kind)
+    return None if check is None else check(standing, command)
+
+
+def _check_hello(standing: Standing, command: Helo | Ehlo | Lhlo) -> Reply | None:
+    # RFC 2033 section 4.1: LMTP knows neither HELO nor EHLO; SMTP does not know LHLO.
+    return UNKNOWN_COMMAND if (type(command) is Lhlo) is not standing.lmtp else None
+
+
+def _check_mail(standing: Standing, command: Mail) -> Reply | None:
+    sender = command.sender
+    if sender is not None and not command.smtputf8 and not sender.is_ascii:
+        return NEEDS_SMTPUTF8
+    if command.size and 0 < standing.offer.size < command.size:
+        return MESSAGE_TOO_BIG
+    return None
+
+
+def _check_rcpt(standing: Standing, command: Rcpt) -> Reply | None:
+    if standing.mail.smtputf8 or command.recipient.is_ascii:
+        return None
+    return NEEDS_SMTPUTF8
+
+
+def _check_data(standing: Standing, command: Data) -> Reply | None:
+    return BINARY_NEEDS_BDAT if standing.mail.body == "BINARYMIME" else None
+
+
+def _check_starttls(standing: Standing, command: StartTls) -> Reply | None:
+    return None if standing.offer.starttls else TLS_NOT_OFFERED
+
+
+def _check_auth(standing: Standing, command: Auth) -> Reply | None:
+    if standing.authenticated:
+        return ALREADY_AUTHENTICATED
+    if not standing.offer.auth:
+        return AUTH_NOT_OFFERED
+    return None if command.mechanism in standing.offer.auth else UNKNOWN_MECHANISM
+
+
+def _check_xclient(standing: Standing, command: Xclient) -> Reply | None:
+    return None if standing.offer.xclient else XCLIENT_NOT_ALLOWED
+
+
+_OUT_OF_ORDER: Mapping[State, Reply] = {
+    State.START: EHLO_FIRST,
+    State.READY: MAIL_FIRST,
+    State.SENDER: NO_VALID_RECIPIENTS,
+    State.RECIPIENTS: NESTED_MAIL,
+    State.BETWEEN_CHUNKS: CHUNKS_ONLY,
+    State.FAILED: TRANSACTION_FAILED,
+}
+
+#: What is looked at once a command is known to be in order.
+_CHECKS: Mapping[type[Event], Callable[[Standing, Any], Reply | None]] = {
+    Helo: _check_hello,
+    Ehlo: _check_hello,
+    Lhlo: _check_hello,
+    Mail: _check_mail,
+    Rcpt: _check_rcpt,
+    Data: _check_data,
+    StartTls: _check_starttls,
+    Auth: _check_auth,
+    Xclient: _check_xclient,
+}
+
+_AUTH = re.compile(rb"AUTH", re.IGNORECASE)
+
+
+class Offences:
+    """Makes Rejected of lines that are refused, without ever showing what may be a secret.
+
+    A client that pipelines its password behind an AUTH that is refused must not find it in a
+    log: behind AUTH nothing is shown until a command is taken again.
+    """
+
+    __slots__ = ("_hides",)
+
+    def __init__(self) -> None:
+        self._hides = False
+
+    def took(self, kind: type[Command]) -> None:
+        """A command of this kind was read and is in order."""
+        self._hides = kind is Auth
+
+    def rejected(self, reply: Reply, line: bytes, last: bool = False) -> Rejected:
+        """The event for a line that is refused; see Rejected for `last`."""
+        self._hides = self._hides or _AUTH.match(line) is not None
+        return Rejected(reply, b"" if self._hides else line[:_SHOWN], last)
