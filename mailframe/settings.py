@@ -55,6 +55,11 @@ class Listener:
         "what a client must have done before MAIL: 530 otherwise", ()
     )
     auth_in_clear: bool = setting("take AUTH without TLS too; for tests and trusted wires", False)
+    client_ca: Path | None = setting(
+        "a PEM file of authorities: clients are asked for a certificate of theirs, and can log in "
+        "by it; whoever shows none is served as ever",
+        None,
+    )
     submission: bool | None = setting(
         "add Message-ID and Date where absent; by default where auth is required", None
     )

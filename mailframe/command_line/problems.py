@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from twisted.internet.defer import maybeDeferred
 
 from ..config import Composition, ConfigError, ConfigErrors, load
 from ..config.toml_index import index
-from ..host.listening import StartError, certificates_of
+from ..host.listening import StartError, certificates_of, client_ca_of
 from ..host.privileges import NoSuchAccount, account
 from ..host.resources import Resources
 from ..settings import HostSettings
@@ -73,8 +73,14 @@ def _of_plugins(
 def _of_machine(settings: HostSettings, path: Path) -> Iterator[ConfigError]:
     """What this machine lacks: certificates that can be read, the account."""
     lines = index(path.read_text("utf-8"))
+    for number, listener in enumerate(settings.listen):
+        try:
+            client_ca_of(listener)
+        except StartError as wrong:
+            line = lines.get(("listen", number, "client_ca"), 0)
+            yield ConfigError(path, line, "listen.client_ca", str(wrong))
     try:
-        certificates_of(settings)
+        certificates_of(replace(settings, listen=()))
     except StartError as wrong:
         yield ConfigError(path, lines.get(("tls", "certificates"), 0), "", str(wrong))
     try:

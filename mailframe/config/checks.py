@@ -109,6 +109,8 @@ def _requirements(
     """Whether a client can do what the listener requires of it."""
     if settings.tls is None and listener.tls == "implicit":
         yield (*place, "tls"), 'tls = "implicit" needs certificates: [tls] is missing'
+    if listener.client_ca is not None and (settings.tls is None or listener.tls == "none"):
+        yield (*place, "client_ca"), "certificates are shown in TLS, which is not offered here"
     if "tls" in listener.requires:
         if settings.tls is None:
             yield (*place, "requires"), 'requires "tls", but [tls] with certificates is missing'

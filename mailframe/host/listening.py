@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from ..settings import HostSettings, Listener
-from ..wire.certificates import Certificates
+from ..wire.certificates import Certificates, certificates_in
 from ..wire.transport import make_prompt
 from .workers.adopted import AdoptedSocket
 
@@ -36,13 +37,25 @@ def why(wrong: BaseException | None) -> str:
 
 
 def certificates_of(settings: HostSettings) -> Certificates | None:
-    """The certificates of `[tls]`, read now. Raises StartError."""
+    """The certificates of `[tls]`, read now, and clients' authorities. Raises StartError."""
     if settings.tls is None:
         return None
+    client_cas = [file for each in settings.listen if (file := client_ca_of(each)) is not None]
     try:
-        return Certificates(settings.tls, settings.hostname)
+        return Certificates(settings.tls, settings.hostname, client_cas=client_cas)
     except (OSError, ValueError) as wrong:
         raise StartError(f"[tls] certificates: {why(wrong)}") from None
+
+
+def client_ca_of(listener: Listener) -> Path | None:
+    """The file of clients' authorities, None for none. Raises StartError if it is not one."""
+    file = listener.client_ca
+    if file is not None:
+        try:
+            certificates_in(file)
+        except (OSError, ValueError) as wrong:
+            raise StartError(f"listener {listener.name!r}: client_ca: {why(wrong)}") from None
+    return file
 
 
 class Listening:

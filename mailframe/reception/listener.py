@@ -17,7 +17,7 @@ from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..wire.census import Census
-from ..wire.certificates import Certificates
+from ..wire.certificates import Certificates, ServerOptions
 from .connection import Connection
 from .transaction import Commit, Shared
 
@@ -54,7 +54,7 @@ class Reception(ServerFactory):
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
         self.now = now
-        self.options = certificates.server_options() if certificates is not None else None
+        self.options = _options(certificates, listener)
         self.shared = Shared(
             hostname=hostname,
             listener=listener,
@@ -159,3 +159,7 @@ class Reception(ServerFactory):
         """Close all connections at once, without a word."""
         for connection in list(self._connections):
             connection.drop()
+
+
+def _options(certificates: Certificates | None, listener: Listener) -> ServerOptions | None:
+    return None if certificates is None else certificates.server_options(listener.client_ca)

@@ -21,6 +21,7 @@ from ..message import Tls
 from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked, spell
 from ..smtp.command import Quit
 from ..smtp.reply import Reply
+from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.prompt import write_promptly
 
 _LINGER = 5.0  # seconds that a QUIT may take to go out
@@ -48,14 +49,16 @@ class HandshakeFailed(Ended):
 class Connection(Protocol):
     """A server at the other end of a wire, asked one group of commands at a time.
 
-    `name` is what the outcomes call it. `tls` is set once TLS has begun. `transactions` counts
-    those begun here. `on_end` is called once, when the connection is of no use any more.
+    `name` is what the outcomes call it. `tls` and `channel` are set once TLS has begun.
+    `transactions` counts those begun here. `on_end` is called once, when the
+    connection is of no use any more.
     """
 
     def __init__(self, dialogue: ClientDialogue, name: str, reactor: IReactorTime) -> None:
         self.dialogue = dialogue
         self.name = name
         self.tls: Tls | None = None
+        self.channel: TlsChannel | None = None
         self.transactions = 0
         self.ended: Ended | None = None
         self.closed: Deferred[None] = Deferred()
@@ -155,7 +158,9 @@ class Connection(Protocol):
 
     def handshakeCompleted(self) -> None:
         self._handshaking = False
-        self.tls = _facts(self._wire.getHandle())
+        handle = self._wire.getHandle()
+        self.tls = tls_facts(handle)
+        self.channel = TlsChannel(handle, is_server=False)
         self.dialogue.tls_started()
         self._fire(None)
 
@@ -262,15 +267,6 @@ class Connection(Protocol):
 
 def _garbled(heard: Garbled, name: str) -> Reply:
     return Reply(451, f"{name} broke the protocol: it sent {heard.why}", "4.5.0")
-
-
-def _facts(handle: Any) -> Tls:
-    name = handle.get_servername() or b""
-    return Tls(
-        handle.get_protocol_version_name(),
-        handle.get_cipher_name() or "",
-        name.decode("ascii", "replace"),
-    )
 
 
 def _cause(reason: Failure) -> str:

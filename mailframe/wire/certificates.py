@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from zope.interface import implementer
 
 from ..names.domains import to_ascii
 from ..settings import TlsSettings
+from .handshake import ask_for_certificate
 
 CHECK_EVERY = 1.0  # seconds between two looks at the files
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
@@ -54,36 +56,48 @@ class Certificates:
     a broken PEM or an unknown default name ValueError, each naming the file. Later the old
     ones stay in use until the new ones are whole, and the fault is logged once. `now` gives
     seconds. Without a `default` the hostname's certificate serves clients that ask for no
-    name (RFC 6066 section 3) or an unknown one, or else the first by name.
+    name (RFC 6066 section 3) or an unknown one, or else the first by name. `client_cas` are
+    the files of authorities, in PEM, whose certificates clients are asked for somewhere.
     """
 
     _log = Logger()
 
     def __init__(
-        self, settings: TlsSettings, hostname: str, now: Callable[[], float] = time.monotonic
+        self,
+        settings: TlsSettings,
+        hostname: str,
+        now: Callable[[], float] = time.monotonic,
+        client_cas: Iterable[Path] = (),
     ) -> None:
         self._settings = settings
         self._hostname = hostname
         self._now = now
+        self._client_cas: tuple[Path | None, ...] = (None, *dict.fromkeys(client_cas))
         self._looked = now()
-        self._stamp: _Stamp | None = _stamp(self._pairs())
+        self._stamp: _Stamp | None = _stamp(self._files())
         self._loaded = self._load()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names there is a certificate for, wildcards included."""
-        return tuple(sorted(self._loaded.contexts))
+        return tuple(sorted(self._loaded[None].contexts))
 
-    def server_options(self) -> ServerOptions:
-        """What `startTLS` takes: always the certificates of the moment."""
-        return ServerOptions(self)
+    def server_options(self, client_ca: Path | None = None) -> ServerOptions:
+        """What `startTLS` takes: always the certificates of the moment.
 
-    def context(self) -> SSL.Context:
+        Clients are asked for a certificate of `client_ca`, one of `client_cas`, if it is given;
+        KeyError for any other.
+        """
+        if client_ca not in self._loaded:
+            raise KeyError(client_ca)
+        return ServerOptions(self, client_ca)
+
+    def context(self, client_ca: Path | None = None) -> SSL.Context:
         """The context a new session starts with; it changes over by SNI. Looks at the files."""
         if not 0 <= self._now() - self._looked < CHECK_EVERY:
             self._looked = self._now()
             self._renew(force=False)
-        return self._loaded.default
+        return self._loaded[client_ca].default
 
     def reload(self) -> bool:
         """Read the files again now; False where they are not whole and the old ones stay."""
@@ -92,7 +106,7 @@ class Certificates:
     def _renew(self, force: bool) -> bool:
         stamp: _Stamp | None = None
         try:
-            stamp = _stamp(self._pairs())
+            stamp = _stamp(self._files())
             if stamp == self._stamp and not force:
                 return True
             self._loaded = self._load()
@@ -117,13 +131,27 @@ class Certificates:
             raise FileNotFoundError(f"{place}: no folder with {CHAIN} and {KEY} in it")
         return [(folder.name.lower(), folder / CHAIN, folder / KEY) for folder in folders]
 
-    def _load(self) -> _Loaded:
+    def _files(self) -> Iterable[Path]:
+        for _, chain, key in self._pairs():
+            yield chain
+            yield key
+        yield from filter(None, self._client_cas)
+
+    def _load(self) -> Mapping[Path | None, _Loaded]:
+        """One reading for each file of authorities whose certificates clients are asked for."""
+        return {client_ca: self._load_for(client_ca) for client_ca in self._client_cas}
+
+    def _load_for(self, client_ca: Path | None) -> _Loaded:
+        authorities = certificates_in(client_ca) if client_ca is not None else []
         contexts: dict[str, SSL.Context] = {}
         all_contexts: list[SSL.Context] = []
         for name, chain_path, key_path in self._pairs():
-            chain = _chain_in(chain_path)
+            chain = certificates_in(chain_path)
             try:
                 context = self._context_of(chain, _key_in(key_path), key_path)
+                if authorities:
+                    ask_for_certificate(context, authorities)
+                context.set_tlsext_servername_callback(partial(self._named, client_ca))
             except SSL.Error as wrong:
                 raise ValueError(f"{chain_path}: OpenSSL does not take it: {wrong}") from wrong
             all_contexts.append(context)
@@ -160,36 +188,38 @@ class Certificates:
             context.check_privatekey()
         except SSL.Error as wrong:
             raise ValueError(f"{place}: the key does not belong to the certificate") from wrong
-        context.set_tlsext_servername_callback(self._named)
         return context
 
-    def _named(self, connection: SSL.Connection) -> None:
+    def _named(self, client_ca: Path | None, connection: SSL.Connection) -> None:
         name = connection.get_servername()
         if name:
-            connection.set_context(self._loaded.choose(_plain(name.decode("ascii", "replace"))))
+            loaded = self._loaded[client_ca]
+            connection.set_context(loaded.choose(_plain(name.decode("ascii", "replace"))))
 
 
 @implementer(IOpenSSLServerConnectionCreator, IOpenSSLContextFactory)
 class ServerOptions:
     """The server's side of a handshake, as Twisted asks for it."""
 
-    def __init__(self, certificates: Certificates) -> None:
+    def __init__(self, certificates: Certificates, client_ca: Path | None) -> None:
         self._certificates = certificates
+        self._client_ca = client_ca
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory, with the certificates of the moment."""
-        return SSL.Connection(self._certificates.context(), None)
+        return SSL.Connection(self._certificates.context(self._client_ca), None)
 
     def serverConnectionOver(self, socket: Any) -> SSL.Connection:
         """A connection over this socket, with the certificates of the moment."""
-        return SSL.Connection(self._certificates.context(), socket)
+        return SSL.Connection(self._certificates.context(self._client_ca), socket)
 
     def getContext(self) -> SSL.Context:
         """The context of the moment."""
-        return self._certificates.context()
+        return self._certificates.context(self._client_ca)
 
 
-def _chain_in(path: Path) -> list[x509.Certificate]:
+def certificates_in(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file, at least one. OSError, and ValueError, which names it."""
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError as wrong:
@@ -225,11 +255,10 @@ def _for_name(contexts: Mapping[str, SSL.Context], name: str) -> SSL.Context | N
     return contexts.get(name) or contexts.get(f"*.{name.partition('.')[2]}")
 
 
-def _stamp(pairs: Iterable[tuple[str, Path, Path]]) -> _Stamp:
+def _stamp(files: Iterable[Path]) -> _Stamp:
     """What differs once a file was written anew or a link points elsewhere."""
     stamp = []
-    for _, chain, key in pairs:
-        for path in (chain, key):
-            stat = path.stat()
-            stamp.append((str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    for path in files:
+        stat = path.stat()
+        stamp.append((str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size))
     return tuple(stamp)

@@ -69,7 +69,7 @@ def test_a_postmaster_whose_mail_nobody_reads(tmp_path: Path) -> None:
     assert json.loads(command(file, "check", "--json").stdout)["warnings"] == []
 
 
-WRONG = {"no-such-user": 1, "tpc:0": 7, "nowhere": 34, "certificates": 36}
+WRONG = {"no-such-user": 1, "tpc:0": 7, "nowhere": 34, "certificates": 36, "no-ca": 40}
 
 
 def test_every_error_at_once(tmp_path: Path) -> None:
@@ -77,6 +77,7 @@ def test_every_error_at_once(tmp_path: Path) -> None:
     toml = TOML.replace("tcp:0", "tpc:0")
     toml += '[[route]]\nplugin = "aliases"\nfile = "nowhere"\n'
     toml = 'user = "no-such-user"\n' + toml + '[tls]\ncertificates = "none"\n'
+    toml += '[[listen]]\nname = "own"\nendpoint = "tcp:0"\nclient_ca = "no-ca"\n'
     file = configure(tmp_path, toml)
     said = command(file, "check")
     assert said.exit_code == 1
@@ -85,7 +86,7 @@ def test_every_error_at_once(tmp_path: Path) -> None:
     lines = {words: error for words in WRONG for error in errors if words in error}
     for words, line in WRONG.items():
         assert lines[words].startswith(f"{file}:{line}: ")
-    assert count.endswith("4 errors")
+    assert count.endswith("5 errors")
 
 
 def test_mistakes_in_the_text(tmp_path: Path) -> None:

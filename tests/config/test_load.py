@@ -194,6 +194,7 @@ plugin = "plugins:Store"
         (('"unix:/run/x"', '"unix"'), "12: listen.endpoint: "),
         (('"unix:/run/x"', '"tcp:x"'), "12: listen.endpoint: expected a Twisted server endpoint"),
         (('"unix:/run/x"', '"tcp:1"\ntls = "implicit"'), '13: listen.tls: tls = "implicit" needs'),
+        (('"unix:/run/x"', '"tcp:1"\nclient_ca = "x"'), "13: listen.client_ca: certificates are"),
         (('"unix:/run/x"', '"tcp:1"\nrequires = ["tls"]'), '13: listen.requires: requires "tls"'),
         (('"unix:/run/x"', '"tcp:1"\nrequires = ["auth"]'), "no [[auth]] asks anybody here"),
         (('"unix:/run/x"', '"tcp:1"\nrequires = ["auth"]'), "offered under TLS only"),

@@ -31,6 +31,7 @@ from mailframe.settings import Listener
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.values import envelope
 
+ASKING = '[[listen]]\nname = "asking"\nendpoint = "tcp:1"\nclient_ca = "nowhere"\n'
 TOML = """\
 hostname = "mx.example.org"
 state = "state"
@@ -211,6 +212,7 @@ class HostTests(TestCase):
             ('user = "no-such-user"\n', "", "no user 'no-such-user'"),
             ("", '[tls]\ncertificates = "nowhere"\n', "[tls] certificates"),
             ("", '[[listen]]\nname = "x"\nendpoint = "tcp:1"\ntls = "implicit"\n', "implicit"),
+            ("", ASKING + '[tls]\ncertificates = "x"\n', "'asking': client_ca: "),
         ):
             with self.assertRaises((StartError, ConfigErrors)) as caught:
                 Host(load(self.write(tables, top + TOML)), reactor)
