@@ -22,9 +22,20 @@ from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from zope.interface.exceptions import Invalid
+from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
-from .interfaces import IDeliveryAgent, IFilter, IObserver, IQueueStore, IRelayPolicy, IRouter
+from .interfaces import (
+    ICertificateChecker,
+    IDeliveryAgent,
+    IFilter,
+    IObserver,
+    IQueueStore,
+    IRelayPolicy,
+    IRouter,
+    IStoredKeys,
+    ITokenChecker,
+)
 from .plugin import Plugin, Site
 
 MEETING_PLACE = "mailframe_plugins"
@@ -42,6 +53,8 @@ STAGES = MappingProxyType(
         "serve": IService,
     }
 )
+#: What a plugin of a stage may provide instead, or besides.
+ALTERNATIVES = MappingProxyType({"auth": (IStoredKeys, ITokenChecker, ICertificateChecker)})
 #: The keys that the host itself takes from a section of each stage, besides `plugin`.
 COMMON_KEYS = MappingProxyType(
     {
@@ -76,10 +89,11 @@ def find(stage: str, name: str, folder: Path | None = None) -> Plugin:
     Raises UnknownPlugin, or PluginError for two of one name and for a broken module.
     """
     plugin = _beside(stage, name, folder) if ":" in name else _met(stage, name)
-    if not plugin.interface.isOrExtends(STAGES[stage]):
+    wanted = (STAGES[stage], *ALTERNATIVES.get(stage, ()))
+    if not any(plugin.interface.isOrExtends(each) for each in wanted):
         raise PluginError(
             f"plugin {name!r} provides {plugin.interface.__name__}, "
-            f"a {stage} plugin provides {STAGES[stage].__name__}"
+            f"a {stage} plugin provides {' or '.join(each.__name__ for each in wanted)}"
         )
     if is_dataclass(plugin.settings):
         taken = {"plugin", *COMMON_KEYS[stage]} & {each.name for each in fields(plugin.settings)}
@@ -93,16 +107,29 @@ def find(stage: str, name: str, folder: Path | None = None) -> Plugin:
 def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
     """The plugin's object, verified. Raises SettingError, PluginError and what `build` raises."""
     built = plugin.build(settings, site)
-    try:
-        # A class beside the configuration need not declare what it plainly provides.
-        verifyObject(STAGES[stage], built, tentative=":" in plugin.name)
-    except Invalid as wrong:
-        raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
-    if stage == "auth" and not any(
-        IUsernamePassword.isOrExtends(each) for each in built.credentialInterfaces
-    ):
-        raise PluginError(f"plugin {plugin.name!r} does not check IUsernamePassword credentials")
+    for interface in _provided(plugin, stage, built):
+        try:
+            # A class beside the configuration need not declare what it plainly provides.
+            verifyObject(interface, built, tentative=":" in plugin.name)
+        except Invalid as wrong:
+            raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
+        if interface is ICredentialsChecker and not any(
+            IUsernamePassword.isOrExtends(each) for each in built.credentialInterfaces
+        ):
+            raise PluginError(
+                f"plugin {plugin.name!r} does not check IUsernamePassword credentials"
+            )
     return built
+
+
+def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
+    """Which of the stage's interfaces it has to keep: the declared ones, or the stage's own."""
+    wanted = (STAGES[stage], *ALTERNATIVES.get(stage, ()))
+    if ":" not in plugin.name:
+        found = [each for each in wanted if each.providedBy(built)]
+        return found or [plugin.interface]
+    found = [each for each in wanted if any(hasattr(built, name) for name in each.names())]
+    return found or [STAGES[stage]]
 
 
 def _modules(stage: str) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 import mailframe_plugins
 from mailframe import registry
-from mailframe.interfaces import IObserver, IRelayPolicy
+from mailframe.interfaces import IObserver, IRelayPolicy, IStoredKeys, ITokenChecker
 from mailframe.plugin import NoSettings, Plugin
 from mailframe.registry import PluginError, UnknownPlugin
 from mailframe.testing.values import site
@@ -267,6 +267,34 @@ def test_a_checker_must_take_passwords() -> None:
         registry.build(
             Plugin("x", auth, NoSettings, Built(AllowAnonymousAccess())), "auth", None, site()
         )
+
+
+@implementer(ITokenChecker)
+class Tokens:
+    """Knows tokens and no passwords."""
+
+    def check_token(self, wanted: Any) -> None:
+        return None
+
+
+def test_a_checker_of_tokens_needs_no_passwords() -> None:
+    """Any interface of the stage will do; what is declared must be kept."""
+    tokens = Tokens()
+    plugin = Plugin("x", ITokenChecker, NoSettings, Built(tokens))
+    assert registry.build(plugin, "auth", NoSettings(), site()) is tokens
+    undeclared = Plugin("own:Keys", registry.STAGES["auth"], NoSettings, Built(Keys()))
+    with pytest.raises(PluginError, match="keeps_keys"):
+        registry.build(undeclared, "auth", NoSettings(), site())
+    with pytest.raises(PluginError, match="IStoredKeys"):
+        empty = Plugin("x", IStoredKeys, NoSettings, Built(object()))
+        registry.build(empty, "auth", NoSettings(), site())
+
+
+class Keys:
+    """Beside the configuration; half of an interface."""
+
+    def stored_keys(self, wanted: Any) -> None:
+        return None
 
 
 def test_a_service_of_twisted_serves() -> None:

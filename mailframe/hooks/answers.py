@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..message import Finding, Outcome, Recipient, Redirect, Route, Status
+from ..sasl import Identity, KeysFound, StoredKeys, TokenRefused
 from ..smtp.address import Mailbox
 from ..smtp.reply import LOCAL_ERROR, Reply
 
@@ -107,3 +108,31 @@ def user_name(answer: Any) -> str:
     if not isinstance(answer, str) or _UNPRINTABLE.search(answer):
         return ""
     return answer
+
+
+def is_identity(answer: Any) -> bool:
+    """auth: somebody with a name that can stand in a log, and nobody else's but such a one."""
+    return (
+        isinstance(answer, Identity)
+        and bool(user_name(answer.user))
+        and (answer.acts_as == "" or bool(user_name(answer.acts_as)))
+    )
+
+
+def is_keys_found(answer: Any) -> bool:
+    """auth: what is kept of somebody's password."""
+    return (
+        isinstance(answer, KeysFound)
+        and is_identity(answer.identity)
+        and isinstance(answer.keys, StoredKeys)
+    )
+
+
+def is_token_answer(answer: Any) -> bool:
+    """auth: whose a token is, or why it does not do."""
+    return is_identity(answer) or isinstance(answer, TokenRefused)
+
+
+def is_flag(answer: Any) -> bool:
+    """Yes or no."""
+    return isinstance(answer, bool)

@@ -9,12 +9,12 @@ client reads. An exception or a timeout is the plugin's fault: it is logged with
 the client reads a 4xx with that reference, and no door opens.
 
 `[[auth]]` plugins provide `twisted.cred.checkers.ICredentialsChecker` for
-`IUsernamePassword`: `requestAvatarId` returns the user's name (bytes or str) or fails with
-UnauthorizedLogin; the first that says yes decides. `[[serve]]` plugins provide
-`twisted.application.service.IService`.
+`IUsernamePassword` (`requestAvatarId` returns the user's name, bytes or str, or fails with
+UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
+`[[serve]]` plugins provide `twisted.application.service.IService`.
 """
 
-from .auth import IUserStore
+from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore
 from .deliver import IBatchingAgent, IDeliveryAgent
 from .filter import IFilter
 from .inspect import IInspected
@@ -25,6 +25,7 @@ from .route import IRouter
 
 __all__ = [
     "IBatchingAgent",
+    "ICertificateChecker",
     "IDeliveryAgent",
     "IDraft",
     "IFilter",
@@ -35,6 +36,8 @@ __all__ = [
     "IRelayPolicy",
     "IRouter",
     "IShardedStore",
+    "IStoredKeys",
+    "ITokenChecker",
     "ITrace",
     "IUserStore",
     "LeaseLost",

@@ -17,14 +17,13 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import Unauthorized
-from zope.interface.interface import InterfaceClass
-from zope.interface.verify import verifyObject
 
 from ..hooks import answers
 from ..interfaces import IDeliveryAgent, IFilter, IObserver, IRelayPolicy, IRouter
 from ..message import Client, Content, Envelope, Event, Message, Outcome, Recipient, Route
 from ..smtp.address import Mailbox
-from .hooks import result_of
+from .contract import Contract
+from .logins import CertificateCheckerContract, StoredKeysContract, TokenCheckerContract
 from .values import client, content, envelope, message, recipient
 
 #: Local parts that a stranger may write and a plugin must survive.
@@ -53,24 +52,6 @@ def odd_recipients(domain: str = "example.org") -> list[Recipient]:
     odd = [Mailbox(local, domain) for local in ODD_LOCAL_PARTS]
     odd += [Mailbox("bob", odd) for odd in ("[192.0.2.1]", "[ipv6:2001:db8::1]", "münchen.example")]
     return [Recipient(address) for address in [*odd, Mailbox("postmaster", "")]]
-
-
-class Contract:
-    """What all contracts share."""
-
-    interface: InterfaceClass
-
-    def make(self) -> Any:
-        """The plugin, built anew. Every test case writes this."""
-        raise NotImplementedError(f"{type(self).__name__} must say how its plugin is made")
-
-    def wait(self, eventual: Any) -> Any:
-        """What the plugin answered, which must be at hand."""
-        return result_of(eventual)
-
-    def test_it_provides_the_interface(self) -> None:
-        """The plugin declares its stage's interface and has all that this asks for."""
-        verifyObject(self.interface, self.make())
 
 
 class RelayPolicyContract(Contract):
@@ -283,6 +264,7 @@ class CheckerContract(Contract):
 
 
 __all__ = [
+    "CertificateCheckerContract",
     "CheckerContract",
     "Contract",
     "DeliveryAgentContract",
@@ -290,5 +272,7 @@ __all__ = [
     "ObserverContract",
     "RelayPolicyContract",
     "RouterContract",
+    "StoredKeysContract",
+    "TokenCheckerContract",
     "odd_recipients",
 ]
