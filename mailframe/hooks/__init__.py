@@ -1,12 +1,25 @@
 """FLOOR 8: the composed server: every hook asked, combined, timed, and kept from doing harm.
 
-`composed` is all hooks as one value; `question` asks one plugin, `answers` judges what it
-says, `breaker` leaves alone what keeps failing; `routing` follows redirects; `observers` are
-told what was decided.
+`composed` is all hooks as one value; `login` is logging in, for every protocol; `question` asks
+one plugin, `answers` judges what it says, `breaker` leaves alone what keeps failing; `routing`
+follows redirects; `observers` are told what was decided.
 """
 
 from .composed import Filtered, Hooks
+from .login import Channel, Login, Logins, LoginStep
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing
 
-__all__ = ["Bound", "Fault", "Filtered", "Hooks", "Question", "Routing", "new_reference"]
+__all__ = [
+    "Bound",
+    "Channel",
+    "Fault",
+    "Filtered",
+    "Hooks",
+    "Login",
+    "LoginStep",
+    "Logins",
+    "Question",
+    "Routing",
+    "new_reference",
+]

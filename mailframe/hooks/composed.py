@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from secrets import token_bytes
 from typing import Any
 
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.error import Unauthorized
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -33,8 +33,10 @@ from ..message import (
     Status,
 )
 from ..plugin import Filter
+from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
+from .login import Logins
 from .observers import Audience, about
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing, routed
@@ -57,12 +59,18 @@ class Filtered:
 _PASSED = Filtered()
 
 
+def _passing_secret() -> Callable[[], bytes]:
+    """One that lasts as long as these hooks."""
+    secret = token_bytes(32)
+    return lambda: secret
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts.
+    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`.
     """
 
     reactor: IReactorTime
@@ -75,6 +83,7 @@ class Hooks:
     observers: tuple[Bound, ...] = ()
     services: tuple[Bound, ...] = ()
     now: Callable[[], float] = time.time
+    secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
 
     _log = Logger()
 
@@ -86,19 +95,18 @@ class Hooks:
 
     async def _authenticate(self, client: Client, credentials: IUsernamePassword) -> str | Reply:
         started = self.reactor.seconds()
-        refusal, user, plugin = AUTH_FAILED, "", ""
-        for question in self._asked("requestAvatarId", client.listener):
-            answer = question.ask(credentials)
-            if is_later(answer):
-                answer = await answer
-            if isinstance(answer, Fault):
-                refusal = answer.reply(454, "4.7.0")
-            elif answer is not None and answer != ():
-                user, plugin = answers.user_name(answer), question.bound.name
-                break
-        verdict = "authenticated" if user else str(refusal)
-        self._audience.decided("auth", verdict, plugin, started, about(client), user=user)
-        return user or refusal
+        answer, plugin = await self.logins.judge_password(credentials, client)
+        if isinstance(answer, Identity):
+            self.logins.decided(client, "authenticated", plugin, started, user=answer.user)
+            return answer.user
+        refusal = answer.reply(454, "4.7.0") if isinstance(answer, Fault) else AUTH_FAILED
+        self.logins.decided(client, str(refusal), plugin, started, user="")
+        return refusal
+
+    @cached_property
+    def logins(self) -> Logins:
+        """Who may log in at which listener, and how."""
+        return Logins(self.auth, self.reactor, self._audience, self.secret)
 
     def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | Deferred[Reply]:
         """relay: always an answer; RELAYING_DENIED where nobody speaks, 451 for a fault."""
@@ -309,12 +317,7 @@ class Hooks:
     @cached_property
     def _questions(self) -> dict[str, list[Question]]:
         ask, told = self.reactor, self._audience.fault
-        checks = [
-            Question(each, "requestAvatarId", answers.is_avatar, ask, told, no=(Unauthorized,))
-            for each in self.auth
-        ]
         questions = {
-            "requestAvatarId": checks,
             "judge": [Question(b, "judge", answers.is_judgement, ask, told) for b in self.relay],
             "route": [Question(b, "route", answers.is_way, ask, told) for b in self.routes],
         }

@@ -67,7 +67,7 @@ class Question:
 
     `accepts` tells an answer from nonsense, None excepted: that is no opinion where
     `silence` allows it. Exceptions of the classes `no` count as None. `told` hears of every
-    new Fault: the place, the method, the Fault, and what was asked about (the first argument).
+    new Fault: the place, the method, the Fault, and the first argument, None if there is none.
     Timeouts count for the breaker unless `patient`; blocking the reactor always does, though
     the answer counts.
     """
@@ -224,7 +224,7 @@ class Question:
         )
         if self._patient:
             self._breaker.abandoned()
-            self._told(self.bound, self.method, fault, arguments[0])
+            self._told(self.bound, self.method, fault, arguments[0] if arguments else None)
             return fault
         return self._count(fault, arguments)
 
@@ -239,7 +239,7 @@ class Question:
                 faults=self._breaker.faults,
                 pause=pause,
             )
-        self._told(self.bound, self.method, fault, arguments[0])
+        self._told(self.bound, self.method, fault, arguments[0] if arguments else None)
         return fault
 
     def _too_late(self, result: Any) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ..config import Composition, ConfigError, Section, compose, mailboxes_of
@@ -23,6 +25,7 @@ from ..plugin import Site, not_submitted
 from ..resolver import Resolver
 from .privileges import NoSuchAccount, account, may_give
 from .shards import whole_queue
+from .state_folder import SECRET, StateFolder
 
 InThread = Callable[..., Deferred[Any]]
 
@@ -44,6 +47,8 @@ class Resources:
     the queue, and takes care of parts that nobody has any more.
     `in_thread` takes the place of a pool of threads, if no reactor runs here.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -78,8 +83,8 @@ class Resources:
         hooks = compose(composition, self._site_for, wrong)
         if hooks.store is not None:
             store = whole_queue(hooks.store, composition, self._site_for, worker, workers)
-            hooks = hooks if store is hooks.store else replace(hooks, store=store)
-        self.hooks: Hooks = hooks
+            hooks = replace(hooks, store=store)
+        self.hooks: Hooks = replace(hooks, secret=lambda: self.secret)
 
     def _read_mailboxes(
         self, composition: Composition, stages: Collection[str] | None
@@ -126,6 +131,15 @@ class Resources:
                  *hooks.agents.values(), *hooks.services)  # fmt: skip
         plugins = [hooks.store, *(each.plugin for each in bound)]
         return [plugin for plugin in plugins if IService.providedBy(plugin)]
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The host's own, out of its state folder; one for this process alone if it has none."""
+        try:
+            return StateFolder(self.settings.state).secret()
+        except (OSError, ValueError) as wrong:
+            self._log.warn("the host's secret cannot be read: {why}", why=str(wrong))
+            return secrets.token_bytes(SECRET)
 
     def _site_for(self, section: Section) -> Site:
         return Site(

@@ -1,5 +1,6 @@
 """the host's folder: who may enter, who is at home, and what lies at its door.
 
+secret    32 random octets, made once: what strangers must not be able to compute
 lock      held (flock) by the host, or by a command while no host runs
 control   the unix socket that the commands ask (mode 0600); of worker 2 control.2
 ports     JSON, name of a listener -> [address, port], while the host runs
@@ -10,10 +11,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from twisted.logger import Logger
+
 from .privileges import Account
+
+SECRET = 32  # octets
 
 
 class InUse(Exception):
@@ -23,10 +29,13 @@ class InUse(Exception):
 class StateFolder:
     """`state` of the configuration, as worker number `worker` sees it."""
 
+    _log = Logger()
+
     def __init__(self, path: Path, worker: int = 0) -> None:
         self.path = path
         self.control = path / (f"control.{worker}" if worker else "control")
         self.ports = path / "ports"
+        self._secret = path / "secret"
         self._lock: int | None = None
         self._whom: Account | None = None
 
@@ -40,6 +49,7 @@ class StateFolder:
         if found.st_uid == os.geteuid():
             self.path.chmod(0o700)
         self.hold()
+        made = [self.path / "lock", *self._keep_secret()]
         for number in self.siblings():  # we hold the folder: nobody is behind these
             StateFolder(self.path, number).close_door()
         if whom is None or os.geteuid() != 0:
@@ -47,9 +57,43 @@ class StateFolder:
         self._whom = whom
         # A host that ran as root left root's files here, and nobody else could enter. In
         # another's folder only what we made is given: it may hold links to what is not ours.
-        files = self.path.rglob("*") if found.st_uid == 0 else [self.path / "lock"]
+        files = self.path.rglob("*") if found.st_uid == 0 else made
         for path in (*files, self.path):
             os.chown(path, whom.uid, whom.gid, follow_symlinks=False)
+
+    def _keep_secret(self) -> list[Path]:
+        """Make the secret if there is none yet; what was made. The folder is held."""
+        new = self.path / "secret.new"
+        try:
+            if len(self._read_secret()) == SECRET:
+                return []
+            new.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(SECRET))
+            new.rename(self._secret)
+        except OSError as failed:
+            # A full disk: each process has a secret of its own until the next start.
+            self._log.warn("no secret in {folder}: {why}", folder=str(self.path), why=str(failed))
+            return []
+        return [self._secret]
+
+    def secret(self) -> bytes:
+        """The host's secret, the same in all its processes and after a restart.
+
+        Raises OSError, and ValueError if the file is not what was made.
+        """
+        found = self._read_secret()
+        if len(found) != SECRET:
+            raise ValueError(f"{self._secret}: {SECRET} octets are wanted")
+        return found
+
+    def _read_secret(self) -> bytes:
+        try:
+            with os.fdopen(os.open(self._secret, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                return file.read(SECRET + 1)
+        except FileNotFoundError:
+            return b""
 
     def hold(self) -> None:
         """Be the only one at work here until `let_go` or the end of the process.

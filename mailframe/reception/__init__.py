@@ -2,6 +2,6 @@
 
 `protocol` is one listener: who may connect (`census`), and the end. `connection` is the border
 with Twisted: octets in, replies out, pauses and time limits. `session` answers each command
-(`tally` counts them; `authentication` and `sasl` speak AUTH), `transaction` holds what stands
+(`tally` counts them; `login` speaks AUTH), `transaction` holds what stands
 between MAIL and the 250, `header` and `trace` read and write header fields.
 """

@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import at_once, is_later
-from ..message import Client, Tls, new_id
+from ..message import Client, new_id
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
+from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.transport import MOST_READ, ISocketTls, address_of
 from .session import Answer, Session
 
@@ -286,14 +287,7 @@ class Connection(Protocol):
             return
         self._handshaking = False
         self._since = self._reception.seconds()
-        name = tls.get_servername()
-        session.secured(
-            Tls(
-                tls.get_protocol_version_name(),
-                tls.get_cipher_name() or "",
-                name.decode("ascii", "replace") if name else "",
-            )
-        )
+        session.secured(tls_facts(tls), TlsChannel(tls, is_server=True))
         if not self._greeted:
             self._prepare_greeting()
 

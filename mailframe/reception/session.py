@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from ..eventual import is_later
+from ..hooks import Channel
 from ..message import Client, Envelope, Tls, new_id
 from ..smtp.command import (
     Auth,
@@ -36,7 +37,6 @@ from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
 from ..smtp.offer import Offer
 from ..smtp.refusals import AUTH_NOT_OFFERED
 from ..smtp.reply import (
-    AUTH_NEEDS_TLS,
     AUTH_REQUIRED,
     AUTHENTICATED,
     BAD_SEQUENCE,
@@ -52,13 +52,13 @@ from ..smtp.reply import (
     Reply,
 )
 from ..smtp.server import ServerDialogue
-from .authentication import Authentication
-from .sasl import MECHANISMS
+from .login import SmtpLogin, auth_refusal
 from .tally import Tally
 from .transaction import Shared, Transaction, fault_reply
 
 if TYPE_CHECKING:
     from ..hooks import Filtered
+    from ..wire.handshake import TlsChannel
 
 Answer = Reply | tuple[Reply, ...] | None
 
@@ -72,7 +72,8 @@ class Session:
     __slots__ = (
         "_at_connect",
         "_at_hello",
-        "_authentication",
+        "_channel",
+        "_login",
         "_shared",
         "_tally",
         "client",
@@ -86,12 +87,13 @@ class Session:
     def __init__(self, shared: Shared, client: Client) -> None:
         self._shared = shared
         self.client = client
+        self._channel = Channel(private=shared.listener.auth_in_clear)
         lmtp = shared.listener.protocol == "lmtp"
         self.dialogue = ServerDialogue(shared.hostname, self._offer(), lmtp=lmtp)
         self.transaction: Transaction | None = None
         self.gone = False
         self._tally = Tally(shared.limits)
-        self._authentication: Authentication | None = None
+        self._login: SmtpLogin | None = None
         self._at_connect: Filtered | None = None
         self._at_hello: Filtered | None = None
 
@@ -187,7 +189,7 @@ class Session:
     def forget(self) -> None:
         """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
         self._reset()
-        self._authentication = None
+        self._login = None
         self._at_hello = None
         self.client = replace(
             self.client,
@@ -197,9 +199,10 @@ class Session:
             signals=self._at_connect.signals if self._at_connect else {},
         )
 
-    def secured(self, tls: Tls) -> None:
+    def secured(self, tls: Tls, channel: TlsChannel) -> None:
         """The handshake is done."""
         self.client = replace(self.client, tls=tls)
+        self._channel = Channel(private=True, tls=channel)
         self.dialogue.offer = self._offer()
         self.tell("tls", version=tls.version, cipher=tls.cipher)
 
@@ -207,30 +210,27 @@ class Session:
         """What EHLO announces now: AUTH never where a password would be in the clear."""
         listener, limits = self._shared.listener, self._shared.limits
         in_clear = self.client.tls is None
-        may_log_in = bool(self._shared.hooks.auth) and (not in_clear or listener.auth_in_clear)
         return Offer(
             size=limits.message_size,
             starttls=in_clear and self._shared.tls and listener.tls == "starttls",
-            auth=MECHANISMS if may_log_in else (),
+            auth=self._shared.hooks.logins.offer(listener.name, self._channel),
             recipients=limits.recipients,
             messages=limits.messages,
         )
 
     async def _auth(self, command: Auth) -> Reply:
-        if self.client.tls is None and not self._shared.listener.auth_in_clear:
-            return AUTH_NEEDS_TLS
-        self._authentication = Authentication(self._shared, self.client)
-        return self._known(await self._authentication.begin(command))
+        self._login = SmtpLogin(self._shared.hooks.logins, self.client, self._channel)
+        return self._known(await self._login.begin(command))
 
     async def _auth_line(self, line: AuthLine) -> Reply:
-        if self._authentication is None:
+        if self._login is None:
             return BAD_SEQUENCE
-        return self._known(await self._authentication.step(line.response))
+        return self._known(await self._login.step(line.response))
 
     def _known(self, user: str | Reply) -> Reply:
         if isinstance(user, Reply):
             return user
-        self._authentication = None
+        self._login = None
         client = replace(self.client, user=user)
         if client.protocol != "SMTP":
             client = replace(client, protocol=f"{client.protocol}A")
@@ -326,8 +326,8 @@ class Session:
         if event.last:
             reply = self._counted(event, event.reply)
             return reply if reply.code == 421 else (reply, OUT_OF_STEP)
-        if event.reply is AUTH_NOT_OFFERED and self.client.tls is None and self._shared.hooks.auth:
-            return AUTH_NEEDS_TLS
+        if event.reply is AUTH_NOT_OFFERED:
+            return auth_refusal(self._shared.hooks.logins, self.client)
         return event.reply
 
     def _help(self, command: Help) -> Reply:
@@ -342,8 +342,8 @@ class Session:
         self.gone = True
         if self.transaction is not None:
             self.transaction.gone = True
-        if self._authentication is not None:
-            self._authentication.hurry()
+        if self._login is not None:
+            self._login.hurry()
 
     def close(self) -> None:
         """Nothing is being answered any more and nothing will be: let go of the draft."""

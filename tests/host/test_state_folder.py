@@ -80,3 +80,36 @@ def test_root_gives_its_folder_away_once(tmp_path: Path) -> None:
     state.let_go()
     assert (state.path / "roots").stat().st_uid == 0
     assert (state.path / "lock").stat().st_uid == nobody.pw_uid
+
+
+def test_the_secret_is_made_once(tmp_path: Path) -> None:
+    """Every process reads the same, now and after a restart; a damaged one is replaced."""
+    state = StateFolder(tmp_path / "state")
+    state.take(None)
+    secret = state.secret()
+    assert len(secret) == 32
+    assert stat.S_IMODE((state.path / "secret").stat().st_mode) == 0o600
+    assert StateFolder(state.path, 1).secret() == secret
+    state.leave()
+    again = StateFolder(state.path)
+    again.take(None)
+    assert again.secret() == secret
+    again.leave()
+    (state.path / "secret").write_bytes(b"short")
+    with pytest.raises(ValueError):
+        again.secret()
+    again.take(None)
+    assert len(again.secret()) == 32
+    again.leave()
+
+
+def test_a_secret_is_not_read_through_a_link(tmp_path: Path) -> None:
+    """What lies in another's folder does not decide which file is read; the host still starts."""
+    state = StateFolder(tmp_path / "state")
+    state.path.mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"x" * 32)
+    (state.path / "secret").symlink_to(tmp_path / "elsewhere")
+    state.take(None)
+    with pytest.raises(OSError):
+        state.secret()
+    state.leave()

@@ -254,7 +254,7 @@ def test_stops_whole(host: Workers) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
     assert sorted(path.name for path in host.state.iterdir()) == [
-        "lock", "queue", "trace.sqlite",
+        "lock", "queue", "secret", "trace.sqlite",
     ]  # fmt: skip
     assert not (host.folder / "lmtp").exists()
 

@@ -265,7 +265,10 @@ class Watching:
 
 
 def bind(stage, *plugins):
-    return tuple(Bound(stage, f"{stage}{at}", plugin) for at, plugin in enumerate(plugins))
+    return tuple(
+        plugin if isinstance(plugin, Bound) else Bound(stage, f"{stage}{at}", plugin)
+        for at, plugin in enumerate(plugins)
+    )
 
 
 class Speaks(Filter):

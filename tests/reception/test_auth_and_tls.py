@@ -1,16 +1,28 @@
 """STARTTLS, implicit TLS and AUTH over real handshakes in memory."""
 
 import base64
+from secrets import token_bytes
 
 import pytest
 from reception_kit import Passwords, Place, Speaks, Watching
 from twisted.internet.defer import Deferred
 
+from mailframe.hooks import Bound
 from mailframe.message import Finding
+from mailframe.sasl import (
+    MECHANISMS,
+    ClientTerms,
+    Credentials,
+    Identity,
+    KeysFound,
+    StoredKeys,
+    attempt,
+)
 from mailframe.settings import Limits, TlsSettings
 from mailframe.smtp.reply import Reply
 from mailframe.testing.certificates import make_authority
 from mailframe.wire.certificates import Certificates
+from mailframe.wire.handshake import TlsChannel
 
 USERS = Passwords(alice="secret")
 RIGHT = base64.b64encode(b"\0alice\0secret").decode()
@@ -241,6 +253,57 @@ def test_auth_without_users_is_not_there(certificates):
     talk = secured(Place(certificates=certificates))
     assert not any("AUTH" in line for line in talk.say("EHLO client.example"))
     assert talk.codes(f"AUTH PLAIN {RIGHT}")[0] in ("502", "503")
+
+
+def test_auth_is_not_announced_where_nobody_is_asked(certificates):
+    """`on` keeps every [[auth]] plugin out of this listener."""
+    place = Place(auth=[Bound("auth", "x", USERS, on=frozenset({"submission"}))],
+                  certificates=certificates)  # fmt: skip
+    talk = place.greeted()
+    assert talk.codes(f"AUTH PLAIN {RIGHT}") == ["503"]
+    talk = secured(place)
+    assert not any("AUTH" in line for line in talk.say("EHLO client.example"))
+    assert talk.codes(f"AUTH PLAIN {RIGHT}") == ["503"]
+
+
+class Keys:
+    """What is kept of alice's password."""
+
+    def keeps_keys(self):
+        return True
+
+    def stored_keys(self, wanted):
+        keys = StoredKeys.derive("secret", b"0123456789abcdef", 4096)
+        return KeysFound(Identity("alice"), keys) if wanted.name == "alice" else None
+
+
+def scram(talk, mechanism, password):
+    """AUTH by SCRAM; the reply to the last response."""
+    bindings = TlsChannel(talk.tls, is_server=False).bindings
+    terms = ClientTerms(offered=MECHANISMS, random=token_bytes, private=True, bindings=bindings)
+    client = attempt(mechanism, Credentials("alice", password), terms)
+    said = f"AUTH {mechanism} {base64.b64encode(client.initial()).decode()}"
+    while True:
+        (reply,) = talk.say(said) or talk.place.clock.advance(1) or talk.heard()
+        if reply[:3] != "334":
+            return reply
+        answer = client.step(base64.b64decode(reply[4:]))
+        said = base64.b64encode(answer).decode()
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
+def test_scram(certificates, mechanism):
+    """RFC 4954 section 4: the server's proof is a challenge that is answered with nothing."""
+    place = Place(auth=[Keys()], certificates=certificates)
+    talk = secured(place)
+    hello = talk.say("EHLO client.example")
+    assert "250-AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256" in hello
+    wrong = scram(talk, mechanism, "guess")
+    assert wrong == "535 5.7.8 Authentication credentials invalid"
+    assert talk.protocol.session.client.user is None
+    assert scram(talk, mechanism, "secret") == "235 2.7.0 Authentication successful"
+    assert talk.protocol.session.client.user == "alice"
+    assert talk.protocol.session.client.protocol == "ESMTPSA"
 
 
 def test_tls_forgets_the_user_and_the_hello_but_not_the_connect(certificates):

@@ -81,7 +81,9 @@ class SupervisorTests(TestCase):
         await self.deliver(supervisor)
         await supervisor.stopService()
         self.assertEqual(self.pids(supervisor), [])
-        self.assertEqual(sorted(path.name for path in self.state.iterdir()), ["lock", "queue"])
+        self.assertEqual(
+            sorted(path.name for path in self.state.iterdir()), ["lock", "queue", "secret"]
+        )
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(tuple(ports["mx"]), 5)
 

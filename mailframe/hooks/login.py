@@ -1,0 +1,289 @@
+"""FLOOR 8: logging in, whatever the protocol: what a listener offers, and one exchange.
+
+`Logins.offer` are the mechanisms that a listener's `[[auth]]` plugins can serve now. A `Login` is
+one exchange (RFC 4422 section 3): octets of the client go in; out come a challenge, who it is, or
+that it is nobody. How a protocol says so is the protocol's business:
+
+    login = hooks.logins.begin(mechanism, client, channel)    # None: it is not offered
+    step = await login.step(initial_response)                 # None: it came without one
+    # Challenge: send it, and step(response) again; Success, Refusal, Fault: it is over
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from twisted.cred.credentials import IUsernamePassword, UsernamePassword
+from twisted.cred.error import Unauthorized
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ..eventual import is_later
+from ..message import Client
+from ..sasl import (
+    Ability,
+    Answer,
+    CertificateWanted,
+    Challenge,
+    Exchange,
+    Identity,
+    KeysWanted,
+    PasswordWanted,
+    Reason,
+    Refusal,
+    ServerTerms,
+    Success,
+    TokenRefused,
+    TokenWanted,
+    begin,
+    offerable,
+)
+from ..sasl import Question as Wanted
+from ..smtp.reply import AUTH_FAILED
+from ..wire.handshake import TlsChannel
+from . import answers
+from .observers import Audience, about
+from .question import Bound, Fault, Question
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+FAILURE_TIME = 1.0  # seconds: a failed login is answered after this or a multiple of it
+
+LoginStep: TypeAlias = Challenge | Success | Refusal | Fault
+
+#: By the ability that a plugin has: the method that is asked, and what it may answer.
+_METHODS: dict[Ability, tuple[str, Callable[[Any], bool]]] = {
+    Ability.PASSWORDS: ("requestAvatarId", answers.is_avatar),
+    Ability.KEYS: ("stored_keys", answers.is_keys_found),
+    Ability.TOKENS: ("check_token", answers.is_token_answer),
+    Ability.CERTIFICATES: ("check_certificate", answers.is_identity),
+}
+_ASKED: dict[type[Wanted], Ability] = {
+    PasswordWanted: Ability.PASSWORDS,
+    KeysWanted: Ability.KEYS,
+    TokenWanted: Ability.TOKENS,
+    CertificateWanted: Ability.CERTIFICATES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The connection that a login runs in.
+
+    `private` says that a password may be sent as it is: in TLS, or because the listener says
+    so. `tls` is None in the clear.
+    """
+
+    private: bool
+    tls: TlsChannel | None = None
+
+
+class Logins:
+    """Who may log in, by listener.
+
+    `secret` gives 16 octets or more that are the same in every process of the host and after a
+    restart; it is asked when SCRAM first needs it.
+    """
+
+    def __init__(
+        self,
+        auth: Sequence[Bound],
+        reactor: IReactorTime,
+        audience: Audience,
+        secret: Callable[[], bytes],
+    ) -> None:
+        self.reactor = reactor
+        self._audience = audience
+        self._secret = secret
+        self._questions = {
+            ability: self._questions_to(auth, method, accepts)
+            for ability, (method, accepts) in _METHODS.items()
+        }
+        self._keeping = self._questions_to(auth, "keeps_keys", answers.is_flag)
+        self._asked: dict[str, Mapping[Ability, Sequence[Question]]] = {}
+
+    def _questions_to(
+        self, auth: Sequence[Bound], method: str, accepts: Callable[[Any], bool]
+    ) -> list[Question]:
+        return [
+            Question(bound, method, accepts, self.reactor, self._told, no=(Unauthorized,))
+            for bound in auth
+            if hasattr(bound.plugin, method)
+        ]
+
+    def _told(self, bound: Bound, method: str, fault: Fault, subject: Any) -> None:
+        self._audience.fault(bound, method, fault, subject)
+
+    def offer(self, listener: str, channel: Channel) -> tuple[str, ...]:
+        """The mechanisms that a client can use there now, the strongest first.
+
+        None where a password would be in the clear: mail would be, too, whatever the mechanism.
+        """
+        able = set(self._asked_at(listener)) if channel.private else set()
+        if Ability.KEYS in able and not self._keeps_keys(listener):
+            able.remove(Ability.KEYS)
+        if not able:
+            return ()
+        tls = channel.tls
+        able.add(Ability.PRIVACY)
+        if tls is not None and Ability.KEYS in able and tls.bindings:
+            able.add(Ability.BINDING)
+        if tls is not None and Ability.CERTIFICATES in able and tls.client_certificate:
+            able.add(Ability.CERTIFICATE)
+        return offerable(able)
+
+    def begin(
+        self, mechanism: str, client: Client, channel: Channel, *, success_data: bool = False
+    ) -> Login | None:
+        """A new exchange by its mechanism's name in any case, None if that is not on offer.
+
+        `success_data` says that the protocol can carry octets with its success.
+        """
+        offered = self.offer(client.listener, channel)
+        if mechanism.upper() not in offered:
+            return None
+        terms = ServerTerms(
+            offered=offered,
+            random=secrets.token_bytes,
+            secret=self._secret(),
+            bindings=channel.tls.bindings if channel.tls is not None else {},
+            success_data=success_data,
+        )
+        exchange = begin(mechanism, terms)
+        return None if exchange is None else Login(self, exchange, client, channel)
+
+    async def ask(self, wanted: Wanted, client: Client, channel: Channel) -> tuple[Any, str]:
+        """The answer, and the name of the plugin that gave it; a Fault if one failed."""
+        if isinstance(wanted, PasswordWanted):
+            said = UsernamePassword(wanted.name.encode("utf-8"), wanted.password.encode("utf-8"))
+            return await self.judge_password(said, client)
+        arguments: tuple[Any, ...] = (wanted,)
+        if isinstance(wanted, CertificateWanted):
+            shown = channel.tls.client_certificate if channel.tls is not None else None
+            if shown is None:
+                return None, ""
+            arguments = wanted, shown
+        return await self._first_yes(_ASKED[type(wanted)], client, *arguments)
+
+    async def judge_password(
+        self, credentials: IUsernamePassword, client: Client
+    ) -> tuple[Identity | Fault | None, str]:
+        """Whose they are, and the plugin's name; a Fault if one failed and nobody said yes."""
+        answer, plugin = await self._first_yes(Ability.PASSWORDS, client, credentials)
+        if answer is None or isinstance(answer, Fault):
+            return answer, plugin
+        return Identity(answers.user_name(answer)), plugin
+
+    async def _first_yes(
+        self, ability: Ability, client: Client, *arguments: Any
+    ) -> tuple[Any, str]:
+        no: Fault | TokenRefused | None = None
+        for question in self._asked_at(client.listener).get(ability, ()):
+            answer = question.ask(*arguments)
+            if is_later(answer):
+                answer = await answer
+            if isinstance(answer, Fault) or (isinstance(answer, TokenRefused) and no is None):
+                no = answer
+            elif answer and not isinstance(answer, TokenRefused):
+                return answer, question.bound.name
+        return no, ""
+
+    def _asked_at(self, listener: str) -> Mapping[Ability, Sequence[Question]]:
+        """Who is asked about clients of this listener, by what they are able to do."""
+        found = self._asked.get(listener)
+        if found is None:
+            every = {
+                ability: _of_listener(questions, listener)
+                for ability, questions in self._questions.items()
+            }
+            found = {ability: questions for ability, questions in every.items() if questions}
+            self._asked[listener] = found
+        return found
+
+    def _keeps_keys(self, listener: str) -> bool:
+        return any(each.ask() is True for each in _of_listener(self._keeping, listener))
+
+    def decided(
+        self, client: Client, verdict: str, plugin: str, started: float, **facts: object
+    ) -> None:
+        """Tell observers."""
+        self._audience.decided("auth", verdict, plugin, started, about(client), **facts)
+
+
+def _of_listener(questions: Sequence[Question], listener: str) -> list[Question]:
+    return [each for each in questions if each.bound.on is None or listener in each.bound.on]
+
+
+class Login:
+    """One exchange of one client. If the client cancels it is dropped."""
+
+    __slots__ = ("_channel", "_client", "_exchange", "_logins", "_nap", "_plugin")
+
+    def __init__(
+        self, logins: Logins, exchange: Exchange, client: Client, channel: Channel
+    ) -> None:
+        self._logins = logins
+        self._exchange = exchange
+        self._client = client
+        self._channel = channel
+        self._plugin = ""
+        self._nap: tuple[IDelayedCall, Deferred[None]] | None = None
+
+    async def step(self, response: bytes | None) -> LoginStep:
+        """What follows the client's response, decoded; None first if it began without one.
+
+        After anything but a Challenge it is over. A Refusal of credentials and a Fault take a
+        multiple of FAILURE_TIME, so that the time tells nothing of who there is.
+        """
+        started = self._logins.reactor.seconds()
+        step = self._exchange.step(response)
+        while not isinstance(step, Challenge | Success | Refusal):
+            answer = await self._answer(step)
+            if isinstance(answer, Fault):
+                self._tell(str(answer.reply(454, "4.7.0")), started)
+                await self._in_equal_time(started)
+                return answer
+            step = self._exchange.answered(answer)
+        if isinstance(step, Success):
+            more = {"acts_as": step.authzid} if step.authzid else {}
+            self._tell("authenticated", started, user=step.user, **more)
+        elif isinstance(step, Refusal) and step.reason is Reason.REFUSED:
+            self._plugin = ""
+            self._tell(str(AUTH_FAILED), started, why=step.detail)
+            await self._in_equal_time(started)
+        return step
+
+    async def _answer(self, wanted: Wanted) -> Answer | Fault:
+        answer: Answer | Fault
+        answer, self._plugin = await self._logins.ask(wanted, self._client, self._channel)
+        return answer
+
+    def _tell(self, verdict: str, started: float, user: str = "", **facts: object) -> None:
+        mechanism = self._exchange.mechanism
+        self._logins.decided(
+            self._client, verdict, self._plugin, started, user=user, mechanism=mechanism, **facts
+        )
+
+    async def _in_equal_time(self, started: float) -> None:
+        reactor = self._logins.reactor
+        taken = reactor.seconds() - started
+        rest = max(1, ceil(taken / FAILURE_TIME)) * FAILURE_TIME - taken
+        if rest <= 0:
+            return
+        awake: Deferred[None] = Deferred()
+        self._nap = reactor.callLater(rest, awake.callback, None), awake
+        await awake
+        self._nap = None
+
+    def hurry(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self._nap is not None:
+            call, awake = self._nap
+            if call.active():
+                call.cancel()
+                awake.callback(None)
