@@ -45,7 +45,7 @@ class ClientTls:
     """
 
     def __init__(self, authorities: Path | None = None) -> None:
-        self._trust: Any = _read_trust(authorities) if authorities else None
+        self._trust: Any = read_authorities(authorities) if authorities else None
         self._any: SSL.Context = CertificateOptions(verify=False).getContext()
         self._verifying: OrderedDict[str, IOpenSSLClientConnectionCreator] = OrderedDict()
 
@@ -71,7 +71,8 @@ def _is_name(host: str) -> bool:
     return ":" not in host and not host.rpartition(".")[2].isdigit()
 
 
-def _read_trust(file: Path) -> Any:
+def read_authorities(file: Path) -> Any:
+    """The authorities of a PEM file, for Twisted's `trustRoot`. OSError or ValueError."""
     marker = b"-----BEGIN CERTIFICATE-----"
     _, *found = file.read_bytes().split(marker)
     if not found:

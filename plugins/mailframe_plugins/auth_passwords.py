@@ -2,10 +2,11 @@
 
 Users and passwords in a file, a line each, as `mailframe user add` writes them:
 
-    alice@example.org:scrypt$16384$8$1$SALT$HASH
+    alice@example.org:scrypt$16384$8$1$SALT$HASH SCRAM-SHA-256$20000:SALT$STOREDKEY:SERVERKEY
 
-Names are compared without regard to case; passwords are any UTF-8 text without control
-characters, up to 255 octets, compared in Unicode's form NFC.
+The second half, for SCRAM, may be missing: that user logs in by PLAIN or LOGIN only. Names are
+compared without regard to case; passwords are any UTF-8 text without control characters, up to
+255 octets, compared in Unicode's form NFC (with SCRAM in that of SASLprep, RFC 4013).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -32,8 +34,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailframe.files.watched import CHECK_EVERY, LineError, WatchedFile, significant_lines
-from mailframe.interfaces import IUserStore
+from mailframe.interfaces import IStoredKeys, IUserStore
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
+from mailframe.sasl import SALT_OCTETS, Identity, KeysFound, KeysWanted, StoredKeys
 
 MAX_OCTETS = 255  # of a name or a password, RFC 4616 section 2
 MAX_MEMORY = 256 << 20  # octets that the check of one password may take
@@ -47,6 +50,11 @@ class Settings:
     file: Path = setting("the file of users and passwords; read again when it changes")
     cache: Duration = setting("seconds that a good login is remembered; 0: never", Duration(300.0))
     threads: int = setting("passwords checked at once; each takes 16 MB and 50 ms", 4)
+    scram: Literal["auto", "always", "never"] = setting(
+        'offer SCRAM-SHA-256: "auto" once every user has keys for it; new passwords get them '
+        'unless "never"',
+        "auto",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,34 @@ class Scrypt:
         return hmac.compare_digest(computed, self.hash)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one user's password; `keys` is None if SCRAM cannot be spoken with it."""
+
+    scrypt: Scrypt
+    keys: StoredKeys | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Kept:
+        """Both halves of a line, or the first alone. ValueError for anything else."""
+        scrypt, _, keys = text.strip().partition(" ")
+        return cls(Scrypt.parse(scrypt), StoredKeys.parse(keys.strip()) if keys else None)
+
+    @classmethod
+    def of(cls, password: str, scram: bool) -> Kept:
+        """A new one. ValueError for what cannot be a password."""
+        keys = None
+        scrypt = Scrypt.of(normal_password(password))
+        if scram:
+            # What SASLprep prohibits, such as an emoji, does for PLAIN and LOGIN.
+            with contextlib.suppress(ValueError):
+                keys = StoredKeys.derive(password, secrets.token_bytes(SALT_OCTETS))
+        return cls(scrypt, keys)
+
+    def __str__(self) -> str:
+        return f"{self.scrypt} {self.keys.text}" if self.keys else str(self.scrypt)
+
+
 class GoodLogins:
     """Remembers logins that were right, without the passwords: by a MAC of a key of its own."""
 
@@ -128,9 +164,9 @@ class GoodLogins:
         return False
 
 
-@implementer(ICredentialsChecker, IUserStore)
+@implementer(ICredentialsChecker, IStoredKeys, IUserStore)
 class Passwords:
-    """Checks passwords in threads; its users can be listed and changed."""
+    """Checks passwords in threads, keeps keys for SCRAM; its users can be listed and changed."""
 
     _log = Logger()
     credentialInterfaces = (IUsernamePassword,)
@@ -144,9 +180,11 @@ class Passwords:
         self._at_once = DeferredSemaphore(settings.threads)
         self._good = GoodLogins(settings.cache, self._now)
         self._looked = self._now()
+        self._scram = settings.scram
+        self._counted: tuple[Mapping[str, Kept] | None, bool] = None, False
         self._watched = self._watch()
 
-    def _watch(self) -> WatchedFile[Mapping[str, Scrypt]] | None:
+    def _watch(self) -> WatchedFile[Mapping[str, Kept]] | None:
         try:
             return WatchedFile(self._path, parse, self._now)
         except FileNotFoundError:
@@ -160,7 +198,7 @@ class Passwords:
             raise SettingError("file", f"{self._path}: {wrong}") from wrong
         return None
 
-    def _users(self) -> Mapping[str, Scrypt]:
+    def _users(self) -> Mapping[str, Kept]:
         if self._watched is None and not 0 <= self._now() - self._looked < CHECK_EVERY:
             self._looked = self._now()
             if self._path.exists():
@@ -179,15 +217,16 @@ class Passwords:
             return fail(UnauthorizedLogin())
         users = self._users()
         kept = users.get(name)
-        if kept is not None and (name, kept, password) in self._good:
+        if kept is not None and (name, kept.scrypt, password) in self._good:
             return succeed(name.encode())
         return Deferred.fromCoroutine(self._check(name, password, kept, users))
 
     async def _check(
-        self, name: str, password: bytes, kept: Scrypt | None, users: Mapping[str, Scrypt]
+        self, name: str, password: bytes, user: Kept | None, users: Mapping[str, Kept]
     ) -> bytes | tuple[()]:
         # Nobody is told by the time it takes which users there are.
-        like = kept or next(iter(users.values()), Scrypt())
+        kept = user.scrypt if user else None
+        like = next((each.scrypt for each in users.values()), Scrypt())
         asked = kept or Scrypt(like.n, like.r, like.p)
         right = await self._at_once.run(self._in_thread, asked.matches, password)
         if kept is None or not right:
@@ -195,14 +234,42 @@ class Passwords:
         self._good.add(name, kept, password)
         return name.encode()
 
+    def keeps_keys(self) -> bool:
+        """True if SCRAM is to be offered: a client prefers it, whether its user has keys or not."""
+        if self._scram != "auto":
+            return self._scram == "always"
+        users = self._users()
+        if users is not self._counted[0]:
+            without = sum(kept.keys is None for kept in users.values())
+            self._counted = users, bool(users) and not without
+            if 0 < without < len(users):
+                self._log.info(
+                    "{file}: SCRAM is not offered: {without} users of {all} have no keys yet",
+                    file=str(self._path),
+                    without=without,
+                    all=len(users),
+                )
+        return self._counted[1]
+
+    def stored_keys(self, wanted: KeysWanted) -> KeysFound | None:
+        """The keys of that user, found as fast as that there are none. See IStoredKeys."""
+        try:
+            name = normal_name(wanted.name)
+        except ValueError:
+            return None
+        kept = self._users().get(name)
+        if kept is None or kept.keys is None or self._scram == "never":
+            return None
+        return KeysFound(Identity(name), kept.keys)
+
     def names(self) -> Sequence[str]:
         """All users, sorted."""
         return sorted(self._parsed(self._read()))
 
     def set_password(self, name: str, password: str, create: bool) -> None:
         """Durably; the file is made where there is none. See IUserStore."""
-        name, octets = normal_name(name), normal_password(password)
-        line = f"{name}:{Scrypt.of(octets)}"
+        name = normal_name(name)
+        line = f"{name}:{Kept.of(password, self._scram != 'never')}"
         with self._locked():
             text = self._read()
             if (name in self._parsed(text)) == create:
@@ -226,7 +293,7 @@ class Passwords:
         except ValueError:
             return False
         kept = self._parsed(self._read()).get(name)
-        return (kept or Scrypt()).matches(octets) and kept is not None
+        return (kept.scrypt if kept else Scrypt()).matches(octets) and kept is not None
 
     def _read(self) -> str:
         try:
@@ -234,7 +301,7 @@ class Passwords:
         except FileNotFoundError:
             return ""
 
-    def _parsed(self, text: str) -> Mapping[str, Scrypt]:
+    def _parsed(self, text: str) -> Mapping[str, Kept]:
         try:
             return parse(text)
         except LineError as wrong:
@@ -269,26 +336,34 @@ class Passwords:
             draft.unlink(missing_ok=True)
 
 
-def parse(text: str) -> Mapping[str, Scrypt]:
+def parse(text: str) -> Mapping[str, Kept]:
     """Users and what is kept of their passwords. Raises LineError."""
-    users: dict[str, Scrypt] = {}
+    users: dict[str, Kept] = {}
     for number, line in significant_lines(text):
-        name, colon, kept = line.rpartition(":")
+        name, kept = _halves(line)
         try:
-            if not colon:
+            if not kept:
                 raise ValueError("name:scrypt$… is wanted")
             name = normal_name(name)
             if name in users:
                 raise ValueError(f"{name} is there twice")
-            users[name] = Scrypt.parse(kept.strip())
+            users[name] = Kept.parse(kept)
         except ValueError as wrong:
             raise LineError(number, str(wrong)) from None
     return users
 
 
+def _halves(line: str) -> tuple[str, str]:
+    """The name and what is kept for it; neither if the line is not one."""
+    # Names may hold colons, and so do keys; neither holds a space.
+    front, space, keys = line.partition(" SCRAM-SHA-256$")
+    name, colon, scrypt = front.rpartition(":")
+    return name, colon and f"{scrypt}{space}{keys}"
+
+
 def _name_in(line: str) -> str:
     """The name in one line of the file, "" where there is none."""
-    name = "" if line.lstrip().startswith("#") else line.rpartition(":")[0].strip()
+    name = "" if line.lstrip().startswith("#") else _halves(line)[0].strip()
     return normal_name(name) if name else ""
 
 
