@@ -17,13 +17,14 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
+from ..sasl import Credentials
 from ..smtp.client import ClientDialogue
-from ..smtp.command import Auth, Ehlo, Helo, Lhlo, StartTls
-from ..smtp.event import AuthLine
+from ..smtp.command import Ehlo, Helo, Lhlo, StartTls
 from ..smtp.reply import Reply
 from ..wire.client_tls import ClientTls
 from .connection import Connection, Ended, HandshakeFailed
 from .exchanges import Target
+from .login import InThread, LoginFailed, log_in
 from .times import Waits
 
 _LOOP = "says that it is this host: mail loops back"
@@ -50,6 +51,7 @@ class Opener:
 
     `hostname` is our name in EHLO, `names` are others of ours, for telling that a host is this
     one. `bind` are our addresses to dial from, one of each family at most. `lmtp` speaks LMTP.
+    `in_thread` runs what takes long at a login.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Opener:
         bind: Sequence[str] = (),
         lmtp: bool = False,
         names: Sequence[str] = (),
+        in_thread: InThread | None = None,
     ) -> None:
         self._hostname = hostname
         self._names = {name.lower() for name in (hostname, *names)}
@@ -70,6 +73,7 @@ class Opener:
         self._waits = waits
         self._bind = {":" in address: address for address in bind}
         self._lmtp = lmtp
+        self._in_thread = in_thread
 
     async def open(self, target: Target, *, is_stranger: bool = False) -> Connection:
         """A connection after EHLO (and STARTTLS and AUTH, as the target demands).
@@ -181,29 +185,22 @@ class Opener:
             raise Unusable(Reply(451, text, "4.7.5")) from wrong
 
     async def _authenticate(self, connection: Connection, target: Target) -> None:
-        """AUTH PLAIN or LOGIN (RFC 4616), the password never in the clear to a stranger.
+        """AUTH, the password never in the clear to a stranger.
 
         A refusal is not the message's fault: it waits until the operator has the right one.
         """
-        mechanisms = connection.dialogue.extensions.mechanisms
-        user, password = (target.user or "").encode(), (target.password or "").encode()
         if connection.tls is None and target.tls != "never" and not target.private:
             text = f"{target} offers no TLS, and the password is not sent without"
             raise Unusable(Reply(454, text, "4.7.0"))
-        wait = self._waits.hello
-        if "PLAIN" in mechanisms:
-            plain = Auth("PLAIN", b"\0" + user + b"\0" + password)
-            [answer] = await connection.ask(plain, timeout=wait)
-        elif "LOGIN" in mechanisms:
-            [answer] = await connection.ask(Auth("LOGIN"), timeout=wait)
-            for secret in (user, password):
-                if answer.reply.code == 334:
-                    [answer] = await connection.ask(AuthLine(secret), timeout=wait)
-        else:
-            text = f"{target} offers neither AUTH PLAIN nor AUTH LOGIN"
-            raise Unusable(Reply(454, text, "4.7.0"))
-        if answer.reply.code != 235:
-            raise Unusable(for_now(answer.reply), spoken=True)
+        credentials = Credentials(
+            target.user or "",
+            target.password,
+            certificate=connection.tls is not None and self._tls.shows_certificate,
+        )
+        try:
+            await log_in(connection, credentials, self._waits.hello, self._in_thread)
+        except LoginFailed as failed:
+            raise Unusable(for_now(failed.reply), spoken=failed.spoken) from failed
 
 
 def _unwelcome(target: Target, reply: Reply) -> Unusable:

@@ -6,6 +6,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -41,13 +44,20 @@ class ClientTls:
     """What `transport.startTLS` needs, by host and by how much is demanded.
 
     `authorities` is a PEM file of the certificates to trust, None for those of the platform.
-    Raises ValueError or OSError where the file is not that.
+    `certificate` is a PEM file with a key and its chain, which servers that ask are shown.
+    Raises ValueError or OSError if a file is not that.
     """
 
-    def __init__(self, authorities: Path | None = None) -> None:
+    def __init__(self, authorities: Path | None = None, certificate: Path | None = None) -> None:
         self._trust: Any = read_authorities(authorities) if authorities else None
-        self._any: SSL.Context = CertificateOptions(verify=False).getContext()
+        self._own: dict[str, Any] = _read_own(certificate) if certificate else {}
+        self._any: SSL.Context = CertificateOptions(verify=False, **self._own).getContext()
         self._verifying: OrderedDict[str, IOpenSSLClientConnectionCreator] = OrderedDict()
+
+    @property
+    def shows_certificate(self) -> bool:
+        """True if servers that ask are shown a certificate."""
+        return bool(self._own)
 
     def options(self, host: str, use: TlsUse) -> IOpenSSLClientConnectionCreator:
         """For "verify" and "implicit" the certificate must name `host` (RFC 6125, RFC 9525).
@@ -59,7 +69,7 @@ class ClientTls:
             return _AnyCertificate(self._any, name)
         options = self._verifying.pop(name, None)
         if options is None:
-            options = optionsForClientTLS(name, self._trust)
+            options = optionsForClientTLS(name, self._trust, extraCertificateOptions=self._own)
         self._verifying[name] = options
         if len(self._verifying) > _KEPT:
             self._verifying.popitem(last=False)
@@ -82,3 +92,23 @@ def read_authorities(file: Path) -> Any:
     except crypto.Error as wrong:
         raise ValueError(f"{file} holds a damaged certificate") from wrong
     return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+
+
+def _read_own(file: Path) -> dict[str, Any]:
+    """What CertificateOptions takes of a key and its chain."""
+    pem = file.read_bytes()
+    try:
+        own, *chain = x509.load_pem_x509_certificates(pem)
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+        raise ValueError(f"{file} holds no key and certificate in PEM") from wrong
+    options: dict[str, Any] = {
+        "privateKey": crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]
+        "certificate": crypto.X509.from_cryptography(own),
+        "extraCertChain": [crypto.X509.from_cryptography(each) for each in chain],
+    }
+    try:
+        CertificateOptions(**options).getContext()
+    except SSL.Error as wrong:
+        raise ValueError(f"{file}: the key does not belong to the certificate") from wrong
+    return options

@@ -37,6 +37,9 @@ class Settings:
         'a PEM file of the authorities to trust for tls = "verify"; by default the platform\'s',
         None,
     )
+    certificate: Path | None = setting(
+        "a PEM file with a key and its certificates, which hosts that ask are shown", None
+    )
     connections: int = setting("connections at once to one address", 20)
     idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
     messages: int = setting("messages over one connection", 100)
@@ -59,6 +62,7 @@ def build(settings: Settings, site: Site) -> Agent:
         waits=settings.timeouts,
         bind=settings.bind,
         names=(site.hostname,),
+        in_thread=site.in_thread,
     )
     pool = Pool(
         opener,
@@ -96,10 +100,16 @@ def _next_hop(route: Route) -> NextHop | None:
 
 
 def _tls(settings: Settings) -> ClientTls:
-    try:
-        return ClientTls(settings.authorities)
-    except (OSError, ValueError) as wrong:
-        raise SettingError("authorities", str(wrong)) from wrong
+    # One after the other, to know which is wrong.
+    for key, files in (
+        ("authorities", (settings.authorities,)),
+        ("certificate", (settings.authorities, settings.certificate)),
+    ):
+        try:
+            tls = ClientTls(*files)
+        except (OSError, ValueError) as wrong:
+            raise SettingError(key, str(wrong)) from wrong
+    return tls
 
 
 def _check(settings: Settings) -> None:

@@ -152,6 +152,7 @@ class TestDeliverSmtp(TestCase):
         ("bind", ("eth0",)),
         ("helo", "not a name"),
         ("authorities", Path("/nowhere/ca.pem")),
+        ("certificate", Path("/nowhere/own.pem")),
     ],
 )
 def test_wrong_settings_are_named(key: str, value: Any) -> None:
