@@ -12,6 +12,7 @@ from .channel_binding import (
     EXPORTER_LENGTH,
     TLS_EXPORTER,
     TLS_SERVER_END_POINT,
+    TLS_UNIQUE,
     server_end_point,
 )
 from .client import ClientExchange, Credentials
@@ -46,6 +47,7 @@ __all__ = [
     "SALT_OCTETS",
     "TLS_EXPORTER",
     "TLS_SERVER_END_POINT",
+    "TLS_UNIQUE",
     "Ability",
     "Answer",
     "CertificateWanted",

@@ -4,7 +4,8 @@
 `tls-exporter` (RFC 9266) is EXPORTER_LENGTH octets of keying material for EXPORTER_LABEL, with an
 empty context, and before TLS 1.3 only with the extended master secret (RFC 7627);
 `tls-server-end-point` (RFC 5929 section 4) is `server_end_point` of the server's certificate.
-`tls-unique` is not defined for TLS 1.3 and is not spoken.
+`tls-unique` (RFC 5929 section 3) is the client's Finished message of the first handshake; it is
+not defined for TLS 1.3, and before wants the extended master secret as well.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import hashlib
 from collections.abc import Iterable
 
 TLS_EXPORTER = "tls-exporter"
+TLS_UNIQUE = "tls-unique"
 TLS_SERVER_END_POINT = "tls-server-end-point"
-BINDING_TYPES = (TLS_EXPORTER, TLS_SERVER_END_POINT)  # the stronger one first
+# In the order of a client's choice. RFC 5802 section 6.1: before TLS 1.3 tls-unique is the one that
+# everybody knows.
+BINDING_TYPES = (TLS_UNIQUE, TLS_EXPORTER, TLS_SERVER_END_POINT)
 
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266 section 2
 EXPORTER_LENGTH = 32  # octets

@@ -16,6 +16,7 @@ from ..sasl import (
     EXPORTER_LENGTH,
     TLS_EXPORTER,
     TLS_SERVER_END_POINT,
+    TLS_UNIQUE,
     server_end_point,
 )
 
@@ -40,6 +41,7 @@ class TlsChannel:
         """The channel bindings that both sides know, by type (`mailframe.sasl.BINDING_TYPES`)."""
         if self._bindings is None:
             found = {
+                TLS_UNIQUE: _client_finished(self._connection, self._is_server),
                 TLS_EXPORTER: _exporter(self._connection),
                 TLS_SERVER_END_POINT: _end_point(self._server_certificate()),
             }
@@ -94,13 +96,26 @@ def _look_at(
     return True
 
 
+def _is_unique(connection: SSL.Connection) -> bool:
+    """False if another connection can have the same master secret (RFC 7627 section 1)."""
+    if connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
+        return True
+    ask: Any = getattr(_openssl, "SSL_get_extms_support", None)
+    return ask is not None and ask(connection._ssl) == 1
+
+
 def _exporter(connection: SSL.Connection) -> bytes | None:
-    """RFC 9266 section 3: before TLS 1.3 it is unique only with the extended master secret."""
-    if connection.get_protocol_version() < SSL.TLS1_3_VERSION:
-        ask: Any = getattr(_openssl, "SSL_get_extms_support", None)
-        if ask is None or ask(connection._ssl) != 1:
-            return None
+    """RFC 9266 section 2."""
+    if not _is_unique(connection):
+        return None
     return connection.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH, b"")
+
+
+def _client_finished(connection: SSL.Connection, is_server: bool) -> bytes | None:
+    """RFC 5929 section 3. No session is resumed or renegotiated: the client's is the first."""
+    if connection.get_protocol_version() >= SSL.TLS1_3_VERSION or not _is_unique(connection):
+        return None
+    return connection.get_peer_finished() if is_server else connection.get_finished()
 
 
 def _end_point(certificate: x509.Certificate | None) -> bytes | None:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL
 
-from mailframe.sasl import TLS_EXPORTER, TLS_SERVER_END_POINT
+from mailframe.sasl import TLS_EXPORTER, TLS_SERVER_END_POINT, TLS_UNIQUE
 from mailframe.settings import TlsSettings
 from mailframe.testing.certificates import Issued, make_authority
 from mailframe.testing.tls_pair import shaken
@@ -66,10 +66,11 @@ def connected(
 def test_both_sides_know_the_same_bindings(
     certificates: Certificates, tmp_path: Path, name: str, version: int
 ) -> None:
-    """RFC 9266, and RFC 5929 section 4: that of the certificate which was chosen by SNI."""
+    """RFC 9266, and RFC 5929: the end point is the certificate which was chosen by SNI."""
     server, client = connected(certificates, name=name, version=version)
     assert server.bindings == client.bindings
-    assert set(server.bindings) == {TLS_EXPORTER, TLS_SERVER_END_POINT}
+    of_old = {TLS_UNIQUE} if version == SSL.TLS1_2_VERSION else set()
+    assert set(server.bindings) == {TLS_EXPORTER, TLS_SERVER_END_POINT, *of_old}
     assert len(server.bindings[TLS_EXPORTER]) == 32
     pem = (tmp_path / "live" / name / "fullchain.pem").read_text()
     own = ssl.PEM_cert_to_DER_cert(pem[: pem.index("END CERTIFICATE")] + "END CERTIFICATE-----\n")
@@ -83,10 +84,10 @@ def test_each_connection_has_an_exporter_of_its_own(certificates: Certificates) 
     assert one[TLS_SERVER_END_POINT] == other[TLS_SERVER_END_POINT]
 
 
-def test_without_the_extended_master_secret_there_is_no_exporter(
+def test_without_the_extended_master_secret_no_connection_is_unique(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9266 section 3: in TLS 1.2 it could be that of two connections (triple handshake)."""
+    """RFC 7627 section 1: in TLS 1.2 a man in the middle can have two that look the same."""
     from mailframe.wire import handshake
 
     server, client = connected(certificates, version=SSL.TLS1_2_VERSION)
