@@ -33,6 +33,7 @@ from queue_filling import fill, forget_pages, opened
 from live_servers import MAILFRAME, Host, answers, wait_for
 
 DAY = 86400.0
+HOUR = 3600.0
 
 
 def addresses(number: int, needle: int) -> tuple[str, str]:
@@ -47,7 +48,7 @@ def claims(folder: Path, say: dict[str, Any]) -> None:
         first = ledger.next_due() or 0.0
         half = frozenset(f"d{number}.example" for number in range(500))
         for name, now, excluding in (
-            ("claim, the first due", first + DAY / 20, frozenset[str]()),
+            ("claim, the first due", first + HOUR / 10, frozenset[str]()),
             ("claim, all due", time.time() + 30 * DAY, frozenset[str]()),
             ("claim, half of the domains left out", time.time() + 30 * DAY, half),
         ):
@@ -120,13 +121,13 @@ def large(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     queue = folder / "full" / "state" / "queue"
     queue.mkdir(parents=True, exist_ok=True)
     chance = random.Random(1)
-    later = time.time() + DAY
+    later = time.time() + 2 * HOUR  # no later than the schedule would have it
     fill(
         queue,
         options.messages,
         options.size,
         lambda number: addresses(number, options.messages // 2),
-        lambda _: later + chance.random() * DAY,
+        lambda _: later + chance.random() * 2 * HOUR,
     )
     claims(queue, say)
     forget_pages(queue)

@@ -27,8 +27,9 @@ class Outcome:
 
     `reply` is the remote host's words or, if `ours`, the agent's own; `remote` the host that
     it dealt with, "" for none. `retry_after`: seconds, the least wait the agent asks for, or
-    None. `facts` are what else the trace should show ("tls": "TLSv1.3 …"); two outcomes that
-    differ in them alone are equal.
+    None; what is longer than any of `retry.waits` is cut short when the host starts again.
+    `facts` are what else the trace should show ("tls": "TLSv1.3 …"); two outcomes that differ
+    in them alone are equal.
     """
 
     recipient: Recipient

@@ -9,7 +9,7 @@ from ..message import Client
 from ..sasl import Challenge, Reason, Success
 from ..smtp.command import Auth
 from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, BAD_SEQUENCE, Reply
-from ..smtp.server import AUTH_NOT_OFFERED, UNKNOWN_MECHANISM
+from ..smtp.refusals import AUTH_NOT_OFFERED, UNKNOWN_MECHANISM
 
 MALFORMED = Reply(501, "Malformed authentication response", "5.5.2")
 

@@ -16,7 +16,8 @@ class Offer:
     `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
     mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
     MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them. `xclient`
-    lets the client say for whom it speaks.
+    lets the client say for whom it speaks; False is for another client than this one, None for
+    nobody, so that XCLIENT is an unknown command.
     """
 
     size: int = 0
@@ -24,7 +25,7 @@ class Offer:
     auth: tuple[str, ...] = ()
     recipients: int = 0
     messages: int = 0
-    xclient: bool = False
+    xclient: bool | None = None
 
 
 NO_OFFER = Offer()

@@ -47,6 +47,8 @@ class Standing(Protocol):
 def refusal(standing: Standing, command: Command) -> Reply | None:
     """Why this command cannot be taken here and now, None if it can."""
     kind = type(command)
+    if kind is Xclient and standing.offer.xclient is None:
+        return UNKNOWN_COMMAND
     if kind not in ORDER[standing.state]:
         if standing.lmtp and standing.state is State.START:
             return LHLO_FIRST

@@ -110,7 +110,7 @@ def read_offer(text: str) -> Offer:
         if key == "auth":
             fields[key] = tuple(value.split(","))
         else:
-            fields[key] = True if key in ("starttls", "xclient") else int(value)
+            fields[key] = value != "no" if key in ("starttls", "xclient") else int(value)
     return Offer(**fields)  # type: ignore[arg-type]
 
 
