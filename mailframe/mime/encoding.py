@@ -8,7 +8,9 @@ import binascii
 
 def quoted_printable(text: bytes) -> bytes:
     """Text with lines of CRLF in quoted-printable; the line ends stay what they are."""
-    return binascii.b2a_qp(text, istext=True)
+    encoded = binascii.b2a_qp(text, istext=True)
+    # It breaks lines with LF alone if the text has no line end of its own.
+    return encoded if b"\r\n" in text else encoded.replace(b"\n", b"\r\n")
 
 
 def base64_lines(octets: bytes) -> bytes:

@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailframe.mime import header
@@ -113,6 +113,7 @@ def test_the_end_is_looked_for_up_to_a_limit() -> None:
     assert header.end(b"A: b\r\n\r\n", 7) is None
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), PIECES))
 def test_split_and_joined_it_is_the_same(octets: bytes) -> None:
     """Nothing is lost, nothing raises, whatever the octets are."""
@@ -125,6 +126,7 @@ def test_split_and_joined_it_is_the_same(octets: bytes) -> None:
         assert bool(field.name) is header.is_field(octets[field.start : field.end])
 
 
+@settings(deadline=None)
 @given(PIECES, st.lists(st.integers(0, 60), max_size=4), st.integers(1, 60))
 def test_any_cut_gives_the_same_section(octets: bytes, cuts: list[int], limit: int) -> None:
     """Gathered from pieces, it is the section that is there at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailframe.mime.parts import Entity, cut
@@ -51,6 +51,7 @@ def test_delimiters_without_anything_between() -> None:
 _PIECES = [b"--b", b"--b--", b"--", b"\r\n", b"\n", b" ", b"x", b"--bb", b"b", b"\xff"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(_PIECES)).map(b"".join), st.sampled_from([b"b", b"bb", b".*", b""]))
 def test_cut_and_joined_it_is_the_same(body: bytes, boundary: bytes) -> None:
     """And garbage never raises."""
@@ -59,6 +60,7 @@ def test_cut_and_joined_it_is_the_same(body: bytes, boundary: bytes) -> None:
     assert multipart.parts == [piece.octets for piece in multipart.pieces if piece.is_part]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30).filter(lambda part: b"--b" not in part), max_size=5))
 def test_joined_and_cut_it_is_the_same(parts: list[bytes]) -> None:
     """What was put between delimiters comes out again."""
@@ -80,6 +82,7 @@ def test_an_entity() -> None:
     assert (bare.head, bare.type.type, bare.encoding) == (b"", "text/plain", "7bit")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_octets_are_an_entity(octets: bytes) -> None:
     """Put together, it is what it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailframe.mime.parameters import content_type, decoded, read, transfer_encoding
@@ -121,6 +121,7 @@ _PIECES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(_PIECES)).map(lambda pieces: "".join(pieces).encode("latin-1")))
 def test_garbage_never_raises(value: bytes) -> None:
     """There is a type, and a text for each parameter."""

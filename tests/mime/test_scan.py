@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailframe.mime.scan import HeaderScan
@@ -54,6 +54,7 @@ _PIECES = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(_PIECES)), st.lists(st.integers(0, 200)))
 def test_any_cut_of_any_header_gives_the_same_facts(pieces: list[bytes], cuts: list[int]) -> None:
     """A property over strange headers, too: blanks without end before a colon."""

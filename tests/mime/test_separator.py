@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailframe.mime import header
@@ -61,6 +61,7 @@ _PIECES = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(_PIECES)), st.lists(st.integers(0, 2000), max_size=5))
 def test_any_cut_gives_the_same(pieces: list[bytes], cuts: list[int]) -> None:
     """Fed whole, in pieces or by the octet."""
@@ -72,6 +73,7 @@ def test_any_cut_gives_the_same(pieces: list[bytes], cuts: list[int]) -> None:
     assert result == separated(*(octets[at : at + 1] for at in range(len(octets))))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([piece for piece in _PIECES if piece not in (b"\r", b"\n")])))
 def test_all_before_the_empty_line_are_fields(pieces: list[bytes]) -> None:
     """Behind a field of ours too, which nothing of the author's continues."""

@@ -104,6 +104,13 @@ def test_lines_without_end() -> None:
     assert is_sendable(result) and decoded(result) == [b"x" * 5000 + b"\r\n"]
 
 
+def test_text_without_any_line_end() -> None:
+    """The lines that the encoding makes of it end with CRLF, too."""
+    for body in (b"\xe9" * 5000, b"x" * 5000):
+        result = to_seven_bit(text_message(body, encoding=b"binary"))
+        assert is_sendable(result) and decoded(result) == [body]
+
+
 SIGNED_PART = multipart(PART + TEXT.encode(), kind=b'signed; protocol="a/b"')
 
 
