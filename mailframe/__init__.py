@@ -3,6 +3,7 @@
 The map, floor by floor; imports run downwards only:
 
 1. `smtp`          the language: commands, replies, the two dialogues; no I/O, no Twisted
+   `mime`          header fields, parts, 8-bit to 7-bit: the only reader of headers
 2. `message`       what travels: Client, Envelope, Recipient, Content, Route, Outcome, Entry
    `eventual`      values that are there now or come later;  `domains` one spelling of a name
    `repeated`    what would be logged over and over
