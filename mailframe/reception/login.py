@@ -8,8 +8,8 @@ from ..hooks import Channel, Fault, Login, Logins
 from ..message import Client
 from ..sasl import Challenge, Reason, Success
 from ..smtp.command import Auth
-from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, BAD_SEQUENCE, Reply
 from ..smtp.refusals import AUTH_NOT_OFFERED, UNKNOWN_MECHANISM
+from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, BAD_SEQUENCE, Reply
 
 MALFORMED = Reply(501, "Malformed authentication response", "5.5.2")
 
