@@ -53,8 +53,10 @@ class SmtpLogin:
             self._login.hurry()
 
 
-def auth_refusal(logins: Logins, client: Client) -> Reply:
-    """What AUTH reads where it is not offered: whether TLS would help (RFC 4954 section 6)."""
+def auth_refusal(reply: Reply, logins: Logins, client: Client) -> Reply:
+    """`reply`, but for AUTH that is not offered: whether TLS would help (RFC 4954 section 6)."""
+    if reply is not AUTH_NOT_OFFERED:
+        return reply
     if client.tls is None and logins.offer(client.listener, Channel(private=True)):
         return AUTH_NEEDS_TLS
     return AUTH_NOT_OFFERED

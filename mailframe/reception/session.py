@@ -35,7 +35,6 @@ from ..smtp.command import (
 )
 from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
 from ..smtp.offer import Offer
-from ..smtp.refusals import AUTH_NOT_OFFERED
 from ..smtp.reply import (
     AUTH_REQUIRED,
     AUTHENTICATED,
@@ -326,9 +325,7 @@ class Session:
         if event.last:
             reply = self._counted(event, event.reply)
             return reply if reply.code == 421 else (reply, OUT_OF_STEP)
-        if event.reply is AUTH_NOT_OFFERED:
-            return auth_refusal(self._shared.hooks.logins, self.client)
-        return event.reply
+        return auth_refusal(event.reply, self._shared.hooks.logins, self.client)
 
     def _help(self, command: Help) -> Reply:
         return self.dialogue.help_reply()

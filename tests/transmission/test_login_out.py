@@ -99,8 +99,7 @@ class TestOurOwnServer(TestCase):
             ),
             reactor=reactor,
             now=reactor.seconds,
-            may_claim=lambda: True,
-            hand_over=lambda entry, claimed: None,
+            commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
         )
         port = reactor.listenTCP(0, reception, interface="127.0.0.1")
         make_prompt(port)
