@@ -5,7 +5,8 @@ one plugin, `answers` judges what it says, `breaker` leaves alone what keeps fai
 follows redirects; `observers` are told what was decided.
 """
 
-from .composed import Filtered, Hooks
+from .composed import Hooks
+from .filtering import Filtered
 from .login import Channel, Login, Logins, LoginStep
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from secrets import token_bytes
 from typing import Any
@@ -36,27 +36,12 @@ from ..plugin import Filter
 from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
+from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .login import Logins
 from .observers import Audience, about
+from .panel import Witness, ask
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing, routed
-
-FILTER_STAGES = ("connected", "hello", "sender", "recipient", "content")
-
-
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    """What all filters together said: a refusal or None, and what they found.
-
-    `headers` are whole fields without their last line end, folds written as CRLF.
-    """
-
-    refusal: Reply | None = None
-    signals: Mapping[str, str] = field(default_factory=dict)
-    headers: tuple[str, ...] = ()
-
-
-_PASSED = Filtered()
 
 
 def _passing_secret() -> Callable[[], bytes]:
@@ -108,86 +93,81 @@ class Hooks:
         """Who may log in at which listener, and how."""
         return Logins(self.auth, self.reactor, self._audience, self.secret)
 
-    def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | Deferred[Reply]:
-        """relay: always an answer; RELAYING_DENIED where nobody speaks, 451 for a fault."""
-        return at_once(self._judge(envelope, recipient))
+    def judge(
+        self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
+    ) -> Reply | Deferred[Reply]:
+        """relay: always an answer; RELAYING_DENIED if nobody speaks, 451 for a fault."""
+        return at_once(self._judge(envelope, recipient, witness))
 
-    async def _judge(self, envelope: Envelope, recipient: Recipient) -> Reply:
+    async def _judge(
+        self, envelope: Envelope, recipient: Recipient, witness: Witness | None
+    ) -> Reply:
         started = self._started("relay")
-        verdict, plugin = RELAYING_DENIED, ""
-        for question in self._asked("judge", envelope.client.listener):
-            answer = question.ask(envelope, recipient)
-            if is_later(answer):
-                answer = await answer
-            if answer is not None:
-                # A policy that cannot speak may have wanted to refuse: nobody after it opens.
-                verdict = answer.reply() if isinstance(answer, Fault) else answer
-                plugin = question.bound.name
-                break
+        questions = self._asked("judge", envelope.client.listener)
+        answer, index = await ask(
+            questions,
+            (envelope, recipient),
+            seconds=None if witness is None else self.reactor.seconds,
+            witness=witness,
+        )
+        verdict: Reply = RELAYING_DENIED
+        if answer is not None:
+            # A policy that cannot speak may have wanted to refuse: nobody after it opens.
+            verdict = answer.reply() if isinstance(answer, Fault) else answer
         if started is not None:
+            plugin = "" if answer is None else questions[index].bound.name
             self._audience.decided(
                 "relay", str(verdict), plugin, started, about(envelope, recipient)
             )
         return verdict
 
-    def route(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
+    def route(
+        self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
+    ) -> Routing | Deferred[Routing]:
         """Where this recipient's copies go: redirects followed, loops refused; never empty."""
         told = self._audience.way if self._audience.wants("route") else None
         routers = self._asked("route", envelope.client.listener)
-        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds))
+        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds, witness))
 
-    def connected(self, client: Client) -> Filtered | Deferred[Filtered]:
+    def connected(
+        self, client: Client, witness: Witness | None = None
+    ) -> Filtered | Deferred[Filtered]:
         """filter, before the greeting; a fault is a 421 here (RFC 5321 section 4.2.1)."""
-        return self._filtered("connected", client.listener, client)
+        return self._filtered("connected", client.listener, [client], witness)
 
-    def hello(self, client: Client) -> Filtered | Deferred[Filtered]:
+    def hello(
+        self, client: Client, witness: Witness | None = None
+    ) -> Filtered | Deferred[Filtered]:
         """filter, at HELO, EHLO or LHLO."""
-        return self._filtered("hello", client.listener, client)
+        return self._filtered("hello", client.listener, [client], witness)
 
-    def sender(self, envelope: Envelope) -> Filtered | Deferred[Filtered]:
+    def sender(
+        self, envelope: Envelope, witness: Witness | None = None
+    ) -> Filtered | Deferred[Filtered]:
         """filter, at MAIL."""
-        return self._filtered("sender", envelope.client.listener, envelope)
+        return self._filtered("sender", envelope.client.listener, [envelope], witness)
 
-    def recipient(self, envelope: Envelope, recipient: Recipient) -> Filtered | Deferred[Filtered]:
+    def recipient(
+        self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
+    ) -> Filtered | Deferred[Filtered]:
         """filter, at RCPT, after relay and route agreed."""
-        return self._filtered("recipient", envelope.client.listener, envelope, recipient)
+        return self._filtered("recipient", envelope.client.listener, [envelope, recipient], witness)
 
-    def content(self, envelope: Envelope, content: Content) -> Filtered | Deferred[Filtered]:
+    def content(
+        self, envelope: Envelope, content: Content, witness: Witness | None = None
+    ) -> Filtered | Deferred[Filtered]:
         """filter, at the end of the content."""
-        return self._filtered("content", envelope.client.listener, envelope, content)
+        return self._filtered("content", envelope.client.listener, [envelope, content], witness)
 
     def _filtered(
-        self, stage: str, listener: str, subject: Client | Envelope, *more: Any
+        self, stage: FilterStage, listener: str, arguments: list[Any], witness: Witness | None
     ) -> Filtered | Deferred[Filtered]:
         questions = self._asked(stage, listener)
-        return at_once(self._filter(questions, stage, subject, *more)) if questions else _PASSED
-
-    async def _filter(
-        self, questions: Sequence[Question], stage: str, subject: Client | Envelope, *more: Any
-    ) -> Filtered:
-        """Ask all filters; each one is shown the signals of those before it."""
-        signals: dict[str, str] = {}
-        headers: list[str] = []
-        for question in questions:
-            started = self._started("filter")
-            answer = question.ask(subject, *more)
-            if is_later(answer):
-                answer = await answer
-            if isinstance(answer, Fault):
-                if question.bound.on_error == "skip":
-                    continue
-                answer = answer.reply(421 if stage == "connected" else 451)
-            if answer is None or (isinstance(answer, Reply) and answer.positive):
-                continue
-            if started is not None:
-                self._audience.opinion(question.bound.name, stage, answer, started, subject, more)
-            if isinstance(answer, Reply):
-                return Filtered(answer, signals, tuple(headers))
-            headers += map(answers.folded, answer.headers)
-            if answer.signals:
-                signals.update(answer.signals)
-                subject = replace(subject, signals={**subject.signals, **answer.signals})
-        return Filtered(None, signals, tuple(headers)) if signals or headers else _PASSED
+        if not questions:
+            return PASSED
+        audience = self._audience if self._audience.wants("filter") else None
+        seconds = self.reactor.seconds
+        return at_once(filtered(questions, stage, arguments, audience, seconds, witness))
 
     def deliver(
         self, message: Message, agent: str, routes: Sequence[Route]

@@ -22,7 +22,6 @@ from twisted.cred.error import Unauthorized
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ..eventual import is_later
 from ..message import Client
 from ..sasl import (
     Ability,
@@ -47,6 +46,7 @@ from ..smtp.reply import AUTH_FAILED
 from ..wire.handshake import TlsChannel
 from . import answers
 from .observers import Audience, about
+from .panel import Witness, ask
 from .question import Bound, Fault, Question
 
 if TYPE_CHECKING:
@@ -171,27 +171,35 @@ class Logins:
         return await self._first_yes(_ASKED[type(wanted)], client, *arguments)
 
     async def judge_password(
-        self, credentials: IUsernamePassword, client: Client
+        self, credentials: IUsernamePassword, client: Client, witness: Witness | None = None
     ) -> tuple[Identity | Fault | None, str]:
         """Whose they are, and the plugin's name; a Fault if one failed and nobody said yes."""
-        answer, plugin = await self._first_yes(Ability.PASSWORDS, client, credentials)
+        answer, plugin = await self._first_yes(
+            Ability.PASSWORDS, client, credentials, witness=witness
+        )
         if answer is None or isinstance(answer, Fault):
             return answer, plugin
         return Identity(answers.user_name(answer)), plugin
 
     async def _first_yes(
-        self, ability: Ability, client: Client, *arguments: Any
+        self, ability: Ability, client: Client, *arguments: Any, witness: Witness | None = None
     ) -> tuple[Any, str]:
         no: Fault | TokenRefused | None = None
-        for question in self._asked_at(client.listener).get(ability, ()):
-            answer = question.ask(*arguments)
-            if is_later(answer):
-                answer = await answer
+
+        def goes_on(answer: Any, _question: Question, _started: float) -> bool:
+            """After all but a yes; a failure is told rather than that others did not know."""
+            nonlocal no
             if isinstance(answer, Fault) or (isinstance(answer, TokenRefused) and no is None):
                 no = answer
-            elif answer and not isinstance(answer, TokenRefused):
-                return answer, question.bound.name
-        return no, ""
+                return True
+            return not answer or isinstance(answer, TokenRefused)
+
+        questions = self._asked_at(client.listener).get(ability, ())
+        clock = None if witness is None else self.reactor.seconds
+        answer, index = await ask(
+            questions, arguments, goes_on=goes_on, seconds=clock, witness=witness
+        )
+        return (no, "") if answer is None else (answer, questions[index].bound.name)
 
     def _asked_at(self, listener: str) -> Mapping[Ability, Sequence[Question]]:
         """Who is asked about clients of this listener, by what they are able to do."""

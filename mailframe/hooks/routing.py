@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from ..eventual import is_later
 from ..message import Envelope, Recipient, Redirect, Route
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_SUCH_DOMAIN, Reply
+from .panel import Witness, ask
 from .question import Fault, Question
 
 MAX_DEPTH = 20  # redirects one after the other
@@ -45,12 +44,14 @@ async def routed(
     routers: tuple[Question, ...],
     told: Told | None,
     seconds: Callable[[], float],
+    witness: Witness | None = None,
 ) -> Routing:
     """One recipient's way through the routers, with all that it is redirected to.
 
-    `told` hears of every decision, None where nobody listens; `seconds` is its clock.
+    `told` hears of every decision, None if nobody listens; `seconds` is its clock. `witness`
+    sees every router that is asked.
     """
-    asking = Asking(envelope, routers, told, seconds)
+    asking = Asking(envelope, routers, told, seconds, witness)
     answer, decided = await asking.ask(recipient, 0)
     if isinstance(answer, Route):
         return Routing((answer.of(recipient),), ())
@@ -62,7 +63,7 @@ async def routed(
 class Asking:
     """The routers, asked about the recipients of one envelope; see `routed`."""
 
-    __slots__ = ("_envelope", "_routers", "_seconds", "_told")
+    __slots__ = ("_envelope", "_routers", "_seconds", "_told", "_witness")
 
     def __init__(
         self,
@@ -70,7 +71,9 @@ class Asking:
         routers: tuple[Question, ...],
         told: Told | None,
         seconds: Callable[[], float],
+        witness: Witness | None = None,
     ) -> None:
+        self._witness = witness
         self._envelope = envelope
         self._routers = routers
         self._told = told
@@ -89,15 +92,16 @@ class Asking:
         self, recipient: Recipient, first: int
     ) -> tuple[Route | Redirect | Reply, int]:
         """A fault is a 451."""
-        routers = self._routers
-        for index in range(first, len(routers)):
-            answer: Any = routers[index].ask(self._envelope, recipient)
-            if is_later(answer):
-                answer = await answer
-            if answer is None:
-                continue
-            return (answer.reply() if isinstance(answer, Fault) else answer), index
-        return NO_SUCH_DOMAIN, len(routers)
+        answer, index = await ask(
+            self._routers,
+            (self._envelope, recipient),
+            first=first,
+            seconds=self._seconds if self._witness is not None else None,
+            witness=self._witness,
+        )
+        if answer is None:
+            return NO_SUCH_DOMAIN, index
+        return (answer.reply() if isinstance(answer, Fault) else answer), index
 
     def name(self, index: int) -> str:
         """The router's name, "" for none."""
