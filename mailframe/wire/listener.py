@@ -1,0 +1,151 @@
+"""One listener, whatever it speaks: who is let in, one clock for all sessions, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ServerFactory
+
+from ..settings import Limits, Listener
+from .census import Census
+from .certificates import Certificates
+
+LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
+
+
+class NotAdmitted(Enum):
+    """Why a client is not let in."""
+
+    STOPPING = "stopping"
+    TOO_MANY = "too many"
+
+
+class TimedSession(Protocol):
+    """What a listener asks of each session."""
+
+    def look_at_clock(self, now: float) -> None:
+        """End it if the client has taken longer than the limits allow; `now` is in seconds."""
+
+    def stop(self) -> None:
+        """Let the client go as soon as nothing is lost by it."""
+
+    def drop(self) -> None:
+        """Let the client go now, without a word."""
+
+
+class ListenerFactory(ServerFactory):
+    """The sessions of one `[[listen]]`; what they speak is said by who builds the protocols.
+
+    A session says `enter` when its connection is made and `leave` when it is lost. Between
+    them it is counted once `admit` has let its client in: at once, or as soon as it is known
+    who the client is. `options` are for TLS, None without certificates. ValueError if the
+    listener needs certificates and there are none.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, listener: Listener, limits: Limits, certificates: Certificates | None, reactor: Any
+    ) -> None:
+        if certificates is None and listener.tls == "implicit":
+            raise ValueError(f"listener {listener.name!r}: implicit TLS needs [tls] certificates")
+        self.listener, self.limits = listener, limits
+        self.options = certificates.server_options() if certificates is not None else None
+        self.reactor = reactor
+        self.seconds: Callable[[], float] = reactor.seconds
+        self.stopping = False
+        self._census = Census(limits.connections, limits.connections_per_client)
+        self._sessions: dict[TimedSession, str | None] = {}  # the address that was counted
+        self._clock: IDelayedCall | None = None
+        self._unused = False
+        self._waiting_for_end: list[Deferred[None]] = []
+
+    @property
+    def sessions(self) -> int:
+        """How many clients are connected, without those that were refused."""
+        return self._census.sessions
+
+    def enter(self, session: TimedSession) -> None:
+        """A connection is made: its time is looked at from now on."""
+        self._sessions[session] = None
+        if self._clock is None:
+            self._clock = self.reactor.callLater(LOOK_EVERY, self._look)
+
+    def admit(self, session: TimedSession, address: str) -> NotAdmitted | None:
+        """Count the session as one of the client at this IP address; why not, if it is not.
+
+        One that was counted as another client's before is counted as this one's instead.
+        """
+        before = self._sessions.get(session)
+        if before is not None:
+            self._sessions[session] = None
+            self._census.leave(before)
+        if self.stopping:
+            return NotAdmitted.STOPPING
+        if not self._census.admit(address):
+            return NotAdmitted.TOO_MANY
+        self._sessions[session] = address
+        return None
+
+    def leave(self, session: TimedSession) -> None:
+        """The connection is closed."""
+        address = self._sessions.pop(session, None)
+        if address is not None:
+            self._census.leave(address)
+        if not self._sessions:
+            self._ended()
+
+    def _look(self) -> None:
+        """One timer for all sessions: what is idle costs nothing but this look."""
+        self._clock = None
+        now = self.seconds()
+        for session in list(self._sessions):
+            session.look_at_clock(now)
+        if self._sessions and self._clock is None:
+            self._clock = self.reactor.callLater(LOOK_EVERY, self._look)
+
+    def stopFactory(self) -> None:
+        """Twisted: nobody listens for us any more."""
+        self._unused = True
+        if not self._sessions:
+            self._ended()
+
+    def startFactory(self) -> None:
+        """Twisted: a port listens for us."""
+        self._unused = False
+
+    def _ended(self) -> None:
+        """The last client is gone."""
+        if (self._unused or self.stopping) and self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        waiting, self._waiting_for_end = self._waiting_for_end, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def emptied(self) -> Deferred[None]:
+        """Fires when no client is here; those that are may take their time."""
+        ended: Deferred[None] = Deferred()
+        self._waiting_for_end.append(ended)
+        if not self._sessions:
+            self._ended()
+        return ended
+
+    def stop_gracefully(self) -> Deferred[None]:
+        """Let nobody in any more, and ask all who are here to end as soon as nothing is lost.
+
+        Fires when the last client is gone; whoever cannot wait so long calls `drop()`.
+        """
+        self.stopping = True
+        for session in list(self._sessions):
+            session.stop()
+        return self.emptied()
+
+    def drop(self) -> None:
+        """Close all connections at once, without a word."""
+        for session in list(self._sessions):
+            session.drop()
