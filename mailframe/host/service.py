@@ -22,6 +22,7 @@ from ..eventual import at_once
 from ..interfaces import IInspected
 from ..queue.scheduler import Scheduler
 from ..reception.listener import Reception
+from ..reception.shared import Shared
 from ..settings import Listener
 from .control import ControlFactory, control_of
 from .inspection import Listeners
@@ -140,15 +141,17 @@ class Host(service.MultiService):
 
     def _reception(self, listener: Listener, now: Callable[[], float]) -> Reception:
         return Reception(
-            hostname=self.settings.hostname,
-            listener=listener,
-            limits=listener.limits or self.settings.limits,
-            hooks=self.hooks,
-            store=self._store,
-            certificates=self.certificates,
-            reactor=self._reactor,
-            now=now,
-            commit=self.scheduler.submission.commit,
+            Shared(
+                hostname=self.settings.hostname,
+                listener=listener,
+                limits=listener.limits or self.settings.limits,
+                hooks=self.hooks,
+                store=self._store,
+                certificates=self.certificates,
+                reactor=self._reactor,
+                now=now,
+                commit=self.scheduler.submission.commit,
+            )
         )
 
     def _inspected(self) -> list[tuple[str, IInspected]]:

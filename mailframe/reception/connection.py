@@ -1,7 +1,8 @@
-"""The border with Twisted: octets in, replies out, pauses, and what time allows.
+"""The border with Twisted: octets in, replies out, and the phases of a connection.
 
 Everything a client sends is answered in order: while one answer is being waited for, what
-comes next stays in the dialogue's buffer, and past a bound the transport is paused.
+comes next stays in the dialogue's buffer, and past a bound the transport is paused (`flow`).
+What follows what is a table (`phase`); what time allows, `patience` knows.
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.address import IPv6Address as TwistedIPv6Address
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IOpenSSLServerConnectionCreator,
-    IPushProducer,
-)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,83 +21,107 @@ from zope.interface import implementer
 
 from ..eventual import at_once, is_later
 from ..message import Client, new_id
+from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from ..wire.handshake import TlsChannel, tls_facts
-from ..wire.transport import MOST_READ, ISocketTls, address_of
+from ..wire.server_tls import ServerTls
+from ..wire.transport import address_of
+from .flow import READ_AHEAD, Flow
+from .patience import Patience
+from .phase import (
+    ABORT,
+    ANSWER,
+    ANSWERING,
+    ARRIVED,
+    CLOSE,
+    ENDED,
+    FINISHING,
+    GONE,
+    GREET,
+    GREETED,
+    GREETING,
+    HANDSHAKES,
+    HOLD,
+    HOLDING,
+    LOSE,
+    OPEN,
+    PHASES,
+    SECURE,
+    SECURED,
+    UNGREETED,
+    WAIT,
+    WRAP,
+    WRAPPING,
+    Step,
+)
 from .session import Answer, Session
 
 if TYPE_CHECKING:
     from .listener import Reception
 
-READ_AHEAD = 1 << 16  # octets that may wait unread in the dialogue before the client must wait
-UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read the replies it left
-CLOSE_PATIENCE = 15.0  # seconds for a client to take the last reply and close
+_CLOSED, _SECURING = State.CLOSED, State.SECURING  # quicker than by its class, per reply
 
 SPOKE_TOO_EARLY = Reply(554, "You spoke before the greeting", "5.5.0")
 
 
-@implementer(ISocketTls, IPushProducer, IOpenSSLServerConnectionCreator)
+@implementer(IHandshakeListener, IPushProducer)
 class Connection(Protocol):
     """One client's connection.
 
     It is its transport's producer, of replies: when the client does not read them, it is
-    paused and answers nothing more. It makes its own TLS connection, to know the cipher.
+    paused and answers nothing more. `phase` is to be read only.
     """
 
     _log = Logger()
 
     session: Session | None = None
-    _busy = True  # an answer is being waited for; at first the greeting
-    _greeted = False
-    _closing = False
-    _handshaking = False
-    _reading_paused = False
-    _reads_much = False  # as the transport is told
-    _unread_since: float | None = None
+    phase = ARRIVED
     _greet_later: IDelayedCall | None = None
-    _tls: SSL.Connection | None = None
+    _tls: ServerTls | None = None
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
-        self._began = self._since = reception.seconds()
+        self._patience = Patience(reception.limits, reception.seconds())
+
+    def _move(self, step: Step) -> None:
+        self.phase = PHASES[self.phase][step]
 
     def connectionMade(self) -> None:
         """Twisted: somebody is there."""
         transport: Any = self.transport
+        reception = self._reception
         peer, host = transport.getPeer(), transport.getHost()
         client = Client(
             address_of(peer),
             getattr(peer, "port", 0),
-            self._reception.listener.name,
+            reception.listener.name,
             address_of(host),
             getattr(host, "port", 0),
-            new_id(self._reception.now()),
+            new_id(reception.shared.now()),
         )
         if isinstance(peer, IPv4Address | TwistedIPv6Address):
             transport.setTcpNoDelay(True)
-        # The transport pauses its producer when it holds more octets than this.
-        transport.bufferSize = self._reception.limits.unread_replies
-        refusal = self._reception.admit(self, client)
+        self._flow = Flow(transport, reception.limits.unread_replies)
+        reception.enter(self)
+        refusal = reception.refusal_of(self, client)
         if refusal is not None:
-            self._refuse(refusal)
+            # Without a word if it expects TLS.
+            self._close(None if reception.listener.tls == "implicit" else refusal)
             return
-        self.session = Session(self._reception.shared, client)
+        self.session = Session(reception.shared, client)
         transport.registerProducer(self, True)
-        if self._reception.listener.tls == "implicit":
+        if reception.listener.tls == "implicit":
+            self._move(WRAP)
             self._start_tls()
         else:
             self._prepare_greeting()
 
-    def _refuse(self, refusal: Reply) -> None:
-        """Refuse a client that is not let in; without a word where it expects TLS."""
-        if self._reception.listener.tls == "implicit":
-            self._close()
-        else:
-            self._close(refusal)
+    # The greeting.
 
     def _prepare_greeting(self) -> None:
         delay = self._reception.listener.greet_delay
         if delay > 0:
+            self._move(HOLD)
             self._greet_later = self._reception.reactor.callLater(delay, self._greet)
         else:
             self._greet()
@@ -107,243 +129,199 @@ class Connection(Protocol):
     def _greet(self) -> None:
         self._greet_later = None
         assert self.session is not None
-        self._await(self.session.open(), self._opened)
+        self._move(GREET)
+        greeting: Reply | Deferred[Reply] = at_once(self.session.open())
+        if is_later(greeting):
+            greeting.addCallback(self._greeted).addErrback(self._broken)
+        else:
+            self._greeted(greeting)
 
-    def _opened(self, reply: Reply) -> None:
-        if not reply.positive:
-            self._close(reply)
+    def _greeted(self, greeting: Reply) -> None:
+        if self.phase is not GREETING:
+            return  # it is gone
+        self._patience.since = self._reception.seconds()
+        if not greeting.positive:
+            self._close(greeting)
             return
-        self._write(reply.to_bytes())
-        self._greeted = True
+        self._write(greeting.to_bytes())
+        self._move(GREETED)
         self._proceed()
 
-    def _await(self, eventual: Any, then: Any) -> None:
-        """Call `then` with the value, at once or when it is there."""
-        self._busy = True
-        value = at_once(eventual)
-        if is_later(value):
-            value.addCallback(self._came, then).addErrback(self._broken)
-        else:
-            self._busy = False
-            then(value)
+    def _greet_never(self) -> None:
+        if self._greet_later is not None:
+            self._greet_later.cancel()
+            self._greet_later = None
 
-    def _came(self, value: Any, then: Any) -> None:
-        self._busy = False
-        self._since = self._reception.seconds()
-        if self._closing or not self.connected:
-            self._end_session()
-        else:
-            then(value)
-
-    def _broken(self, failure: Failure) -> None:
-        self._log.failure("a session broke off", failure=failure)
-        self._busy = False
-        self._end_session()
-        self._abort()
+    # Octets in, replies out.
 
     def dataReceived(self, data: bytes) -> None:
         """Twisted: octets from the client."""
-        session = self.session
-        if self._closing or session is None:
+        session, phase = self.session, self.phase
+        if session is None or (phase is not OPEN and not self._is_heard(session)):
             return
-        if not self._greeted and self._reception.listener.greet_delay > 0:
+        dialogue, flow = session.dialogue, self._flow
+        if dialogue.in_content:
+            self._patience.since = self._reception.seconds()
+            if len(data) == READ_AHEAD:
+                flow.read_much()
+        dialogue.receive_data(data)
+        if phase is OPEN and flow.unread_since is None:
+            self._pump(session)
+        else:
+            flow.hold(dialogue.buffered)
+
+    def _is_heard(self, session: Session) -> bool:
+        """False if what comes now counts for nothing."""
+        if self.phase in UNGREETED and self._reception.listener.greet_delay > 0:
             session.tell("spoke before the greeting")
             self._close(SPOKE_TOO_EARLY)
-            return
-        dialogue = session.dialogue
-        if dialogue.in_content:
-            self._since = self._reception.seconds()
-            if len(data) == READ_AHEAD:
-                transport: Any = self.transport
-                self._reads_much, transport.most_read = True, MOST_READ
-        dialogue.receive_data(data)
-        if self._busy or self._unread_since is not None:
-            self._read_no_further()
-        else:
-            self._pump(session)
-
-    def _read_no_further(self) -> None:
-        """Let the client wait where it sends more than may lie here."""
-        assert self.session is not None
-        transport: Any = self.transport
-        if self.session.dialogue.buffered > READ_AHEAD and not self._reading_paused:
-            self._reading_paused = True
-            transport.pauseProducing()
+        return self.phase not in ENDED
 
     def _proceed(self) -> None:
         """Go on with what the client has sent meanwhile."""
         session = self.session
-        if session is None or self._busy or self._closing or self._handshaking:
-            return
-        if self._unread_since is None:
+        if self.phase is OPEN and session is not None and self._flow.unread_since is None:
             self._pump(session)
 
     def _pump(self, session: Session) -> None:
         """Answer all there is, and write the answers together."""
         dialogue = session.dialogue
         replies: list[bytes] = []
-        while True:
+        step: Step | None = None
+        while step is None:
             if self._reception.stopping and not dialogue.in_content:
                 replies.append(SHUTTING_DOWN.to_bytes())
-                self._closing = True
+                step = CLOSE
                 break
             event = dialogue.next_event()
             if event is None:
                 break
             answer: Any = at_once(session.answer(event))
             if is_later(answer):
-                self._busy = True
-                self._read_little()
-                self._write(b"".join(replies))
-                answer.addCallback(self._came, self._answered).addErrback(self._broken)
-                self._read_no_further()
+                self._wait_for(answer, replies, dialogue.buffered)
                 return
-            if answer is not None and self._said(session, answer, replies):
-                break
+            if answer is not None:
+                step = self._said(session, answer, replies)
         self._write(b"".join(replies))
-        self._turn(session)
+        self._turn(session, step)
 
-    def _read_little(self) -> None:
-        """Only content that flows is read in large pieces: what else comes may have to lie here."""
-        transport: Any = self.transport
-        if self._reads_much and transport is not None:
-            self._reads_much = False
-            transport.most_read = READ_AHEAD
-
-    def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> bool:
-        """Add the answer to the replies; True where nothing may follow on this connection."""
-        assert answer is not None
-        if isinstance(answer, tuple):
-            replies.append(session.dialogue.send(*answer))
-            code = answer[-1].code if answer else 0
-        else:
-            replies.append(session.dialogue.send(answer))
-            code = answer.code
-        self._since = self._reception.seconds()
-        self._read_little()
-        if code in (221, 421):
-            self._closing = True
-        elif session.dialogue.securing:
-            self._handshaking = True
-        return self._closing or self._handshaking
+    def _wait_for(self, answer: Any, replies: list[bytes], buffered: int) -> None:
+        """Say what is answered already; nothing more is answered before this answer is here."""
+        self._move(WAIT)
+        if self._flow.reads_much:
+            self._flow.read_little()
+        self._write(b"".join(replies))
+        answer.addCallback(self._answered).addErrback(self._broken)
+        self._flow.hold(buffered)
 
     def _answered(self, answer: Answer) -> None:
         """An answer that was waited for is here."""
+        self._move(ANSWER)
+        self._patience.since = self._reception.seconds()
         session = self.session
-        assert session is not None
-        replies: list[bytes] = []
-        if answer is not None and self._said(session, answer, replies):
-            self._write(b"".join(replies))
-            self._turn(session)
+        if self.phase is GONE or session is None:
+            self._end_session()
             return
-        self._write(b"".join(replies))
+        if answer is not None:
+            replies: list[bytes] = []
+            step = self._said(session, answer, replies)
+            self._write(b"".join(replies))
+            if step is not None:
+                self._turn(session, step)
+                return
         self._proceed()
 
-    def _turn(self, session: Session) -> None:
+    def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> Step | None:
+        """Add the answer to the replies; the step to take if none may follow them."""
+        assert answer is not None
+        dialogue = session.dialogue
+        replies.append(
+            dialogue.send(*answer) if isinstance(answer, tuple) else dialogue.send(answer)
+        )
+        self._patience.since = self._reception.seconds()
+        if self._flow.reads_much:
+            self._flow.read_little()
+        # That TLS begins only the state knows: not every 220 says so.
+        state = dialogue.state
+        return CLOSE if state is _CLOSED else SECURE if state is _SECURING else None
+
+    def _turn(self, session: Session, step: Step | None) -> None:
         """After writing: close, start TLS, or listen again."""
-        if self._closing:
+        if step is CLOSE:
             self._close()
-        elif self._handshaking:
+        elif step is SECURE:
             session.dialogue.tls_started()
             session.forget()
-            self._read_again()
+            self._flow.let_go()
+            self._move(SECURE)
             self._start_tls()
-        elif self._reading_paused and session.dialogue.buffered <= READ_AHEAD:
-            self._read_again()
-
-    def _read_again(self) -> None:
-        transport: Any = self.transport
-        if self._reading_paused and transport is not None:
-            self._reading_paused = False
-            transport.resumeProducing()
+        elif self._flow.held:
+            self._flow.let_go(session.dialogue.buffered)
 
     def _write(self, octets: bytes) -> None:
         if octets and self.transport is not None:
             self.transport.write(octets)
 
-    def _start_tls(self) -> None:
-        self._handshaking = True
-        self._since = self._reception.seconds()
-        transport: Any = self.transport
-        transport.startTLS(self)
-
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """Twisted: OpenSSL's side of the TLS layer that begins."""
-        assert self._reception.options is not None
-        self._tls = self._reception.options.serverConnectionForTLS(tlsProtocol)
-        return self._tls
-
-    def serverConnectionOver(self, socket: Any) -> SSL.Connection:
-        """The same for a transport that leaves its socket to OpenSSL."""
-        assert self._reception.options is not None
-        self._tls = self._reception.options.serverConnectionOver(socket)
-        return self._tls
-
-    def handshakeCompleted(self) -> None:
-        """Twisted: all that follows is encrypted."""
-        tls, self._tls = self._tls, None
-        session = self.session
-        if tls is None or session is None or self._closing:
-            return
-        self._handshaking = False
-        self._since = self._reception.seconds()
-        session.secured(tls_facts(tls), TlsChannel(tls, is_server=True))
-        if not self._greeted:
-            self._prepare_greeting()
-
     def pauseProducing(self) -> None:
         """Twisted: the client leaves too many replies unread; no command is answered now."""
-        if self._unread_since is None:
-            self._unread_since = self._reception.seconds()
+        if self._flow.unread_since is None:
+            self._flow.unread_since = self._reception.seconds()
 
     def resumeProducing(self) -> None:
         """Twisted: the client has read its replies."""
-        if self._unread_since is not None:
-            self._unread_since = None
-            self._since = self._reception.seconds()
+        if self._flow.unread_since is not None:
+            self._flow.unread_since = None
+            self._patience.since = self._reception.seconds()
             self._proceed()
 
     def stopProducing(self) -> None:
         """Twisted: the connection is lost; connectionLost says so too."""
 
+    # TLS.
+
+    def _start_tls(self) -> None:
+        options, transport = self._reception.options, self.transport
+        assert options is not None
+        self._patience.since = self._reception.seconds()
+        self._tls = ServerTls(options, self._secured)
+        transport.startTLS(self._tls)  # type: ignore[union-attr]
+
+    def handshakeCompleted(self) -> None:
+        """Twisted: all that follows is encrypted."""
+        if self._tls is not None:
+            self._tls.handshakeCompleted()
+
+    def _secured(self, connection: SSL.Connection) -> None:
+        self._tls = None
+        session, phase = self.session, self.phase
+        if session is None or phase not in HANDSHAKES:
+            return
+        self._patience.since = self._reception.seconds()
+        session.secured(tls_facts(connection), TlsChannel(connection, is_server=True))
+        if phase is WRAPPING:
+            self._prepare_greeting()
+        else:
+            self._move(SECURED)
+
+    # The end.
+
     def look_at_clock(self, now: float) -> None:
-        """End it where the client has taken longer than its listener's limits allow."""
-        limits, session = self._reception.limits, self.session
-        waited = now - self._since
-        if self._closing:
-            if waited > CLOSE_PATIENCE:
-                self._abort()
-        elif self._unread_since is not None:
-            if now - self._unread_since > min(UNREAD_PATIENCE, limits.command_timeout):
-                self._abort()
-        elif self._handshaking:
-            if waited > limits.tls_timeout:
-                self._abort()
-        elif self._busy or session is None:
-            return  # it is we who take the time
-        elif waited > self._patience(session) or now - self._began > limits.session_timeout:
-            self._time_out(session)
-        elif session.transaction is not None:  # between two chunks, too
-            began = session.transaction.began
-            if began is not None and now - began > limits.data_total:
-                self._time_out(session)
-
-    def _patience(self, session: Session) -> float:
-        limits = self._reception.limits
-        return limits.data_timeout if session.dialogue.in_content else limits.command_timeout
-
-    def _time_out(self, session: Session) -> None:
-        session.tell(str(TIMED_OUT))
-        self._close(TIMED_OUT)
+        """End it if the client has taken longer than its listener's limits allow."""
+        step = self._patience.spent(now, self.phase, self._flow.unread_since, self.session)
+        if step is ABORT:
+            self._abort()
+        elif step is CLOSE and self.session is not None:
+            self.session.tell(str(TIMED_OUT))
+            self._close(TIMED_OUT)
 
     def stop(self) -> None:
-        """Let the client go at the next command's end; now where it has none running."""
-        session = self.session
-        if self._closing or session is None:
+        """Let the client go at the next command's end; now if it has none running."""
+        session, phase = self.session, self.phase
+        if session is None or phase in ENDED:
             return
-        if self._handshaking:
+        if phase in HANDSHAKES:
             self._abort()
-        elif self._greet_later is not None or not (self._busy or session.dialogue.in_content):
+        elif phase is HOLDING or (phase is OPEN and not session.dialogue.in_content):
             self._close(SHUTTING_DOWN)
 
     def drop(self) -> None:
@@ -354,37 +332,38 @@ class Connection(Protocol):
         """Say the last word and close, once the client has read it."""
         if last_word is not None:
             self._write(last_word.to_bytes())
-        self._closing = True
-        self._since = self._reception.seconds()
+        self._move(CLOSE)
+        self._patience.since = self._reception.seconds()
         self._greet_never()
-        if not self._busy or not self._greeted:
-            self._end_session()
+        self._end_session()
+        self._flow.let_go()
         transport: Any = self.transport
-        self._read_again()
         transport.unregisterProducer()
         transport.loseConnection()
 
     def _abort(self) -> None:
-        self._closing = True
+        self._move(ABORT)
         self._greet_never()
         transport: Any = self.transport
         if transport is not None and self.connected:
             transport.abortConnection()
 
-    def _greet_never(self) -> None:
-        if self._greet_later is not None:
-            self._greet_later.cancel()
-            self._greet_later = None
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("a session broke off", failure=failure)
+        if self.phase in (ANSWERING, FINISHING):
+            self._move(ANSWER)
+        self._end_session()
+        self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Twisted: the client is gone. What is being answered is finished, unheard."""
         self.connected = 0
-        self._closing = True
+        self._move(LOSE)
         self._tls = None
         self._greet_never()
         if self.session is not None:
             self.session.hang_up()
-        if not self._busy or not self._greeted:
+        if self.phase is GONE:
             self._end_session()
         self._reception.leave(self)
 

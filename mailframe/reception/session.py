@@ -7,14 +7,11 @@ of everything, and what the hooks say.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from ..eventual import is_later
-from ..hooks import Channel
 from ..message import Client, Envelope, Tls, new_id
 from ..smtp.command import (
     Auth,
@@ -34,10 +31,8 @@ from ..smtp.command import (
     Vrfy,
 )
 from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
-from ..smtp.offer import Offer
 from ..smtp.reply import (
     AUTH_REQUIRED,
-    AUTHENTICATED,
     BAD_SEQUENCE,
     BYE,
     CANNOT_VERIFY,
@@ -51,33 +46,29 @@ from ..smtp.reply import (
     Reply,
 )
 from ..smtp.server import ServerDialogue
-from .login import SmtpLogin, auth_refusal
+from .introduction import Introduction
+from .shared import Shared, fault_reply
 from .tally import Tally
-from .transaction import Shared, Transaction, fault_reply
+from .transaction import Transaction
 
 if TYPE_CHECKING:
-    from ..hooks import Filtered
     from ..wire.handshake import TlsChannel
 
 Answer = Reply | tuple[Reply, ...] | None
 
 
 class Session:
-    """Answers a client's commands. `client` is what is known of it so far.
+    """Answers a client's commands. `introduction` is what is known of the client so far.
 
     Nothing here makes a Deferred unless a hook or the store lets it wait.
     """
 
     __slots__ = (
-        "_at_connect",
-        "_at_hello",
-        "_channel",
-        "_login",
         "_shared",
         "_tally",
-        "client",
         "dialogue",
         "gone",
+        "introduction",
         "transaction",
     )
 
@@ -85,30 +76,26 @@ class Session:
 
     def __init__(self, shared: Shared, client: Client) -> None:
         self._shared = shared
-        self.client = client
-        self._channel = Channel(private=shared.listener.auth_in_clear)
+        self.introduction = Introduction(shared, client)
         lmtp = shared.listener.protocol == "lmtp"
-        self.dialogue = ServerDialogue(shared.hostname, self._offer(), lmtp=lmtp)
+        self.dialogue = ServerDialogue(shared.hostname, self.introduction.offer(), lmtp=lmtp)
         self.transaction: Transaction | None = None
         self.gone = False
         self._tally = Tally(shared.limits)
-        self._login: SmtpLogin | None = None
-        self._at_connect: Filtered | None = None
-        self._at_hello: Filtered | None = None
+
+    @property
+    def client(self) -> Client:
+        """What is known of the client."""
+        return self.introduction.client
 
     async def open(self) -> Reply:
         """The greeting, or the refusal that takes its place and closes the connection."""
         try:
-            found = self._shared.hooks.connected(self.client)
-            if is_later(found):
-                found = await found
+            refusal = await self.introduction.connect()
         except Exception:  # noqa: BLE001
             return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 knows no 451 here
-        self._at_connect = found
-        if found.signals:
-            self.client = replace(self.client, signals=found.signals)
-        self.tell("connected" if found.refusal is None else str(found.refusal))
-        return found.refusal or self.dialogue.greeting()
+        self.tell("connected" if refusal is None else str(refusal))
+        return refusal or self.dialogue.greeting()
 
     def answer(self, event: Event) -> Answer | Coroutine[Any, Any, Answer]:
         """The answer to one event; None where it wants none. Raises nothing."""
@@ -157,28 +144,12 @@ class Session:
         return self._tally.refused(kind, refusal)
 
     async def _hello(self, command: Helo | Ehlo | Lhlo) -> Reply:
-        signals = self._at_connect.signals if self._at_connect else {}
-        client = self.client.greeted(command.name, self._protocol(type(command)), signals)
-        found = self._shared.hooks.hello(client)
-        if is_later(found):
-            found = await found
-        if found.refusal is not None:
-            return found.refusal
+        refusal = await self.introduction.hello(command)
+        if refusal is not None:
+            return refusal
         # RFC 5321 section 4.1.4: as if RSET had come.
         self._reset()
-        self._at_hello = found
-        if found.signals:
-            client = replace(client, signals={**client.signals, **found.signals})
-        self.client = client
         return self.dialogue.hello_reply(command)
-
-    def _protocol(self, hello: type[Helo | Ehlo | Lhlo]) -> str:
-        """The keyword of RFC 3848; HELO has no extensions, TLS and AUTH included."""
-        if hello is Helo:
-            return "SMTP"
-        secure = "S" if self.client.tls else ""
-        known = "A" if self.client.user is not None else ""
-        return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
 
     def _start_tls(self, command: StartTls) -> Reply:
         if not self.dialogue.offer.starttls:
@@ -188,56 +159,16 @@ class Session:
     def forget(self) -> None:
         """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
         self._reset()
-        self._login = None
-        self._at_hello = None
-        self.client = replace(
-            self.client,
-            hello="",
-            protocol="SMTP",
-            user=None,
-            signals=self._at_connect.signals if self._at_connect else {},
-        )
+        self.introduction.forget()
 
     def secured(self, tls: Tls, channel: TlsChannel) -> None:
         """The handshake is done."""
-        self.client = replace(self.client, tls=tls)
-        self._channel = Channel(private=True, tls=channel)
-        self.dialogue.offer = self._offer()
+        self.introduction.secured(tls, channel)
+        self.dialogue.offer = self.introduction.offer()
         self.tell("tls", version=tls.version, cipher=tls.cipher)
 
-    def _offer(self) -> Offer:
-        """What EHLO announces now: AUTH never where a password would be in the clear."""
-        listener, limits = self._shared.listener, self._shared.limits
-        in_clear = self.client.tls is None
-        return Offer(
-            size=limits.message_size,
-            starttls=in_clear and self._shared.tls and listener.tls == "starttls",
-            auth=self._shared.hooks.logins.offer(listener.name, self._channel),
-            recipients=limits.recipients,
-            messages=limits.messages,
-        )
-
-    async def _auth(self, command: Auth) -> Reply:
-        self._login = SmtpLogin(self._shared.hooks.logins, self.client, self._channel)
-        return self._known(await self._login.begin(command))
-
-    async def _auth_line(self, line: AuthLine) -> Reply:
-        if self._login is None:
-            return BAD_SEQUENCE
-        return self._known(await self._login.step(line.response))
-
-    def _known(self, user: str | Reply) -> Reply:
-        if isinstance(user, Reply):
-            return user
-        self._login = None
-        client = replace(self.client, user=user)
-        if client.protocol != "SMTP":
-            client = replace(client, protocol=f"{client.protocol}A")
-        self.client = client
-        return AUTHENTICATED
-
     async def _mail(self, command: Mail) -> Reply:
-        shared, client = self._shared, self.client
+        shared, client = self._shared, self.introduction.client
         requires = shared.listener.requires
         if "tls" in requires and client.tls is None:
             return TLS_REQUIRED
@@ -262,17 +193,12 @@ class Session:
             auth=auth,
             received=now,
         )
-        transaction = Transaction(shared, envelope, self._headers())
+        transaction = Transaction(shared, envelope, self.introduction.headers())
         refusal = await transaction.sender()
         if refusal is not None:
             return refusal
         self.transaction = transaction
         return SENDER_OK
-
-    def _headers(self) -> tuple[str, ...]:
-        """The header fields that filters found before MAIL."""
-        found = (self._at_connect, self._at_hello)
-        return tuple(field for each in found if each for field in each.headers)
 
     async def _rcpt(self, command: Rcpt) -> Reply:
         if self.transaction is None:
@@ -325,7 +251,7 @@ class Session:
         if event.last:
             reply = self._counted(event, event.reply)
             return reply if reply.code == 421 else (reply, OUT_OF_STEP)
-        return auth_refusal(event.reply, self._shared.hooks.logins, self.client)
+        return self.introduction.auth_refusal(event.reply)
 
     def _help(self, command: Help) -> Reply:
         return self.dialogue.help_reply()
@@ -339,8 +265,7 @@ class Session:
         self.gone = True
         if self.transaction is not None:
             self.transaction.gone = True
-        if self._login is not None:
-            self._login.hurry()
+        self.introduction.hang_up()
 
     def close(self) -> None:
         """Nothing is being answered any more and nothing will be: let go of the draft."""
@@ -360,9 +285,10 @@ class Session:
         return reply
 
     def tell(self, verdict: str, **facts: Any) -> None:
-        hooks, client = self._shared.hooks, self.client
+        hooks = self._shared.hooks
         if not hooks.observers:
             return
+        client = self.introduction.client
         id = self.transaction.envelope.id if self.transaction is not None else ""
         hooks.tell(
             "session",
@@ -390,8 +316,8 @@ _ANSWERS: Mapping[type, Callable[[Session, Any], Answer | Coroutine[Any, Any, An
     Noop: lambda session, command: OK,
     Quit: Session._quit,
     StartTls: Session._start_tls,
-    Auth: Session._auth,
-    AuthLine: Session._auth_line,
+    Auth: lambda session, command: session.introduction.auth(command),
+    AuthLine: lambda session, line: session.introduction.auth_line(line),
     Rejected: Session._rejected,
     Content: Session._content,
     ContentEnd: Session._content_end,

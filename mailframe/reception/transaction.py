@@ -6,20 +6,16 @@ The store's and our own faults are 4xx: what the client sends is good, it may tr
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..eventual import Eventual, at_once, is_later
-from ..hooks import new_reference
-from ..interfaces import IDraft, IQueueStore
-from ..message import Entry, Envelope, Recipient
+from ..eventual import at_once, is_later
+from ..interfaces import IDraft
+from ..message import Envelope, Recipient
 from ..mime.write import field_octets
-from ..repeated import RepeatedLog
-from ..settings import Limits, Listener
 from ..smtp.command import Rcpt
 from ..smtp.reply import (
     GO_AHEAD,
@@ -30,40 +26,12 @@ from ..smtp.reply import (
     Reply,
 )
 from . import header
+from .shared import Shared, fault_reply
 
 if TYPE_CHECKING:
-    from ..hooks import Filtered, Hooks
-
-#: What makes a draft durable with these header lines on top, and lets it be tried.
-Commit = Callable[[IDraft, Envelope, bytes], Eventual[Entry]]
+    from ..hooks import Filtered
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all sessions of one listener share.
-
-    `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler;
-    it fails as IDraft.commit does. `now()` is seconds since the epoch. `repeated` is for what a
-    failing store repeats with each message.
-    """
-
-    hostname: str
-    listener: Listener
-    limits: Limits
-    hooks: Hooks
-    store: IQueueStore
-    reactor: IReactorTime
-    now: Callable[[], float]
-    commit: Commit
-    tls: bool  # whether there are certificates
-    repeated: RepeatedLog
-
-
-def fault_reply(code: int = 451) -> Reply:
-    """A 4xx with a new reference that joins it with the log, for a fault of ours."""
-    return Reply(code, f"Local error, try again later (ref {new_reference()})", "4.3.0")
 
 
 class Transaction:

@@ -12,7 +12,7 @@ from twisted.internet.protocol import ServerFactory
 
 from ..settings import Limits, Listener
 from .census import Census
-from .certificates import Certificates
+from .certificates import Certificates, ServerOptions
 
 LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
 
@@ -54,7 +54,9 @@ class ListenerFactory(ServerFactory):
         if certificates is None and listener.tls == "implicit":
             raise ValueError(f"listener {listener.name!r}: implicit TLS needs [tls] certificates")
         self.listener, self.limits = listener, limits
-        self.options = certificates.server_options() if certificates is not None else None
+        self.options: ServerOptions | None = None
+        if certificates is not None:
+            self.options = certificates.server_options(listener.client_ca)
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
         self.stopping = False

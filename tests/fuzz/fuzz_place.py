@@ -39,6 +39,7 @@ from mailframe.message import Envelope, Recipient, Route
 from mailframe.plugin import Filter, NoSettings
 from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
+from mailframe.reception.shared import Shared
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.hooks import compose_hooks
@@ -158,15 +159,17 @@ class InProcess:
         )
         for name, more in _LISTENERS.items():
             reception = Reception(
-                hostname="localhost",
-                listener=Listener(name=name, endpoint="tcp:0", **more),
-                limits=Limits(**LIMITS),  # type: ignore[arg-type]
-                hooks=hooks,
-                store=self.store,
-                certificates=self.certificates,
-                reactor=reactor,
-                now=time.time,
-                commit=door.commit,
+                Shared(
+                    hostname="localhost",
+                    listener=Listener(name=name, endpoint="tcp:0", **more),
+                    limits=Limits(**LIMITS),  # type: ignore[arg-type]
+                    hooks=hooks,
+                    store=self.store,
+                    certificates=self.certificates,
+                    reactor=reactor,
+                    now=time.time,
+                    commit=door.commit,
+                )
             )
             port = reactor.listenTCP(0, reception, interface="127.0.0.1", backlog=200)
             self._listening.append((port, reception))

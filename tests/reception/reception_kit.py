@@ -27,6 +27,7 @@ from mailframe.message import Content, Entry, Message, Pending, Route
 from mailframe.plugin import Filter
 from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
+from mailframe.reception.shared import Shared
 from mailframe.settings import Limits, Listener
 from mailframe.smtp.reply import RECIPIENT_OK
 
@@ -321,15 +322,17 @@ class Place:
             hand_over=lambda entry, claimed: self.handed.append((entry, claimed)),
         )
         self.reception = Reception(
-            hostname=HOST,
-            listener=Listener(**{"name": "mx", "endpoint": "tcp:25", **listener}),
-            limits=limits or Limits(),
-            hooks=self.hooks,
-            store=self.store,
-            certificates=certificates,
-            reactor=self.clock,
-            now=lambda: NOW,
-            commit=door.commit,
+            Shared(
+                hostname=HOST,
+                listener=Listener(**{"name": "mx", "endpoint": "tcp:25", **listener}),
+                limits=limits or Limits(),
+                hooks=self.hooks,
+                store=self.store,
+                certificates=certificates,
+                reactor=self.clock,
+                now=lambda: NOW,
+                commit=door.commit,
+            )
         )
 
     def connect(self, peer=None):

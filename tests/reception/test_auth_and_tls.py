@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from mailframe.hooks import Bound
 from mailframe.message import Finding
+from mailframe.reception.phase import Phase
 from mailframe.sasl import (
     MECHANISMS,
     ClientTerms,
@@ -214,7 +215,7 @@ def test_failed_auth_counts_as_an_error(certificates):
         talk.say(f"AUTH PLAIN {WRONG}")
         talk.place.clock.advance(1)
         assert talk.codes() == [expected]
-    assert talk.wire.closed or talk.protocol._closing
+    assert talk.wire.closed or talk.protocol.phase is Phase.CLOSING
 
 
 def test_a_checker_that_fails_is_454(certificates):

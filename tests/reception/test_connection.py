@@ -5,7 +5,7 @@ from reception_kit import Place, Speaks, Watching
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
-from mailframe.reception.connection import READ_AHEAD
+from mailframe.reception.flow import READ_AHEAD
 from mailframe.settings import Limits
 from mailframe.smtp.reply import Reply
 from mailframe.smtp.server import ServerDialogue
@@ -247,7 +247,7 @@ def test_a_client_that_reads_again_is_answered_again():
     assert talk.wire.bufferSize == 1000
     talk.wire.held = 0
     sent = 0
-    while talk.protocol._unread_since is None:
+    while talk.protocol._flow.unread_since is None:
         talk.send(b"NOOP\r\n" * 10)
         sent += 10
     talk.send(b"NOOP\r\n" * 20)

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from mailframe.hooks import Hooks
 from mailframe.reception.listener import Reception
+from mailframe.reception.shared import Shared
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.wire.certificates import Certificates
@@ -36,20 +37,22 @@ class LoopbackTests(TestCase):
 
     def listen(self, limits=None, **listener):
         reception = Reception(
-            hostname="localhost",
-            listener=Listener(**{"name": "test", "endpoint": "tcp:0", **listener}),
-            limits=limits or Limits(),
-            hooks=Hooks(
+            Shared(
+                hostname="localhost",
+                listener=Listener(**{"name": "test", "endpoint": "tcp:0", **listener}),
+                limits=limits or Limits(),
+                hooks=Hooks(
+                    reactor=reactor,
+                    relay=bind("relay", Open()),
+                    routes=bind("route", Router()),
+                    auth=bind("auth", Passwords(alice="secret")),
+                ),
+                store=self.store,
+                certificates=self.certificates,
                 reactor=reactor,
-                relay=bind("relay", Open()),
-                routes=bind("route", Router()),
-                auth=bind("auth", Passwords(alice="secret")),
-            ),
-            store=self.store,
-            certificates=self.certificates,
-            reactor=reactor,
-            now=time.time,
-            commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
+                now=time.time,
+                commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
+            )
         )
         port = reactor.listenTCP(0, reception, interface="127.0.0.1")
         make_prompt(port)

@@ -12,6 +12,7 @@ from mailframe.config import compose, load
 from mailframe.message import Entry
 from mailframe.queue.submission import Submission
 from mailframe.reception.listener import Reception
+from mailframe.reception.shared import Shared
 from mailframe.settings import Limits, Listener
 from mailframe.testing.values import site
 
@@ -62,15 +63,17 @@ class Composed(Place):
             hand_over=lambda entry, claimed: self.handed.append(entry),
         )
         self.reception = Reception(
-            hostname=HOST,
-            listener=Listener(**{"name": "mx", "endpoint": "tcp:0", **listener}),
-            limits=limits or Limits(),
-            hooks=self.hooks,
-            store=self.store,
-            certificates=certificates,
-            reactor=self.clock,
-            now=self.now,
-            commit=door.commit,
+            Shared(
+                hostname=HOST,
+                listener=Listener(**{"name": "mx", "endpoint": "tcp:0", **listener}),
+                limits=limits or Limits(),
+                hooks=self.hooks,
+                store=self.store,
+                certificates=certificates,
+                reactor=self.clock,
+                now=self.now,
+                commit=door.commit,
+            )
         )
 
     def now(self) -> float:

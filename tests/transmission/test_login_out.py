@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mailframe.hooks import Bound, Hooks
 from mailframe.message import NextHop, Status
 from mailframe.reception.listener import Reception
+from mailframe.reception.shared import Shared
 from mailframe.sasl import (
     CertificateWanted,
     Identity,
@@ -85,21 +86,23 @@ class TestOurOwnServer(TestCase):
         """A listener with these plugins; its port."""
         clients = self.folder / "clients.pem"
         reception = Reception(
-            hostname="localhost",
-            listener=Listener("mx", "tcp:0", client_ca=clients),
-            limits=Limits(),
-            hooks=Hooks(
+            Shared(
+                hostname="localhost",
+                listener=Listener("mx", "tcp:0", client_ca=clients),
+                limits=Limits(),
+                hooks=Hooks(
+                    reactor=reactor,
+                    auth=tuple(Bound("auth", type(each).__name__, each) for each in auth),
+                    observers=(Bound("observe", "seen", self.seen),),
+                ),
+                store=None,  # type: ignore[arg-type]
+                certificates=Certificates(
+                    TlsSettings(self.folder / "live"), "localhost", client_cas=[clients]
+                ),
                 reactor=reactor,
-                auth=tuple(Bound("auth", type(each).__name__, each) for each in auth),
-                observers=(Bound("observe", "seen", self.seen),),
-            ),
-            store=None,  # type: ignore[arg-type]
-            certificates=Certificates(
-                TlsSettings(self.folder / "live"), "localhost", client_cas=[clients]
-            ),
-            reactor=reactor,
-            now=reactor.seconds,
-            commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
+                now=reactor.seconds,
+                commit=lambda draft, envelope, headers: draft.commit(envelope, headers),
+            )
         )
         port = reactor.listenTCP(0, reception, interface="127.0.0.1")
         make_prompt(port)

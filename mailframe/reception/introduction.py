@@ -1,0 +1,134 @@
+"""How a client becomes known: its connection, its hello, TLS, AUTH."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..eventual import is_later
+from ..hooks import Channel
+from ..message import Client, Tls
+from ..smtp.command import Auth, Ehlo, Helo, Lhlo
+from ..smtp.event import AuthLine
+from ..smtp.offer import Offer
+from ..smtp.reply import AUTHENTICATED, BAD_SEQUENCE, Reply
+from .login import SmtpLogin, auth_refusal
+from .shared import Shared
+
+if TYPE_CHECKING:
+    from ..hooks import Filtered
+    from ..wire.handshake import TlsChannel
+
+
+class Introduction:
+    """What is known of a client. `client` are the facts so far.
+
+    Nothing here makes a Deferred unless a hook lets it wait.
+    """
+
+    __slots__ = ("_at_connect", "_at_hello", "_channel", "_login", "_shared", "client")
+
+    def __init__(self, shared: Shared, client: Client) -> None:
+        self._shared = shared
+        self.client = client
+        self._channel = Channel(private=shared.listener.auth_in_clear)
+        self._login: SmtpLogin | None = None
+        self._at_connect: Filtered | None = None
+        self._at_hello: Filtered | None = None
+
+    async def connect(self) -> Reply | None:
+        """What the filters refuse the connection with, None if they let it in."""
+        found = self._shared.hooks.connected(self.client)
+        if is_later(found):
+            found = await found
+        self._at_connect = found
+        if found.signals:
+            self.client = replace(self.client, signals=found.signals)
+        return found.refusal
+
+    async def hello(self, command: Helo | Ehlo | Lhlo) -> Reply | None:
+        """What the filters refuse the hello with; None if it is the client's name now."""
+        signals = self._at_connect.signals if self._at_connect else {}
+        client = self.client.greeted(command.name, self._protocol(type(command)), signals)
+        found = self._shared.hooks.hello(client)
+        if is_later(found):
+            found = await found
+        if found.refusal is not None:
+            return found.refusal
+        self._at_hello = found
+        if found.signals:
+            client = replace(client, signals={**client.signals, **found.signals})
+        self.client = client
+        return None
+
+    def _protocol(self, hello: type[Helo | Ehlo | Lhlo]) -> str:
+        """The keyword of RFC 3848; HELO has no extensions, TLS and AUTH included."""
+        if hello is Helo:
+            return "SMTP"
+        secure = "S" if self.client.tls else ""
+        known = "A" if self.client.user is not None else ""
+        return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
+
+    def forget(self) -> None:
+        """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
+        self._login = None
+        self._at_hello = None
+        self.client = replace(
+            self.client,
+            hello="",
+            protocol="SMTP",
+            user=None,
+            signals=self._at_connect.signals if self._at_connect else {},
+        )
+
+    def secured(self, tls: Tls, channel: TlsChannel) -> None:
+        """The handshake is done."""
+        self.client = replace(self.client, tls=tls)
+        self._channel = Channel(private=True, tls=channel)
+
+    def offer(self) -> Offer:
+        """What EHLO announces now: AUTH never where a password would be in the clear."""
+        shared, listener, limits = self._shared, self._shared.listener, self._shared.limits
+        in_clear = self.client.tls is None
+        return Offer(
+            size=limits.message_size,
+            starttls=in_clear and shared.certificates is not None and listener.tls == "starttls",
+            auth=shared.hooks.logins.offer(listener.name, self._channel),
+            recipients=limits.recipients,
+            messages=limits.messages,
+        )
+
+    async def auth(self, command: Auth) -> Reply:
+        """The answer to AUTH."""
+        self._login = SmtpLogin(self._shared.hooks.logins, self.client, self._channel)
+        return self._known(await self._login.begin(command))
+
+    def auth_refusal(self, reply: Reply) -> Reply:
+        """What is said to a line that is refused with `reply`; AUTH is told if TLS would help."""
+        return auth_refusal(reply, self._shared.hooks.logins, self.client)
+
+    async def auth_line(self, line: AuthLine) -> Reply:
+        """The answer to a line that follows AUTH."""
+        if self._login is None:
+            return BAD_SEQUENCE
+        return self._known(await self._login.step(line.response))
+
+    def _known(self, user: str | Reply) -> Reply:
+        if isinstance(user, Reply):
+            return user
+        self._login = None
+        client = replace(self.client, user=user)
+        if client.protocol != "SMTP":
+            client = replace(client, protocol=f"{client.protocol}A")
+        self.client = client
+        return AUTHENTICATED
+
+    def headers(self) -> tuple[str, ...]:
+        """The header fields that filters found so far."""
+        found = (self._at_connect, self._at_hello)
+        return tuple(field for each in found if each for field in each.headers)
+
+    def hang_up(self) -> None:
+        """The client is gone: nobody waits for an answer any more."""
+        if self._login is not None:
+            self._login.hurry()

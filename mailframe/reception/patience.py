@@ -1,0 +1,52 @@
+"""How long a client may take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..settings import Limits
+from .phase import ABORT, CLOSE, CLOSING, HANDSHAKES, OPEN, Phase, Step
+
+if TYPE_CHECKING:
+    from .session import Session
+
+UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read the replies it left
+CLOSE_PATIENCE = 15.0  # seconds for a client to take the last reply and close
+
+
+class Patience:
+    """The clock of one connection. It knows no timer: it is looked at.
+
+    `since` is the reactor's time at which something happened last: whose turn it is now has
+    all its time from then on.
+    """
+
+    __slots__ = ("_began", "_limits", "since")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._began = self.since = now
+
+    def spent(
+        self, now: float, phase: Phase, unread_since: float | None, session: Session | None
+    ) -> Step | None:
+        """What to do with a client that has taken too long: CLOSE, ABORT, or None.
+
+        `unread_since` is the time at which its replies no longer went out, None if they do.
+        """
+        limits, waited = self._limits, now - self.since
+        if phase is CLOSING:
+            return ABORT if waited > CLOSE_PATIENCE else None
+        if unread_since is not None:
+            patience = min(UNREAD_PATIENCE, limits.command_timeout)
+            return ABORT if now - unread_since > patience else None
+        if phase in HANDSHAKES:
+            return ABORT if waited > limits.tls_timeout else None
+        if phase is not OPEN or session is None:
+            return None  # it is we who take the time
+        turn = limits.data_timeout if session.dialogue.in_content else limits.command_timeout
+        if waited > turn or now - self._began > limits.session_timeout:
+            return CLOSE
+        # Between two chunks, too.
+        began = session.transaction.began if session.transaction is not None else None
+        return CLOSE if began is not None and now - began > limits.data_total else None
