@@ -38,6 +38,7 @@ class Limits:
         "seconds that the content of one message may take", Duration(3600.0)
     )
     tls_timeout: Duration = setting("seconds for a TLS handshake", Duration(60.0))
+    proxy_timeout: Duration = setting("seconds for a PROXY header to come", Duration(10.0))
     session_timeout: Duration = setting("seconds for a whole session", Duration(86400.0))
 
 
@@ -65,6 +66,14 @@ class Listener:
     )
     greet_delay: Duration = setting(
         "seconds before the greeting; who speaks before it is refused", Duration(0.0)
+    )
+    proxy: tuple[str, ...] = setting(
+        "load balancers that begin each connection with a PROXY header: addresses, networks, "
+        '"unix"',
+        (),
+    )
+    xclient: tuple[str, ...] = setting(
+        'clients that may say by XCLIENT for whom they speak: addresses, networks, "unix"', ()
     )
     limits: Limits | None = setting("limits of this listener, over those of [limits]", None)
 

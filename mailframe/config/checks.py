@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from ..resolver.servers import parse_server
 from ..settings import HostSettings, Limits, Listener, QueueTimes
 from ..smtp.address import AddressError, parse_domain
+from ..wire.peer import PeerNetworks
 from .composition import Section
 from .suggest import did_you_mean
 from .toml_index import Path as Place
@@ -109,6 +110,13 @@ def _requirements(
     """Whether a client can do what the listener requires of it."""
     if settings.tls is None and listener.tls == "implicit":
         yield (*place, "tls"), 'tls = "implicit" needs certificates: [tls] is missing'
+    for key in ("proxy", "xclient"):
+        try:
+            PeerNetworks(getattr(listener, key))
+        except ValueError as wrong:
+            yield (*place, key), str(wrong)
+    if listener.xclient and listener.protocol != "smtp":
+        yield (*place, "xclient"), "XCLIENT is a command of SMTP"
     if listener.client_ca is not None and (settings.tls is None or listener.tls == "none"):
         yield (*place, "client_ca"), "certificates are shown in TLS, which is not offered here"
     if "tls" in listener.requires:

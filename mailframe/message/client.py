@@ -22,7 +22,9 @@ class Client:
     `address` and `local_address` are IP addresses as text ("unix" for a unix socket);
     `listener` the name of its `[[listen]]`; `hello` the name it gave, "" before; `protocol`
     the "with" keyword of RFC 3848 (SMTP, ESMTP, ESMTPSA, LMTP, …); `user` who is
-    authenticated, None for nobody; `signals` what filters found at connect and hello.
+    authenticated, None for nobody; `signals` what filters found at connect and hello. `name` is
+    the host's name by DNS, as far as somebody who may (XCLIENT) told it, "" if it is not known.
+    Behind a proxy all of this is the client's, and `address` "unknown" if nobody knows it.
     """
 
     address: str
@@ -36,6 +38,7 @@ class Client:
     tls: Tls | None = None
     user: str | None = None
     signals: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
     def greeted(self, hello: str, protocol: str, signals: Mapping[str, str]) -> Client:
         """The same after it said hello."""
@@ -51,4 +54,5 @@ class Client:
             self.tls,
             self.user,
             signals,
+            self.name,
         )

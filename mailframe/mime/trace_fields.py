@@ -25,20 +25,23 @@ def received(
     mailbox: str,
     second: int,
     utf8: bool = False,
+    name: str = "",
 ) -> bytes:
     """The Received: field (RFC 5321 section 4.4), folded, ended by CRLF.
 
     `hello` is the name that the client gave, "" for none; `peer` its IP address, "" if it has
-    none; `protocol` the keyword of RFC 3848; `tls` the version and the cipher, "" without TLS;
-    `mailbox` the recipient if it may be shown, else ""; `second` is since the epoch. What the
-    client said is cut to what names are made of, so that nothing can end the field or the
-    comment it stands in. Non-ASCII is kept if the message is SMTPUTF8 (`utf8`).
+    none, and `name` its name by DNS, "" if it is not known; `protocol` the keyword of RFC 3848;
+    `tls` the version and the cipher, "" without TLS; `mailbox` the recipient if it may be shown,
+    else ""; `second` is since the epoch. What the client said is cut to what names are made of,
+    so that nothing can end the field or the comment it stands in. Non-ASCII is kept if the
+    message is SMTPUTF8 (`utf8`).
     """
     unsafe = _NOT_IN_UTF8_NAMES if utf8 else _NOT_IN_NAMES
     tag = "IPv6:" if ":" in peer else ""
+    known = f"{unsafe.sub('?', name)[:255]} " if name else ""
     lines = [
         f"Received: from {unsafe.sub('?', hello)[:255] or 'unknown'}"
-        + (f" ([{tag}{peer}])" if peer else ""),
+        + (f" ({known}[{tag}{peer}])" if peer else ""),
         f"\tby {hostname} with {with_keyword(protocol, utf8)}" + (f" ({tls})" if tls else ""),
         f"\tid {id}",
     ]

@@ -20,12 +20,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import at_once, is_later
-from ..message import Client, new_id
+from ..message import Client, Tls, new_id
 from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from ..wire.handshake import TlsChannel, tls_facts
+from ..wire.peer import Peer, peer_of
 from ..wire.server_tls import ServerTls
-from ..wire.transport import address_of
 from .flow import READ_AHEAD, Flow
 from .patience import Patience
 from .phase import (
@@ -79,8 +79,9 @@ class Connection(Protocol):
     _greet_later: IDelayedCall | None = None
     _tls: ServerTls | None = None
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, peer: Peer | None = None) -> None:
         self._reception = reception
+        self._peer = peer
         self._patience = Patience(reception.limits, reception.seconds())
 
     def _move(self, step: Step) -> None:
@@ -90,16 +91,18 @@ class Connection(Protocol):
         """Twisted: somebody is there."""
         transport: Any = self.transport
         reception = self._reception
-        peer, host = transport.getPeer(), transport.getHost()
+        peer = self._peer or peer_of(transport)
         client = Client(
-            address_of(peer),
-            getattr(peer, "port", 0),
+            peer.address,
+            peer.port,
             reception.listener.name,
-            address_of(host),
-            getattr(host, "port", 0),
+            peer.local_address,
+            peer.local_port,
             new_id(reception.shared.now()),
+            tls=_tls_of(peer),
         )
-        if isinstance(peer, IPv4Address | TwistedIPv6Address):
+        # A unix socket has no such thing.
+        if isinstance(transport.getPeer(), IPv4Address | TwistedIPv6Address):
             transport.setTcpNoDelay(True)
         self._flow = Flow(transport, reception.limits.unread_replies)
         reception.enter(self)
@@ -108,7 +111,12 @@ class Connection(Protocol):
             # Without a word if it expects TLS.
             self._close(None if reception.listener.tls == "implicit" else refusal)
             return
-        self.session = Session(reception.shared, client)
+        self.session = Session(
+            reception.shared,
+            client,
+            reception.may_speak_for_others(client),
+            lambda other: reception.refusal_of(self, other),
+        )
         transport.registerProducer(self, True)
         if reception.listener.tls == "implicit":
             self._move(WRAP)
@@ -371,3 +379,15 @@ class Connection(Protocol):
         session, self.session = self.session, None
         if session is not None:
             session.close()
+
+
+def _tls_of(peer: Peer) -> Tls | None:
+    """The TLS that a proxy ended for this client."""
+    facts = peer.facts
+    if "tls" not in facts:
+        return None
+    return Tls(
+        facts.get("tls_version", "TLS"),
+        facts.get("tls_cipher", "unknown"),
+        facts.get("authority", ""),
+    )

@@ -36,7 +36,7 @@ def received(envelope: Envelope, hostname: str) -> bytes:
             mailbox = str(address)
     return trace_fields.received(
         client.hello,
-        "" if client.address == "unix" else client.address,
+        "" if client.address in ("unix", "unknown") else client.address,
         hostname,
         client.protocol,
         f"{client.tls.version} {client.tls.cipher}" if client.tls else "",
@@ -44,6 +44,7 @@ def received(envelope: Envelope, hostname: str) -> bytes:
         mailbox,
         int(envelope.received),
         envelope.smtputf8,
+        client.name,
     )
 
 

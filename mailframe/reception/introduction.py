@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..eventual import is_later
 from ..hooks import Channel
-from ..message import Client, Tls
-from ..smtp.command import Auth, Ehlo, Helo, Lhlo
+from ..message import Client, Tls, new_id
+from ..smtp.command import Auth, Ehlo, Helo, Lhlo, Xclient
 from ..smtp.event import AuthLine
 from ..smtp.offer import Offer
 from ..smtp.reply import AUTHENTICATED, BAD_SEQUENCE, Reply
@@ -26,12 +27,15 @@ class Introduction:
     Nothing here makes a Deferred unless a hook lets it wait.
     """
 
-    __slots__ = ("_at_connect", "_at_hello", "_channel", "_login", "_shared", "client")
+    __slots__ = ("_at_connect", "_at_hello", "_channel", "_login", "_shared", "_xclient", "client")
 
-    def __init__(self, shared: Shared, client: Client) -> None:
+    def __init__(self, shared: Shared, client: Client, xclient: bool | None = None) -> None:
         self._shared = shared
+        self._xclient = xclient
         self.client = client
-        self._channel = Channel(private=shared.listener.auth_in_clear)
+        # A proxy may have ended TLS for it.
+        private = shared.listener.auth_in_clear or client.tls is not None
+        self._channel = Channel(private=private)
         self._login: SmtpLogin | None = None
         self._at_connect: Filtered | None = None
         self._at_hello: Filtered | None = None
@@ -69,6 +73,30 @@ class Introduction:
         known = "A" if self.client.user is not None else ""
         return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
 
+    def speak_for(self, command: Xclient) -> Client:
+        """The client that XCLIENT names, in place of the one that was known; its session is new.
+
+        What is not named stays as it is; what is not known of the other ("[UNAVAILABLE]") is
+        not known at all. Its TLS is that of the connection.
+        """
+        old, said = self.client, command.attributes
+        self._login = None
+        self._at_connect = self._at_hello = None
+        self.client = replace(
+            old,
+            address=_named(said, "ADDR", old.address, "unknown"),
+            port=int(_named(said, "PORT", str(old.port), "0")),
+            name=_named(said, "NAME", "" if "ADDR" in said else old.name, ""),
+            local_address=_named(said, "DESTADDR", old.local_address, "unknown"),
+            local_port=int(_named(said, "DESTPORT", str(old.local_port), "0")),
+            session=new_id(self._shared.now()),
+            hello=_named(said, "HELO", "", ""),
+            protocol=_named(said, "PROTO", "SMTP", "SMTP"),
+            user=_named(said, "LOGIN", "", "") or None,
+            signals={},
+        )
+        return self.client
+
     def forget(self) -> None:
         """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
         self._login = None
@@ -96,6 +124,7 @@ class Introduction:
             auth=shared.hooks.logins.offer(listener.name, self._channel),
             recipients=limits.recipients,
             messages=limits.messages,
+            xclient=self._xclient,
         )
 
     async def auth(self, command: Auth) -> Reply:
@@ -132,3 +161,9 @@ class Introduction:
         """The client is gone: nobody waits for an answer any more."""
         if self._login is not None:
             self._login.hurry()
+
+
+def _named(said: Mapping[str, str | None], name: str, otherwise: str, unknown: str) -> str:
+    """An attribute of XCLIENT; `otherwise` if it is not named, `unknown` if it is not known."""
+    value = said.get(name, otherwise)
+    return unknown if value is None else value

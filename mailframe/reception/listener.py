@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IAddress
-
 from ..message import Client
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..wire.listener import ListenerFactory, NotAdmitted
+from ..wire.peer import Peer, PeerNetworks
 from .connection import Connection
 from .shared import Shared
 
@@ -21,16 +20,26 @@ class Reception(ListenerFactory):
 
     When it stops no command is begun any more: idle clients read 421 now, others after the
     running one. Content that is under way may be finished and is committed. ValueError if the
-    listener needs certificates and there are none.
+    listener needs certificates and there are none, or a network is none.
     """
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared.listener, shared.limits, shared.certificates, shared.reactor)
         self.shared = shared
+        self._xclient = PeerNetworks(shared.listener.xclient)
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection:
-        """Twisted: a client connects."""
-        return Connection(self)
+    def client_protocol(self, peer: Peer | None) -> Connection:
+        """See ListenerFactory."""
+        return Connection(self, peer)
+
+    def no_header(self, proxy: str, why: str) -> None:
+        """See ListenerFactory; observers are told as well."""
+        super().no_header(proxy, why)
+        self.shared.hooks.tell("session", "no PROXY header", client=proxy, why=why)
+
+    def may_speak_for_others(self, client: Client) -> bool | None:
+        """Whether this client may say XCLIENT; None: nobody may here."""
+        return client.address in self._xclient if self._xclient else None
 
     def refusal_of(self, connection: Connection, client: Client) -> Reply | None:
         """Count the client; the refusal if there are too many, or at the end."""

@@ -29,6 +29,7 @@ from ..smtp.command import (
     Rset,
     StartTls,
     Vrfy,
+    Xclient,
 )
 from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
 from ..smtp.reply import (
@@ -60,10 +61,14 @@ Answer = Reply | tuple[Reply, ...] | None
 class Session:
     """Answers a client's commands. `introduction` is what is known of the client so far.
 
+    `xclient` says whether it may speak for others by XCLIENT (`Offer.xclient`), `admit` counts
+    the one that it speaks for instead; the refusal if there are too many of them.
+
     Nothing here makes a Deferred unless a hook or the store lets it wait.
     """
 
     __slots__ = (
+        "_admit",
         "_shared",
         "_tally",
         "dialogue",
@@ -74,9 +79,16 @@ class Session:
 
     _log = Logger()
 
-    def __init__(self, shared: Shared, client: Client) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        client: Client,
+        xclient: bool | None = None,
+        admit: Callable[[Client], Reply | None] = lambda client: None,
+    ) -> None:
         self._shared = shared
-        self.introduction = Introduction(shared, client)
+        self._admit = admit
+        self.introduction = Introduction(shared, client, xclient)
         lmtp = shared.listener.protocol == "lmtp"
         self.dialogue = ServerDialogue(shared.hostname, self.introduction.offer(), lmtp=lmtp)
         self.transaction: Transaction | None = None
@@ -150,6 +162,20 @@ class Session:
         # RFC 5321 section 4.1.4: as if RSET had come.
         self._reset()
         return self.dialogue.hello_reply(command)
+
+    async def _xclient(self, command: Xclient) -> Reply:
+        """Another client's session begins (Postfix's XCLIENT_README)."""
+        self._reset()
+        client = self.introduction.speak_for(command)
+        refusal = self._admit(client)
+        if refusal is None:
+            refusal = await self.introduction.connect()
+        self.tell("connected" if refusal is None else str(refusal))
+        if refusal is None:
+            self.dialogue.offer = self.introduction.offer()
+            return self.dialogue.greeting()
+        # As a greeting that refuses: nothing more is heard of this client.
+        return Reply(421, refusal.text, f"4{refusal.status[1:]}" if refusal.status else "4.7.0")
 
     def _start_tls(self, command: StartTls) -> Reply:
         if not self.dialogue.offer.starttls:
@@ -316,6 +342,7 @@ _ANSWERS: Mapping[type, Callable[[Session, Any], Answer | Coroutine[Any, Any, An
     Noop: lambda session, command: OK,
     Quit: Session._quit,
     StartTls: Session._start_tls,
+    Xclient: Session._xclient,
     Auth: lambda session, command: session.introduction.auth(command),
     AuthLine: lambda session, line: session.introduction.auth_line(line),
     Rejected: Session._rejected,

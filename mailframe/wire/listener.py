@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as StructuralProtocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.logger import Logger
 
+from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from .census import Census
 from .certificates import Certificates, ServerOptions
+from .peer import HeaderProtocol, Peer, PeerNetworks
+from .transport import address_of
 
 LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
 
@@ -24,7 +30,7 @@ class NotAdmitted(Enum):
     TOO_MANY = "too many"
 
 
-class TimedSession(Protocol):
+class TimedSession(StructuralProtocol):
     """What a listener asks of each session."""
 
     def look_at_clock(self, now: float) -> None:
@@ -37,16 +43,20 @@ class TimedSession(Protocol):
         """Let the client go now, without a word."""
 
 
-class ListenerFactory(ServerFactory):
+class ListenerFactory(ServerFactory, ABC):
     """The sessions of one `[[listen]]`; what they speak is said by who builds the protocols.
 
     A session says `enter` when its connection is made and `leave` when it is lost. Between
     them it is counted once `admit` has let its client in: at once, or as soon as it is known
     who the client is. `options` are for TLS, None without certificates. ValueError if the
     listener needs certificates and there are none.
+
+    Subclasses say what is spoken (`client_protocol`). From peers in the listener's `proxy` networks
+    a PROXY header is awaited first.
     """
 
     noisy = False
+    _log = Logger()
 
     def __init__(
         self, listener: Listener, limits: Limits, certificates: Certificates | None, reactor: Any
@@ -59,12 +69,33 @@ class ListenerFactory(ServerFactory):
             self.options = certificates.server_options(listener.client_ca)
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
+        self._repeated = RepeatedLog(self._log, self.seconds)
+        self._proxies = PeerNetworks(listener.proxy)
         self.stopping = False
         self._census = Census(limits.connections, limits.connections_per_client)
         self._sessions: dict[TimedSession, str | None] = {}  # the address that was counted
         self._clock: IDelayedCall | None = None
         self._unused = False
         self._waiting_for_end: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Twisted: somebody connects, a client or a proxy that speaks for one."""
+        if self._proxies and address_of(addr) in self._proxies:
+            return HeaderProtocol(self, self.limits.proxy_timeout)
+        return self.client_protocol(None)
+
+    @abstractmethod
+    def client_protocol(self, peer: Peer | None) -> Protocol:
+        """The protocol for a client; None: whoever the connection's other end is."""
+
+    def no_header(self, proxy: str, why: str) -> None:
+        """A listed proxy, by its address, did not say for whom it speaks, and is hung up on."""
+        self._repeated.warn(
+            "listener {listener}: no PROXY header from {proxy}: {why}",
+            listener=self.listener.name,
+            proxy=proxy,
+            why=why,
+        )
 
     @property
     def sessions(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EWOULDBLOCK
 from ipaddress import IPv6Address
-from socket import socket
+from socket import MSG_PEEK, socket
 from typing import Any
 
 from OpenSSL import SSL
@@ -15,6 +16,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from .prompt import send_promptly
 from .tls_socket import RECORD, TlsSocket
 
+_LOOK = 4096  # octets of a socket that are looked at
 MOST_READ = 1 << 18  # octets read at once of content, so that it comes in few pieces
 
 
@@ -29,15 +31,21 @@ class PromptServer(tcp.Server):
     """Writes straight to the socket while nothing is buffered (see `prompt`).
 
     `most_read` is how many octets are read at once; Twisted has it be what may wait unwritten.
+    `measure`, if there is one, is shown what waits in the socket, and says how many octets of it
+    are to be read: the rest is for whoever reads next, perhaps OpenSSL.
     """
 
     most_read = 1 << 16
+    measure: Callable[[bytes], int] | None = None
 
     def doRead(self) -> Any:
         """Twisted: there is something to read."""
         client: Any = self.socket
         try:
-            octets = client.recv(self.most_read)
+            most = self.most_read
+            if self.measure is not None:
+                most = self.measure(client.recv(_LOOK, MSG_PEEK)) or 1
+            octets = client.recv(most)
         except OSError as wrong:
             return _end_by(wrong)
         end = None

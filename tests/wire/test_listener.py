@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 
 from mailframe.settings import Limits, Listener
 from mailframe.wire.listener import ListenerFactory, NotAdmitted
+from mailframe.wire.peer import Peer
+
+
+class Factory(ListenerFactory):
+    """Whose sessions the test makes itself."""
+
+    def client_protocol(self, peer: Peer | None) -> Protocol:
+        return Protocol()
 
 
 class Session:
@@ -39,7 +48,7 @@ def clock() -> Clock:
 
 def factory_of(clock: Clock, **limits: int) -> ListenerFactory:
     listener = Listener(name="pop", endpoint="tcp:110", protocol="smtp")
-    return ListenerFactory(listener, Limits(**limits), None, clock)  # type: ignore[arg-type]
+    return Factory(listener, Limits(**limits), None, clock)  # type: ignore[arg-type]
 
 
 def fired(deferred: Deferred[None]) -> bool:
@@ -121,4 +130,4 @@ def test_implicit_tls_needs_certificates(clock: Clock) -> None:
     """The operator reads which listener."""
     listener = Listener(name="pops", endpoint="tcp:995", tls="implicit")
     with pytest.raises(ValueError, match="listener 'pops'"):
-        ListenerFactory(listener, Limits(), None, clock)
+        Factory(listener, Limits(), None, clock)
