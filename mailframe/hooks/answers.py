@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..message import Finding, Outcome, Recipient, Redirect, Route, Status
+from ..message import AuthResult, Finding, Outcome, Recipient, Redirect, Route, Status, Without
 from ..sasl import Identity, KeysFound, StoredKeys, TokenRefused
 from ..smtp.address import Mailbox
 from ..smtp.reply import LOCAL_ERROR, Reply
@@ -17,6 +17,7 @@ from ..smtp.reply import LOCAL_ERROR, Reply
 _HEADER = re.compile(
     r"[!-9;-~]{1,76}:(?:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]|\r?\n[ \t]+(?=[^ \t\r\n]))*"
 )
+_NAME = re.compile(r"[!-9;-~]{1,76}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -26,14 +27,61 @@ def is_judgement(answer: Any) -> bool:
 
 
 def is_finding(answer: Any) -> bool:
-    """filter: any Reply, or a Finding whose signals are texts and whose headers are headers."""
+    """filter: any Reply, or a Finding of which each part is what it must be."""
     if isinstance(answer, Reply):
         return True
-    if not isinstance(answer, Finding) or not isinstance(answer.signals, Mapping):
+    if not isinstance(answer, Finding) or not _is_texts(answer.signals):
         return False
-    if not all(isinstance(text, str) for pair in answer.signals.items() for text in pair):
+    if not (isinstance(answer.headers, tuple | list) and all(map(is_header, answer.headers))):
         return False
-    return isinstance(answer.headers, tuple | list) and all(map(is_header, answer.headers))
+    return answer == _plain(answer) or _is_demanding(answer)
+
+
+def _plain(finding: Finding) -> Finding:
+    return Finding(finding.signals, finding.headers)
+
+
+def _is_demanding(finding: Finding) -> bool:
+    """Whether the parts that most findings do not have are sound."""
+    parts = (
+        (finding.results, _is_result),
+        (finding.without, _is_without),
+        (finding.redirect, lambda each: isinstance(each, Mailbox)),
+    )
+    return (
+        all(isinstance(all_of, tuple | list) and all(map(is_, all_of)) for all_of, is_ in parts)
+        and all(_is_printable(text) for text in (finding.hold, finding.quarantine))
+        and isinstance(finding.discard, bool)
+    )
+
+
+def _is_texts(mapping: Any) -> bool:
+    return isinstance(mapping, Mapping) and all(
+        isinstance(text, str) for pair in mapping.items() for text in pair
+    )
+
+
+def _is_printable(text: Any) -> bool:
+    return isinstance(text, str) and _UNPRINTABLE.search(text) is None
+
+
+def _is_result(result: Any) -> bool:
+    return (
+        isinstance(result, AuthResult)
+        and all(map(_is_printable, (result.method, result.result, result.reason)))
+        and bool(result.method and result.result)
+        and _is_texts(result.properties)
+        and all(map(_is_printable, (*result.properties, *result.properties.values())))
+    )
+
+
+def _is_without(without: Any) -> bool:
+    return (
+        isinstance(without, Without)
+        and isinstance(without.name, str)
+        and _NAME.fullmatch(without.name) is not None
+        and all(isinstance(number, int) for number in without.instances)
+    )
 
 
 def is_header(header: Any) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal, get_args
 
-from ..message import Finding
+from ..message import AuthResult, Envelope, Finding, Without
+from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 from . import answers
 from .observers import Audience
@@ -21,12 +23,19 @@ FILTER_STAGES: tuple[FilterStage, ...] = get_args(FilterStage)
 class Filtered:
     """What all filters together said: a refusal or None, and what they found.
 
-    `headers` are whole fields without their last line end, folds written as CRLF.
+    `headers` are whole fields without their last line end, folds written as CRLF. The other
+    parts are those of Finding: put together, and of `hold` and `quarantine` the first reason.
     """
 
     refusal: Reply | None = None
     signals: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
+    results: tuple[AuthResult, ...] = ()
+    without: tuple[Without, ...] = ()
+    redirect: tuple[Mailbox, ...] = ()
+    hold: str = ""
+    quarantine: str = ""
+    discard: bool = False
 
 
 PASSED = Filtered()
@@ -54,7 +63,15 @@ async def filtered(
 class _Gathering:
     """What has been found so far."""
 
-    __slots__ = ("_arguments", "_audience", "_headers", "_refusal", "_signals", "_stage")
+    __slots__ = (
+        "_arguments",
+        "_audience",
+        "_findings",
+        "_headers",
+        "_refusal",
+        "_signals",
+        "_stage",
+    )
 
     def __init__(self, stage: FilterStage, arguments: list[Any], audience: Audience | None) -> None:
         self._stage = stage
@@ -63,6 +80,7 @@ class _Gathering:
         self._refusal: Reply | None = None
         self._signals: dict[str, str] = {}
         self._headers: list[str] = []
+        self._findings: list[Finding] = []
 
     def goes_on(self, answer: Any, question: Question, started: float) -> bool:
         """Take one answer; False if it refuses."""
@@ -83,15 +101,29 @@ class _Gathering:
         return True
 
     def _take(self, finding: Finding) -> None:
+        self._findings.append(finding)
         self._headers += map(answers.folded, finding.headers)
+        subject = self._arguments[0]
         if finding.signals:
             self._signals.update(finding.signals)
-            subject = self._arguments[0]
-            signals = {**subject.signals, **finding.signals}
-            self._arguments[0] = replace(subject, signals=signals)
+            subject = replace(subject, signals={**subject.signals, **finding.signals})
+        if finding.results and isinstance(subject, Envelope):
+            subject = replace(subject, results=(*subject.results, *finding.results))
+        self._arguments[0] = subject
 
     def filtered(self) -> Filtered:
         """All of it."""
-        if self._refusal is None and not (self._signals or self._headers):
+        findings = self._findings
+        if self._refusal is None and not findings:
             return PASSED
-        return Filtered(self._refusal, self._signals, tuple(self._headers))
+        return Filtered(
+            self._refusal,
+            self._signals,
+            tuple(self._headers),
+            tuple(chain.from_iterable(each.results for each in findings)),
+            tuple(chain.from_iterable(each.without for each in findings)),
+            tuple(dict.fromkeys(chain.from_iterable(each.redirect for each in findings))),
+            next((each.hold for each in findings if each.hold), ""),
+            next((each.quarantine for each in findings if each.quarantine), ""),
+            any(each.discard for each in findings),
+        )

@@ -106,6 +106,7 @@ class Audience:
         facts = about(subject, more[0] if at == "recipient" else None)
         if isinstance(answer, Finding):
             facts.update(signals=dict(answer.signals), headers=len(answer.headers))
+            facts.update(wanted_by(answer))
         verdict = str(answer) if isinstance(answer, Reply) else "found"
         self.decided("filter", verdict, plugin, started, facts, at=at)
 
@@ -211,3 +212,16 @@ def about(subject: Any, recipient: Recipient | None = None) -> dict[str, Any]:
     if recipient is not None:
         facts["recipient"] = str(recipient.address)
     return facts
+
+
+def wanted_by(finding: Finding) -> dict[str, object]:
+    """What a finding wants done, for an event's facts; {} for facts alone."""
+    wanted = {
+        "results": [f"{each.method}={each.result}" for each in finding.results],
+        "without": [each.name for each in finding.without],
+        "redirect": [str(each) for each in finding.redirect],
+        "hold": finding.hold,
+        "quarantine": finding.quarantine,
+        "discard": finding.discard,
+    }
+    return {name: value for name, value in wanted.items() if value}

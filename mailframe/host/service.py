@@ -151,6 +151,7 @@ class Host(service.MultiService):
                 reactor=self._reactor,
                 now=now,
                 commit=self.scheduler.submission.commit,
+                in_thread=self.resources.in_thread,
             )
         )
 

@@ -28,9 +28,9 @@ class IDraft(Interface):
         `headers` are the whole lines to put on top. `lease` is the end of a lease that the
         message has from birth, seconds since the epoch, so that the caller may deliver the
         returned Entry without a claim; None leaves it to any claim. `envelope.received` is when
-        the message was created, and its recipients are due from then on. Fails with OSError if
-        it could not be made durable (`errno.ENOSPC` or `EDQUOT` for a full disk); nothing
-        remains then.
+        the message was created, and its recipients are due from then on. If `envelope.held` says
+        why, it is on hold from birth, as by `change`. Fails with OSError if it could not be made
+        durable (`errno.ENOSPC` or `EDQUOT` for a full disk); nothing remains then.
         """
 
     def abort() -> None:

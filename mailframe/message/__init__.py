@@ -10,12 +10,13 @@ from .content import Content, Message
 from .entry import Entry, Pending
 from .envelope import Envelope, Recipient
 from .event import Event
-from .finding import Finding
+from .finding import AuthResult, Finding, Without
 from .ids import new_id
 from .outcome import Outcome, Status
 from .route import NextHop, Redirect, Route, TlsUse
 
 __all__ = [
+    "AuthResult",
     "Client",
     "Content",
     "Entry",
@@ -32,5 +33,6 @@ __all__ = [
     "Status",
     "Tls",
     "TlsUse",
+    "Without",
     "new_id",
 ]

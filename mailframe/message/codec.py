@@ -24,7 +24,7 @@ from .content import Content, Message
 from .entry import Entry, Pending
 from .envelope import Envelope, Recipient
 from .event import Event
-from .finding import Finding
+from .finding import AuthResult, Finding, Without
 from .outcome import Outcome
 from .route import NextHop, Redirect, Route
 
@@ -33,8 +33,8 @@ VERSION = 1
 #: What `encode` writes. A Message's content must be at hand; of an Event's facts, what JSON
 #: has no form for is written as text. A NextHop is written with its password.
 VALUES: tuple[type[Any], ...] = (
-    Client, Content, Entry, Envelope, Event, Finding, Mailbox, Message, NextHop, Outcome,
-    Pending, Recipient, Redirect, Reply, Route, Tls,
+    AuthResult, Client, Content, Entry, Envelope, Event, Finding, Mailbox, Message, NextHop,
+    Outcome, Pending, Recipient, Redirect, Reply, Route, Tls, Without,
 )  # fmt: skip
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..smtp.address import Mailbox
 from ..smtp.command import Body, Ret
 from .client import Client
+from .finding import AuthResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Envelope:
 
     `id` names the message from MAIL to its last delivery. `size` is what the client
     declared, octets or None. `auth` is the AUTH= parameter. `received` is seconds since
-    the epoch. `signals` are facts that filters found ("spf": "fail"), for policy to judge.
+    the epoch. `signals` are facts that filters found ("spf": "fail"), for policy to judge, and
+    `results` those of authenticating the message (RFC 8601). `held` is why it is held in the
+    queue from the start, "" if it is not.
     """
 
     id: str
@@ -57,6 +60,8 @@ class Envelope:
     auth: str | None = None
     received: float = 0.0
     signals: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[AuthResult, ...] = ()
+    held: str = ""
 
     def to(self, recipient: Recipient) -> Envelope:
         """The same with one more recipient."""
@@ -73,4 +78,6 @@ class Envelope:
             self.auth,
             self.received,
             self.signals,
+            self.results,
+            self.held,
         )

@@ -48,7 +48,7 @@ class Submission:
 
     def commit(self, draft: IDraft, envelope: Envelope, headers: bytes) -> Eventual[Entry]:
         """Make a draft durable, then let it be tried; fails as IDraft.commit does."""
-        lease = self._lease()
+        lease = None if envelope.held else self._lease()
         claimed = lease is not None
         entry = at_once(draft.commit(envelope, headers, lease))
         if is_later(entry):

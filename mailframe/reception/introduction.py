@@ -152,10 +152,9 @@ class Introduction:
         self.client = client
         return AUTHENTICATED
 
-    def headers(self) -> tuple[str, ...]:
-        """The header fields that filters found so far."""
-        found = (self._at_connect, self._at_hello)
-        return tuple(field for each in found if each for field in each.headers)
+    def found(self) -> tuple[Filtered, ...]:
+        """What filters found so far."""
+        return tuple(each for each in (self._at_connect, self._at_hello) if each is not None)
 
     def hang_up(self) -> None:
         """The client is gone: nobody waits for an answer any more."""

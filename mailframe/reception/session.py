@@ -219,7 +219,7 @@ class Session:
             auth=auth,
             received=now,
         )
-        transaction = Transaction(shared, envelope, self.introduction.headers())
+        transaction = Transaction(shared, envelope, self.introduction.found())
         refusal = await transaction.sender()
         if refusal is not None:
             return refusal

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from ..eventual import Eventual
@@ -32,8 +33,8 @@ class Shared:
 
     `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler;
     it fails as IDraft.commit does. `now()` is seconds since the epoch; `reactor` keeps all
-    other times. `certificates` is None if no TLS is spoken. `repeated` is for what a failing
-    store repeats with each message.
+    other times. `certificates` is None if no TLS is spoken. `in_thread` runs what
+    blocks. `repeated` is for what a failing store repeats with each message.
     """
 
     hostname: str
@@ -45,6 +46,7 @@ class Shared:
     reactor: Any
     now: Callable[[], float]
     commit: Commit
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
     repeated: RepeatedLog = field(init=False)
 
     def __post_init__(self) -> None:

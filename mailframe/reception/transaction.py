@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from ..eventual import at_once, is_later
 from ..interfaces import IDraft
-from ..message import Envelope, Recipient
+from ..message import Envelope, Recipient, new_id
 from ..mime.write import field_octets
 from ..smtp.command import Rcpt
 from ..smtp.reply import (
@@ -26,6 +26,8 @@ from ..smtp.reply import (
     Reply,
 )
 from . import header
+from .demands import Demands, redirected
+from .rewriting import rewrite, rewritten
 from .shared import Shared, fault_reply
 
 if TYPE_CHECKING:
@@ -39,11 +41,12 @@ class Transaction:
 
     `accepted` counts positive answers to RCPT (LMTP owes a reply for each). `began` is the
     reactor's time of DATA or the first BDAT, None before. After `gone` is set nothing new is
-    made durable. `size` counts the content's octets.
+    made durable. `size` counts the content's octets. `found` is what filters found before MAIL.
     """
 
     __slots__ = (
         "_addresses",
+        "_demands",
         "_draft",
         "_failure",
         "_fields",
@@ -58,18 +61,23 @@ class Transaction:
 
     _log = Logger()
 
-    def __init__(self, shared: Shared, envelope: Envelope, headers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, shared: Shared, envelope: Envelope, found: tuple[Filtered, ...] = ()
+    ) -> None:
         self._shared = shared
         self._addresses: set[object] = set()
         self._draft: IDraft | None = None
         self._failure: Reply | None = None
-        self._fields: list[str] = list(headers)
+        self._fields: list[str] = []
+        self._demands = Demands()
         self._scan = header.scan(shared.limits)
         self.envelope = envelope
         self.accepted = 0
         self.began: float | None = None
         self.gone = False
         self.size = 0
+        for each in found:
+            self._keep(each)
 
     async def sender(self) -> Reply | None:
         """What the filters refuse the sender with, None where they let it pass."""
@@ -96,13 +104,17 @@ class Transaction:
             # What may work later must not be bounced now.
             return next((reply for reply in replies if reply.temporary), replies[0])
         found = hooks.recipient(self.envelope, recipient)
-        refusal = self._taken(await found if is_later(found) else found)
+        if is_later(found):
+            found = await found
+        others = found.redirect
+        refusal = self._taken(replace(found, redirect=()) if others else found)
         if refusal is not None:
             return refusal
         self.accepted += 1
-        if recipient.address not in self._addresses:
-            self._addresses.add(recipient.address)
-            self.envelope = self.envelope.to(recipient)
+        for each in redirected(recipient, others) if others else (recipient,):
+            if each.address not in self._addresses:
+                self._addresses.add(each.address)
+                self.envelope = self.envelope.to(each)
         return RECIPIENT_OK
 
     def begin(self) -> Reply:
@@ -164,6 +176,12 @@ class Transaction:
             refusal = await self._judged(draft)
             if refusal is not None or self.gone:
                 return refusal or LOCAL_ERROR
+            if self._demands.discard:
+                self._shared.hooks.tell("reception", "discarded", **self._told())
+                return Reply(250, f"OK, queued as {self.envelope.id}", "2.0.0")
+            if self._demands.without:
+                draft = await self._rewritten(draft)
+            self.envelope = self._demands.applied(self.envelope)
             entry = at_once(self._shared.commit(draft, self.envelope, self._prefix()))
             if is_later(entry):
                 entry = await entry
@@ -174,6 +192,37 @@ class Transaction:
         finally:
             self.abort()
         return Reply(250, f"OK, queued as {entry.id}", "2.0.0")
+
+    async def _rewritten(self, old: IDraft) -> IDraft:
+        """A draft without the fields that filters take away, in place of the old one.
+
+        A large message gets another name by it: both are in the store for a while.
+        """
+        shared, without = self._shared, self._demands.without
+        body, limit = old.content().body, self._shared.limits.header_size
+        if isinstance(body, bytes):
+            self.abort()
+            new = self._draft = shared.store.begin(self.envelope)
+            waiting = at_once(new.write(rewritten(body, without, limit)))
+            if is_later(waiting):
+                await waiting
+            return new
+        before, id = self.envelope.id, new_id(shared.now())
+        self.envelope = replace(self.envelope, id=id)
+        new = shared.store.begin(self.envelope)
+        try:
+            source = await shared.in_thread(body)
+            try:
+                await rewrite(source, new, without, limit, shared.in_thread)
+            finally:
+                await shared.in_thread(source.close)
+        except BaseException:
+            new.abort()
+            raise
+        self.abort()
+        self._draft = new
+        shared.hooks.tell("reception", "rewritten", id=before, becomes=id)
+        return new
 
     async def _judged(self, draft: IDraft) -> Reply | None:
         """What the filters refuse the content with."""
@@ -199,8 +248,14 @@ class Transaction:
         if found.signals:
             signals = {**self.envelope.signals, **found.signals}
             self.envelope = replace(self.envelope, signals=signals)
-        self._fields.extend(found.headers)
+        self._keep(found)
         return found.refusal
+
+    def _keep(self, found: Filtered) -> None:
+        if found.results:
+            self.envelope = replace(self.envelope, results=(*self.envelope.results, *found.results))
+        self._fields.extend(found.headers)
+        self._demands.add(found)
 
     def _prefix(self) -> bytes:
         """The lines on top: Received:, the filters' fields, at submission what is missing."""
@@ -244,21 +299,22 @@ class Transaction:
 
     def tell_accepted(self) -> None:
         """Tell observers that the message is durable."""
-        hooks, envelope, client = self._shared.hooks, self.envelope, self.envelope.client
-        if not hooks.observers:
-            return
-        hooks.tell(
-            "reception",
-            "accepted",
-            id=envelope.id,
-            session=client.session,
-            client=client.address,
-            listener=client.listener,
-            hello=client.hello,
-            user=client.user,
-            protocol=client.protocol,
-            sender=str(envelope.sender or "<>"),
-            recipients=[str(recipient.address) for recipient in envelope.recipients],
-            size=self.size,
-            signals=envelope.signals,
-        )
+        if self._shared.hooks.observers and not self._demands.discard:
+            self._shared.hooks.tell("reception", "accepted", **self._told())
+
+    def _told(self) -> dict[str, Any]:
+        envelope, client = self.envelope, self.envelope.client
+        told = {
+            "id": envelope.id,
+            "session": client.session,
+            "client": client.address,
+            "listener": client.listener,
+            "hello": client.hello,
+            "user": client.user,
+            "protocol": client.protocol,
+            "sender": str(envelope.sender or "<>"),
+            "recipients": [str(recipient.address) for recipient in envelope.recipients],
+            "size": self.size,
+            "signals": envelope.signals,
+        }
+        return {**told, "held": envelope.held} if envelope.held else told

@@ -266,6 +266,19 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await soon(self.store.change(["M1"], "release", NOW)), ["M1"])
         self.assertEqual(await self.claim(), ["M1"])
 
+    async def test_held_from_birth(self) -> None:
+        """An envelope that says why is on hold as soon as it is there, until it is released."""
+        around = envelope("a@b.example", "c@d.example", id="M1", received=NOW, held="suspected")
+        draft = self.store.begin(around)
+        await soon(draft.write(BODY))
+        entry = await soon(draft.commit(around, HEADERS))
+        self.assertTrue(entry.hold)
+        self.assertEqual(await self.claim(), [])
+        [found] = await soon(self.store.find(hold=True))
+        self.assertEqual((found.id, found.message.envelope.held), ("M1", "suspected"))
+        await soon(self.store.change(["M1"], "release", NOW))
+        self.assertEqual(await self.claim(), ["M1"])
+
     async def test_retry_makes_all_due(self) -> None:
         """ "retry" makes every recipient due at `now`."""
         await self.put("M1", claimed=True)

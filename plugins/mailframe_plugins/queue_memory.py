@@ -126,7 +126,7 @@ class MemoryQueue(service.Service):
             raise OSError(errno.EEXIST, f"there is a message {message.id} already")
         created = message.envelope.received
         pending = tuple(Pending(recipient, created) for recipient in message.envelope.recipients)
-        kept = _Kept(Entry(message, pending, created))
+        kept = _Kept(Entry(message, pending, created, hold=bool(message.envelope.held)))
         self._kept[message.id] = kept
         if lease is None:
             self._tell_others()

@@ -149,14 +149,15 @@ class SqliteQueue(service.Service):
         sender = b"" if envelope.sender is None else searchable((envelope.sender,))
         check = crc32(headers, body.check)
         new = NewMessage(envelope.id, created, pending, sender, body.size,
-                         encode_envelope(envelope), check, headers, body.octets)  # fmt: skip
+                         encode_envelope(envelope), check, headers, body.octets,
+                         bool(envelope.held))  # fmt: skip
         octets: bytes | Callable[[], BinaryIO] | None = body.octets
         if octets is None or body.size > AT_HAND:
             octets = self._opener(
                 StoredBody(envelope.id, body.size, octets is None, check, headers)
             )
         message = Message(envelope.id, envelope, Content(headers, octets, body.size))
-        entry = Entry(message, pending, created, leased=lease is not None)
+        entry = Entry(message, pending, created, new.hold, lease is not None)
         return writer.insert(new, lease, entry)
 
     def has_room(self, octets: int) -> bool:

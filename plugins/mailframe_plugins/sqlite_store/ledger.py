@@ -109,7 +109,7 @@ class Ledger:
             self.next_key += 1
             row = waiting(new.pending)
             file = new.octets is None
-            about = (key, new.id, new.created, row.due, 0, row.domain, row.recipients)
+            about = (key, new.id, new.created, row.due, new.hold, row.domain, row.recipients)
             found_by = (new.sender, row.addresses, new.size, file)
             sums = (crc32(new.envelope), row.octets, crc32(row.octets), new.body_sum)
             rows.append((*about, *found_by, new.envelope, *sums))
