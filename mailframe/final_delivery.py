@@ -1,4 +1,4 @@
-"""FLOOR 4: what final delivery adds to a message, and what it must look for.
+"""FLOOR 6: what final delivery adds to a message, and what it must look for.
 
 RFC 5321 section 4.4: the last host writes Return-Path. Delivered-To marks where a message
 has been, so that one that comes back to the same mailbox is known for a loop.

@@ -1,4 +1,4 @@
-"""FLOOR 3: how a plugin is declared, and what it is given.
+"""FLOOR 5: how a plugin is declared, and what it is given.
 
     # plugins/mailframe_plugins/relay_networks.py
     @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""FLOOR 4: finding plugins, building them, and making sure that they are what they say.
+"""FLOOR 8: finding plugins, building them, and making sure that they are what they say.
 
 A name is looked for in every folder `mailframe_plugins` that Python's path has: "mx" in
 `[[route]]` is `route_mx.py`, "acme_mx" is `route_acme_mx.py` or `acme_route_mx.py`. Only what

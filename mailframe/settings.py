@@ -1,4 +1,4 @@
-"""FLOOR 3: what the host itself can be told, besides its plugins; one dataclass per table.
+"""FLOOR 5: what the host itself can be told, besides its plugins; one dataclass per table.
 
 The names here are the keys of `mailframe.toml`, the meanings are its documentation.
 """

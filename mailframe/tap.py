@@ -1,4 +1,4 @@
-"""FLOOR 6: `twistd mailframe -c FILE`."""
+"""FLOOR 13: `twistd mailframe -c FILE`."""
 
 from __future__ import annotations
 

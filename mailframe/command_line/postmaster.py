@@ -1,4 +1,4 @@
-"""whether somebody reads the postmaster's mail in each domain of ours (RFC 5321 section 4.5.1)."""
+"""Whether somebody reads the postmaster's mail in each domain of ours (RFC 5321 section 4.5.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 4: `mailframe.toml` into Hooks, every mistake at once with its line and the right word.
+"""FLOOR 9: `mailframe.toml` into Hooks, every mistake at once with its line and the right word.
 
 `composition` what is read, as values; `toml_index` which line says what; `convert` and
 `units` tables into settings dataclasses; `sections` the plugins' tables; `checks` what must

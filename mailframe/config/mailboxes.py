@@ -1,4 +1,4 @@
-"""FLOOR 4: `[mailboxes]` made into what plugins ask, and every mistake in it with its line."""
+"""`[mailboxes]` made into what plugins ask, and every mistake in it with its line."""
 
 from __future__ import annotations
 

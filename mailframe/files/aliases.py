@@ -1,4 +1,4 @@
-"""FLOOR 4: the file of aliases: which addresses stand for which others.
+"""The file of aliases: which addresses stand for which others.
 
     postmaster: alice
     team: alice, bob@elsewhere.example,

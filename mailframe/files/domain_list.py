@@ -1,4 +1,4 @@
-"""FLOOR 6: a file of domains."""
+"""A file of domains."""
 
 from __future__ import annotations
 

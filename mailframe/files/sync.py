@@ -1,4 +1,4 @@
-"""FLOOR 6: what makes names in a folder durable."""
+"""What makes names in a folder durable."""
 
 from __future__ import annotations
 

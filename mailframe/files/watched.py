@@ -1,4 +1,4 @@
-"""FLOOR 4: a file that is read again when it changes, and never half believed.
+"""A file that is read again when it changes, and never half believed.
 
 Lists of users, aliases and domains are edited while the host runs. A new version counts
 only when all of it could be read; until then the last good one does.

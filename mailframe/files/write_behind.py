@@ -1,4 +1,4 @@
-"""FLOOR 4: what may be written a little later: collected here, written together in a thread.
+"""What may be written a little later: collected here, written together in a thread.
 
 For observers, who must return at once. What is lost in a crash must not matter.
 """

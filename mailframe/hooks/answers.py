@@ -1,4 +1,4 @@
-"""FLOOR 4: which answers each hook may give; anything else is the plugin's fault."""
+"""Which answers each hook may give; anything else is the plugin's fault."""
 
 from __future__ import annotations
 

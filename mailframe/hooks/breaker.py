@@ -1,4 +1,4 @@
-"""FLOOR 4: the circuit breaker: who keeps failing is left alone for a while, then tried again."""
+"""The circuit breaker: who keeps failing is left alone for a while, then tried again."""
 
 from __future__ import annotations
 

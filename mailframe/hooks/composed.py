@@ -1,4 +1,4 @@
-"""FLOOR 4: the composed server: every hook asked, combined, timed, and kept from doing harm.
+"""The composed server: every hook asked, combined, timed, and kept from doing harm.
 
 What is asked gives a plain value where every plugin answered at once, else a Deferred. A
 plugin's fault (an exception, a timeout, nonsense) is logged with a reference, becomes a

@@ -1,4 +1,4 @@
-"""FLOOR 8: logging in, whatever the protocol: what a listener offers, and one exchange.
+"""Logging in, whatever the protocol: what a listener offers, and one exchange.
 
 `Logins.offer` are the mechanisms that a listener's `[[auth]]` plugins can serve now. A `Login` is
 one exchange (RFC 4422 section 3): octets of the client go in; out come a challenge, who it is, or

@@ -1,4 +1,4 @@
-"""FLOOR 4: telling observers what was decided, without ever being harmed by one."""
+"""Telling observers what was decided, without ever being harmed by one."""
 
 from __future__ import annotations
 

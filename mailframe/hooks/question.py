@@ -1,4 +1,4 @@
-"""FLOOR 4: asking one plugin one question: timed, judged by type, its faults made values.
+"""Asking one plugin one question: timed, judged by type, its faults made values.
 
 Sync-first: where the plugin answers at once, no Deferred, task or timer is made.
 """

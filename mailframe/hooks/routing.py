@@ -1,4 +1,4 @@
-"""FLOOR 4: redirects followed until every address has a route or a refusal.
+"""Redirects followed until every address has a route or a refusal.
 
 Breadth first, so that the nearest way to an address is the one that is kept.
 """

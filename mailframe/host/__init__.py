@@ -1,4 +1,4 @@
-"""FLOOR 11: the rooms put together as one Twisted service.
+"""FLOOR 12: the rooms put together as one Twisted service.
 
     # mailframe.tac, run by `twistd -ny mailframe.tac`
     from twisted.application.service import Application

@@ -1,4 +1,4 @@
-"""the ports that clients connect to, bound by name, with errors in words."""
+"""The ports that clients connect to, bound by name, with errors in words."""
 
 from __future__ import annotations
 

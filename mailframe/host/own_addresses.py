@@ -1,4 +1,4 @@
-"""which addresses are this host's own: mail that its exchanges lead there would come back."""
+"""Which addresses are this host's own: mail that its exchanges lead there would come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""the queue of one worker: its own part, and those of workers that there are no more.
+"""The queue of one worker: its own part, and those of workers that there are no more.
 
 Mail comes into the own part only; what an adopted part holds is claimed, tried and removed
 where it lies, with its attempts and times as they were. A part that is empty is closed.

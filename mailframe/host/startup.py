@@ -1,4 +1,4 @@
-"""what must hold before a host starts, whichever way its composition came."""
+"""What must hold before a host starts, whichever way its composition came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""the host's folder: who may enter, who is at home, and what lies at its door.
+"""The host's folder: who may enter, who is at home, and what lies at its door.
 
 secret    32 random octets, made once: what strangers must not be able to compute
 lock      held (flock) by the host, or by a command while no host runs

@@ -1,4 +1,4 @@
-"""stopping one thing after another, and all of it in time."""
+"""Stopping one thing after another, and all of it in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""naming what keeps the reactor: while it is blocked nobody is served, and nothing else says why.
+"""Naming what keeps the reactor: while it is blocked nobody is served, and nothing else says why.
 
 A thread looks at what the reactor's thread is doing, some times in the time that may pass
 without a warning. One and the same call, look after look, is logged once, with its stack, while

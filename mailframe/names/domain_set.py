@@ -1,4 +1,4 @@
-"""FLOOR 4: domains that a setting or a file names, and whether one is among them."""
+"""Domains that a setting or a file names, and whether one is among them."""
 
 from __future__ import annotations
 

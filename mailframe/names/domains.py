@@ -1,4 +1,4 @@
-"""FLOOR 2: domain names as one spelling, so that they can be compared.
+"""Domain names as one spelling, so that they can be compared.
 
 U-labels and A-labels name one domain (RFC 5890 section 2.3.2.1); mail compares A-labels.
 """

@@ -1,4 +1,4 @@
-"""FLOOR 4: users and addresses as operators write them, and local parts compared."""
+"""Users and addresses as operators write them, and local parts compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 5: the waiting room: which message is tried when, and what its sender is told.
+"""FLOOR 10: the waiting room: which message is tried when, and what its sender is told.
 
 `submission` is the door in. `scheduler` puts together what finds and keeps the work: `window`, the
 messages that are worked on, `claiming`, which fills it, `renewal` of their leases, `clock` for a

@@ -1,4 +1,4 @@
-"""The way in: one listener and everything behind it, until a message is durable.
+"""FLOOR 10: the way in: one listener and everything behind it, until a message is durable.
 
 `listener` is one `[[listen]]` of SMTP or LMTP (who may connect, and the end, are of
 `wire.listener`). `connection` is the border with Twisted: octets in, replies out; its `phase`

@@ -1,4 +1,4 @@
-"""FLOOR 4: DNS for all: MX, A and AAAA, TXT, TLSA, PTR.
+"""FLOOR 7: DNS for all: MX, A and AAAA, TXT, TLSA, PTR.
 
 `answer` what is given back, `wire` questions and responses as octets, `exchange` one
 question to one server by UDP and TCP, `servers` several of them within a time limit,

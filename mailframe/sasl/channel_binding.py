@@ -1,4 +1,4 @@
-"""FLOOR 1: what ties an exchange to the TLS connection that it runs in.
+"""What ties an exchange to the TLS connection that it runs in.
 
 `bindings` everywhere in this room maps a type's name to its octets. The TLS layer makes them:
 `tls-exporter` (RFC 9266) is EXPORTER_LENGTH octets of keying material for EXPORTER_LABEL, with an

@@ -1,4 +1,4 @@
-"""FLOOR 1: one authentication exchange as the client sees it (RFC 4422 section 3)."""
+"""One authentication exchange as the client sees it (RFC 4422 section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 1: one authentication exchange as the server sees it (RFC 4422 section 3).
+"""One authentication exchange as the server sees it (RFC 4422 section 3).
 
 It knows no protocol and asks nobody itself. The caller gives it the client's responses, decoded,
 and does what each step says:

@@ -1,4 +1,4 @@
-"""FLOOR 1: EXTERNAL (RFC 4422 appendix A): who the client is, TLS has shown by its certificate."""
+"""EXTERNAL (RFC 4422 appendix A): who the client is, TLS has shown by its certificate."""
 
 from __future__ import annotations
 

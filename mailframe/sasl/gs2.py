@@ -1,4 +1,4 @@
-"""FLOOR 1: the GS2 header, with which SCRAM and OAUTHBEARER begin (RFC 5801 section 4)."""
+"""The GS2 header, with which SCRAM and OAUTHBEARER begin (RFC 5801 section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 1: the mechanisms in one table: what each needs, which can be offered, which is chosen."""
+"""The mechanisms in one table: what each needs, which can be offered, which is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 1: OAUTHBEARER (RFC 7628), and XOAUTH2, its elder as Google and Microsoft speak it.
+"""OAUTHBEARER (RFC 7628), and XOAUTH2, its elder as Google and Microsoft speak it.
 
 A token that is refused is answered with a challenge in JSON that says why. The client answers
 that with something that means nothing, and only then does the exchange fail.

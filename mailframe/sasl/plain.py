@@ -1,4 +1,4 @@
-"""FLOOR 1: PLAIN (RFC 4616) and LOGIN, which send the password itself.
+"""PLAIN (RFC 4616) and LOGIN, which send the password itself.
 
 LOGIN was never standardised; it is what old clients speak: two questions, two answers.
 """

@@ -1,4 +1,4 @@
-"""FLOOR 1: SCRAM-SHA-256 and its -PLUS as the client speaks them (RFC 5802, RFC 7677)."""
+"""SCRAM-SHA-256 and its -PLUS as the client speaks them (RFC 5802, RFC 7677)."""
 
 from __future__ import annotations
 

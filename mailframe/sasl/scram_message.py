@@ -1,4 +1,4 @@
-"""FLOOR 1: the four messages of SCRAM as values (RFC 5802 section 7).
+"""The four messages of SCRAM as values (RFC 5802 section 7).
 
 What is read back is None if it is no such message, in which an extension that must be understood
 ("m=") counts: none is. Other extensions are passed over.

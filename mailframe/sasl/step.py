@@ -1,4 +1,4 @@
-"""FLOOR 1: the steps of an exchange as the server takes them, and the answers that they want."""
+"""The steps of an exchange as the server takes them, and the answers that they want."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 1: what a server keeps of a password for SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677).
+"""What a server keeps of a password for SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677).
 
 Whoever reads them can try passwords, and can pretend to be the server, but cannot log in.
 """

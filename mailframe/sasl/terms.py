@@ -1,4 +1,4 @@
-"""FLOOR 1: what the exchanges of one connection depend on, besides what is said in them."""
+"""What the exchanges of one connection depend on, besides what is said in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOOR 1: names and passwords as texts: how long they may be, and SASLprep (RFC 4013)."""
+"""Names and passwords as texts: how long they may be, and SASLprep (RFC 4013)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public: the test kit for plugin authors.
+"""FLOOR 11: public: the test kit for plugin authors.
 
 `values` makers of clients, envelopes, recipients and a Site with a Clock; `hooks` plugins
 composed by hand; `plugins`, `queue_store` and `queue_drafts` one contract test for each

@@ -1,4 +1,4 @@
-"""FLOOR 5: the way out over SMTP and LMTP.
+"""FLOOR 10: the way out over SMTP and LMTP.
 
 From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
 addresses (`routable`: and which never), taking connections from the `pool`, which `session`

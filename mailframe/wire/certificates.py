@@ -1,4 +1,4 @@
-"""FLOOR 4: this host's certificates: chosen by the name a client asks for, renewed while it runs.
+"""This host's certificates: chosen by the name a client asks for, renewed while it runs.
 
 TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation, no resumption: a key of
 tickets that lives as long as a certificate would open what was recorded in TLS 1.2 long before

@@ -1,4 +1,4 @@
-"""FLOOR 7: processes that this one begins and speaks with over pipes, each from birth to end.
+"""Processes that this one begins and speaks with over pipes, each from birth to end.
 
 A `Child` runs a module of ours with the same Python and the same modules as here. What it says
 comes in lines or frames, octets are written to it, and one that does not end is killed. Whoever

@@ -1,4 +1,4 @@
-"""FLOOR 7: what comes over a pipe in any pieces, put together again: lines, or counted frames.
+"""What comes over a pipe in any pieces, put together again: lines, or counted frames.
 
     frame   length | octets      `length` is four octets, the highest first
 

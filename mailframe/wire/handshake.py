@@ -1,4 +1,4 @@
-"""FLOOR 7: what a TLS handshake leaves behind: its facts, and what ties a login to it."""
+"""What a TLS handshake leaves behind: its facts, and what ties a login to it."""
 
 from __future__ import annotations
 

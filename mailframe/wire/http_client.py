@@ -1,4 +1,4 @@
-"""FLOOR 7: asking a web server: certificates verified, answers bounded, connections used again."""
+"""Asking a web server: certificates verified, answers bounded, connections used again."""
 
 from __future__ import annotations
 

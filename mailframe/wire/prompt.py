@@ -1,4 +1,4 @@
-"""FLOOR 4: octets that leave at once, not after another turn of the reactor.
+"""Octets that leave at once, not after another turn of the reactor.
 
 Twisted would buffer them, watch the socket, write at the next turn and watch no more: two
 system calls and a turn for a few octets, which nearly always fit.

@@ -1,4 +1,4 @@
-"""listening on a socket that was bound by another process.
+"""Listening on a socket that was bound by another process.
 
 An endpoint's text may say more than where: TLS, or a protocol around ours. So the worker
 asks the same endpoint to listen, on a reactor that takes the socket instead of binding one.

@@ -1,4 +1,4 @@
-"""one worker process: `python -m mailframe.host.workers.main`, begun by the supervisor alone."""
+"""One worker process: `python -m mailframe.host.workers.main`, begun by the supervisor alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""the process above the workers: it holds the ports and the state folder, and reads no mail.
+"""The process above the workers: it holds the ports and the state folder, and reads no mail.
 
 It keeps the rights that it was started with, so that a worker that is begun later can read
 keys and then become `user` as the first one did. From its workers it takes words and log
