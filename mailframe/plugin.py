@@ -15,7 +15,7 @@ configuration; a class given that way needs no Plugin and takes (settings: dict,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from .smtp.reply import Reply
 if TYPE_CHECKING:
     from .maildir.mailboxes import Mailboxes
     from .resolver import Resolver
+    from .wire.certificates import Certificates
 
 __all__ = [
     "Duration",
@@ -50,6 +51,11 @@ __all__ = [
 @dataclass(frozen=True)
 class NoSettings:
     """For a plugin that has nothing to set."""
+
+
+def not_lent(*_arguments: Any, **_more: Any) -> Any:
+    """In place of what only a running host lends: raises LookupError."""
+    raise LookupError("no host runs here")
 
 
 def not_submitted(envelope: Envelope, octets: bytes) -> Eventual[str]:
@@ -92,6 +98,14 @@ class Site:
     mailboxes: Mailboxes | None = None
     warn: Callable[[str, str], None] = lambda key, message: None
     may_give: Callable[[int, int], bool] = lambda uid, gid: True
+    #: Whose a name and password are: the user's name, or a Reply that says why not.
+    authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
+    #: The rows that answer a question to this process of the host (`mailframe.host.control`).
+    ask: Callable[..., Eventual[Sequence[Mapping[str, Any]]]] = not_lent
+    #: This host's certificates, None without `[tls]`; for what speaks TLS by itself.
+    certificates: Callable[[], Certificates | None] = lambda: None
+    #: Tell observers: tell(verdict, **facts), at the plugin's own stage.
+    tell: Callable[..., None] = lambda verdict, **facts: None
     #: Whether this process has root's rights now: it may give them up once its ports are bound.
     is_root: Callable[[], bool] = lambda: os.geteuid() == 0
 

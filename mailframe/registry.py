@@ -11,7 +11,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from .interfaces import (
     IQueueStore,
     IRelayPolicy,
     IRouter,
+    IServedProtocol,
     IStoredKeys,
     ITokenChecker,
 )
@@ -54,7 +55,12 @@ STAGES = MappingProxyType(
     }
 )
 #: What a plugin of a stage may provide instead, or besides.
-ALTERNATIVES = MappingProxyType({"auth": (IStoredKeys, ITokenChecker, ICertificateChecker)})
+ALTERNATIVES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "auth": (IStoredKeys, ITokenChecker, ICertificateChecker),
+        "serve": (IServedProtocol,),
+    }
+)
 #: The keys that the host itself takes from a section of each stage, besides `plugin`.
 COMMON_KEYS = MappingProxyType(
     {

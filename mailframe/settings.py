@@ -48,7 +48,9 @@ class Listener:
 
     name: str = setting("what plugins' `on` and the logs call it")
     endpoint: str = setting('any Twisted server endpoint: "tcp:25", "tcp:587:interface=::"')
-    protocol: Literal["smtp", "lmtp"] = setting("the protocol spoken", "smtp")
+    protocol: str = setting(
+        '"smtp", "lmtp", or the protocol that a [[serve]] plugin brings', "smtp"
+    )
     tls: Literal["starttls", "implicit", "none"] = setting(
         "STARTTLS offered, TLS from the first octet, or none", "starttls"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from zope.interface import implementer
 
 from ..interfaces import IInspected
-from ..reception.listener import Reception
+from ..wire.listener import ListenerFactory
 
 
 @implementer(IInspected)
@@ -15,18 +15,18 @@ class Listeners:
     """How many sessions each listener has."""
 
     def __init__(
-        self, receptions: Mapping[str, Reception], ports: Callable[[], Mapping[str, object]]
+        self, factories: Mapping[str, ListenerFactory], ports: Callable[[], Mapping[str, object]]
     ) -> None:
-        self._receptions = receptions
+        self._factories = factories
         self._ports = ports
 
     def state(self) -> Iterator[dict[str, object]]:
         """A row a listener: `listener`, `sessions`, `most` of them, `address` once it is bound."""
         ports = self._ports()
-        for name, reception in self._receptions.items():
+        for name, factory in self._factories.items():
             yield {
                 "listener": name,
-                "sessions": reception.sessions,
-                "most": reception.limits.connections,
+                "sessions": factory.sessions,
+                "most": factory.limits.connections,
                 "address": ports.get(name),
             }

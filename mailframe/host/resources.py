@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
+from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from ..config import Composition, ConfigError, Section, compose, mailboxes_of
+from ..config import Composition, ConfigError, ConfigErrors, Section, compose, mailboxes_of
+from ..config.suggest import did_you_mean
 from ..eventual import Eventual
 from ..hooks import Hooks
 from ..interfaces import IInspected, IQueueStore
 from ..maildir.mailboxes import Mailboxes
-from ..message import Envelope, new_id
+from ..message import Client, Envelope, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
+from ..smtp.reply import Reply
+from ..wire.certificates import Certificates
 from .privileges import NoSuchAccount, account, may_give
+from .serving import served_protocols
 from .shards import whole_queue
 from .state_folder import SECRET, StateFolder
+
+if TYPE_CHECKING:
+    from .control import Control
 
 InThread = Callable[..., Deferred[Any]]
 
@@ -65,6 +73,9 @@ class Resources:
         self.is_own: Callable[[str, int], bool] = lambda address, port: False
         #: The door for mail of the host's own, once there is a scheduler; the host's word.
         self.door: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
+        #: Who answers questions, and the certificates, once the host has them.
+        self.control: Control | None = None
+        self.certificates: Certificates | None = None
         self.settings = composition.settings
         #: Names this start of this process: whose the leases are in a queue of several hosts.
         self.owner = f"{self.settings.hostname}/{worker}/{new_id(now())}"
@@ -85,6 +96,39 @@ class Resources:
             store = whole_queue(hooks.store, composition, self._site_for, worker, workers)
             hooks = replace(hooks, store=store)
         self.hooks: Hooks = replace(hooks, secret=lambda: self.secret)
+        self.served: Mapping[str, Any] = {} if stages is not None else self._protocols(composition)
+
+    def _protocols(self, composition: Composition) -> dict[str, Any]:
+        """The protocols that plugins bring. ConfigErrors for a listener that none speaks."""
+        try:
+            served = served_protocols(self.hooks)
+        except ValueError as wrong:
+            sections = [each for each in composition.sections if each.stage == "serve"]
+            raise ConfigErrors((sections[-1].error("plugin", str(wrong)),)) from wrong
+        known = ("smtp", "lmtp", *served)
+        errors = [
+            composition.error(
+                f"listen.{number}.protocol",
+                f"there is no protocol {listener.protocol!r}"
+                + (did_you_mean(listener.protocol, known) or f": {', '.join(known)}"),
+            )
+            for number, listener in enumerate(self.settings.listen)
+            if listener.protocol not in known
+        ]
+        if errors:
+            raise ConfigErrors(tuple(errors))
+        return served
+
+    def authenticate(self, client: Client, name: str, password: str) -> Eventual[str | Reply]:
+        """See Site."""
+        said = UsernamePassword(name.encode("utf-8"), password.encode("utf-8"))
+        return self.hooks.authenticate(client, said)
+
+    async def ask(self, question: str, **fields: Any) -> list[dict[str, Any]]:
+        """See Site."""
+        if self.control is None:
+            raise LookupError("no host runs here, so nothing can be asked")
+        return [row async for row in self.control.answer({"ask": question, **fields})]
 
     def _read_mailboxes(
         self, composition: Composition, stages: Collection[str] | None
@@ -159,7 +203,14 @@ class Resources:
             mailboxes=self._mailboxes,
             warn=partial(self._warn, section),
             may_give=self._may_give,
+            authenticate=self.authenticate,
+            ask=self.ask,
+            certificates=lambda: self.certificates,
+            tell=partial(self._tell, section),
         )
+
+    def _tell(self, section: Section, verdict: str, **facts: Any) -> None:
+        self.hooks.tell(section.stage, verdict, plugin=section.name, **facts)
 
     def _warn(self, section: Section, key: str, message: str) -> None:
         self.warnings.append(section.error(key, f"warning: {message}"))

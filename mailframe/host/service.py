@@ -24,12 +24,14 @@ from ..queue.scheduler import Scheduler
 from ..reception.listener import Reception
 from ..reception.shared import Shared
 from ..settings import Listener
+from ..wire.listener import ListenerFactory
 from .control import ControlFactory, control_of
 from .inspection import Listeners
 from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
 from .resources import Resources
+from .serving import ServedListener
 from .startup import account_of, check
 from .state_folder import InUse, StateFolder
 from .stopping import Stopping
@@ -106,15 +108,16 @@ class Host(service.MultiService):
         self._add_services()
         self.scheduler = self._scheduler(now)
         self.resources.door = self.scheduler.submission.submit
-        self.receptions = {
+        self.resources.certificates = self.certificates
+        self.receptions: dict[str, ListenerFactory] = {
             listener.name: self._reception(listener, now) for listener in self.settings.listen
         }
         self._listening = Listening(reactor, self._launch.sockets)
         self.resources.is_own = OwnAddresses(self._smtp_ports, reactor.seconds).has
         self.ready: Deferred[None] = Deferred()
-        self._control = ControlFactory(
-            control_of(self.resources, self.scheduler.look, self._inspected)
-        )
+        control = control_of(self.resources, self.scheduler.look, self._inspected)
+        self.resources.control = control
+        self._control = ControlFactory(control)
         self._control_port: IListeningPort | None = None
         self._old_hangup: Any = None
 
@@ -139,7 +142,18 @@ class Host(service.MultiService):
             in_thread=self.resources.in_thread,
         )
 
-    def _reception(self, listener: Listener, now: Callable[[], float]) -> Reception:
+    def _reception(self, listener: Listener, now: Callable[[], float]) -> ListenerFactory:
+        served = self.resources.served.get(listener.protocol)
+        if served is not None:
+            return ServedListener(
+                served,
+                listener=listener,
+                limits=listener.limits or self.settings.limits,
+                hooks=self.hooks,
+                certificates=self.certificates,
+                reactor=self._reactor,
+                now=now,
+            )
         return Reception(
             Shared(
                 hostname=self.settings.hostname,

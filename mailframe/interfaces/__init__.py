@@ -22,6 +22,7 @@ from .observe import IObserver, ITrace
 from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
 from .route import IRouter
+from .serve import IServedConnection, IServedProtocol
 
 __all__ = [
     "IBatchingAgent",
@@ -35,6 +36,8 @@ __all__ = [
     "IQueueStore",
     "IRelayPolicy",
     "IRouter",
+    "IServedConnection",
+    "IServedProtocol",
     "IShardedStore",
     "IStoredKeys",
     "ITokenChecker",

@@ -1,0 +1,105 @@
+"""A protocol that a plugin brings: two workers, TLS, a login, a reload, and the end."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from live_servers import Host, wait_for
+from mailframe.testing.certificates import make_authority
+
+pytestmark = pytest.mark.live
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "whoami"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    folder = tmp_path / "host"
+    authority = make_authority()
+    authority.issue("mx.example.org").write_live(folder / "certificates")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    toml = (EXAMPLE / "mailframe.toml").read_text()
+    for port in ("2525", "2526"):
+        toml = toml.replace(f"tcp:{port}:", "tcp:0:")
+    shutil.copy(EXAMPLE / "whoami.py", folder / "whoami.py")
+    host = Host(folder, toml, users="")
+    host.command("user", "add", "bob", "--stdin", stdin="secret\n")
+    with host:
+        yield host
+
+
+class Talk:
+    """A client of the protocol."""
+
+    def __init__(self, port: int) -> None:
+        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.lines = self.socket.makefile("rb")
+
+    def read(self) -> str:
+        return self.lines.readline().decode().strip()
+
+    def say(self, line: str) -> str:
+        self.socket.sendall(line.encode() + b"\r\n")
+        return self.read()
+
+    def start_tls(self, authorities: Path, *behind: str) -> None:
+        said = "".join(f"{line}\r\n" for line in ("STARTTLS", *behind))
+        self.socket.sendall(said.encode())
+        assert self.read() == "+ begin TLS"
+        context = ssl.create_default_context(cafile=str(authorities))
+        self.socket = context.wrap_socket(self.socket, server_hostname="mx.example.org")
+        self.lines = self.socket.makefile("rb")
+
+
+def test_who_am_i(host: Host, tmp_path: Path) -> None:
+    """In the clear there is no login; in TLS there is."""
+    talk = Talk(host.port("whoami"))
+    assert talk.read() == "+ mx.example.org, who are you?"
+    assert talk.say("WHOAMI") == "127.0.0.1, in the clear"
+    assert talk.say("LOGIN bob secret") == "- no"
+    talk.start_tls(tmp_path / "ca.pem", "LOGIN bob secret", "QUIT")  # which are forgotten
+    assert talk.say("LOGIN bob wrong").startswith("- ")
+    assert talk.say("LOGIN bob secret") == "+ bob"
+    assert talk.say("WHOAMI") == "bob at 127.0.0.1, in TLSv1.3"
+    assert talk.say("STARTTLS") == "- no"
+    assert talk.say("QUIT") == "+ bye" and talk.read() == ""
+
+
+def test_limits_are_the_hosts(host: Host) -> None:
+    """Ten clients of one address, over both workers no more than that in each."""
+    talks = [Talk(host.port("whoami")) for _ in range(30)]
+    greeted = sum(_greeting(talk) for talk in talks)
+    assert 10 <= greeted <= 20
+    for talk in talks:
+        talk.socket.close()
+
+
+def _greeting(talk: Talk) -> bool:
+    try:
+        return talk.read().startswith("+ ")
+    except ConnectionResetError:
+        return False
+
+
+def test_reload_and_stop(host: Host) -> None:
+    """A session outlives the workers' replacement; new clients are served all the while."""
+    old = Talk(host.port("whoami"))
+    assert old.read().startswith("+ ")
+    assert host.process.process is not None
+    host.process.process.send_signal(signal.SIGHUP)
+    said = wait_for(lambda: "replaced" in host.process.said(), 40, "the reload")
+    assert said
+    for _ in range(10):
+        talk = Talk(host.port("whoami"))
+        assert talk.read().startswith("+ ") and talk.say("QUIT") == "+ bye"
+    last = Talk(host.port("whoami"))
+    assert last.read().startswith("+ ")
+    host.stop()
+    assert last.read() == "- closing"
