@@ -148,6 +148,8 @@ class Destinations:
                 self._log.info("{agent} to {host} works again", agent=place[0], host=place[1])
             found.failures = 0
             return
+        if found.failures >= DOWN_AFTER and self._seconds() < found.down_until:
+            return  # it began before the pause did, which counts once for all that were under way
         found.failures += 1
         if len(self._by_place) > MAX_DOMAINS:
             self._forget()

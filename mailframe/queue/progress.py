@@ -72,12 +72,12 @@ class Progress:
         if outcome.status is Status.DEFERRED:
             self._defer(pending, outcome)
         elif outcome.status is Status.FAILED:
-            self._fail(Notice("failed", recipient, outcome.reply, outcome.remote))
+            self._fail(Notice("failed", recipient, outcome.reply, _who_said(outcome)))
         else:
             del self.left[recipient]
             action = _SUCCESS.get(outcome.status)
             if action and recipient.notify is not None and "SUCCESS" in recipient.notify:
-                self._notices.append(Notice(action, recipient, outcome.reply, outcome.remote))
+                self._notices.append(Notice(action, recipient, outcome.reply, _who_said(outcome)))
 
     def put_off(self, recipients: Iterable[Recipient], reply: Reply = LOCAL_ERROR) -> None:
         """Deferred without having been tried."""
@@ -110,7 +110,7 @@ class Progress:
     def _defer(self, pending: Pending, outcome: Outcome, tried: int = 1) -> None:
         context, created = self._context, self._entry.created
         now = context.now()
-        notice = Notice("failed", pending.recipient, outcome.reply, outcome.remote, "4.4.7")
+        notice = Notice("failed", pending.recipient, outcome.reply, _who_said(outcome), "4.4.7")
         if retry.is_over(context.times, now, created):
             self._fail(notice)
             return
@@ -126,7 +126,7 @@ class Progress:
             due,
             attempts,
             outcome.reply,
-            outcome.remote,
+            _who_said(outcome),
             pending.warned or late,
         )
         self._tell("deferred", pending.recipient, outcome.reply, due=due, attempts=attempts)
@@ -148,3 +148,8 @@ class Progress:
             due=due,
             attempts=attempts,
         )
+
+
+def _who_said(outcome: Outcome) -> str:
+    """The host whose words these are, "" if they are ours (RFC 3464 sections 2.3.5, 2.3.6)."""
+    return "" if outcome.ours else outcome.remote

@@ -106,7 +106,8 @@ class Reports:
     async def _send(self, entry: Entry, reader: Mailbox, notices: list[Notice]) -> None:
         around, now = entry.message.envelope, self._now()
         id = new_id(now)
-        utf8 = around.smtputf8 or not reader.is_ascii
+        # RFC 6533 section 4: a global report only for who needs one; others' hosts may not take it.
+        utf8 = not reader.is_ascii
         sender = self._settings.sender or Mailbox("MAILER-DAEMON", self._hostname.lower())
         report = Report(
             notices,
@@ -128,7 +129,7 @@ class Reports:
             None,
             (Recipient(reader),),
             body="7BIT" if octets.isascii() else "8BITMIME",
-            smtputf8=utf8 and not (octets.isascii() and reader.is_ascii),
+            smtputf8=utf8,
             received=now,
         )
         await settled(self._submit(envelope, octets))

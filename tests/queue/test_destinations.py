@@ -256,3 +256,24 @@ def test_a_turn_that_is_not_wanted_any_more_is_forgotten():
     first.cancel()
     found.leave(parcel.place, None, True)
     assert second.called
+
+
+def test_failures_of_one_moment_pause_once():
+    """Twenty deliveries that break together are one failure of the host, not twenty pauses."""
+    house = House(replace(TIMES, per_destination=20, active=100))
+    running = []
+
+    def deliver(message, routes):
+        done = Deferred()
+        running.append((done, routes[0].recipient))
+        return done
+
+    house.agent.deliver = deliver
+    for number in range(20):
+        house.send("u@far.example", id=f"M{number:02}")
+    assert len(running) == 20
+    lost = Reply(451, "Lost", "4.4.2")
+    for done, who in running:
+        done.callback([Outcome(who, Status.DEFERRED, lost)])
+    [row] = [row for row in house.scheduler.state() if row.get("host") == "far.example"]
+    assert row["failures"] == 3 and row["down_for"] <= 30

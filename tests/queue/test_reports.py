@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from queue_kit import BODY, BUSY, NO, FullStore, House, status_fields
 
-from mailframe.message import Redirect, Status
+from mailframe.message import Outcome, Redirect, Status
 from mailframe.plugin import Size
 from mailframe.settings import BounceSettings
 from mailframe.smtp.address import Mailbox
@@ -196,3 +196,36 @@ def test_a_store_that_cannot_renew_does_not_keep_a_report_back():
     house.send()
     assert [to for to, _ in house.reports()] == ["alice@client.example"]
     assert house.queued() == []
+
+
+def test_our_own_verdict_is_not_the_remotes():
+    """RFC 3464 sections 2.3.5 and 2.3.6: what we said ourselves has no Remote-MTA."""
+    for ours in (False, True):
+        house = House()
+        usual = house.agent.deliver
+
+        def deliver(message, routes, usual=usual, ours=ours):
+            if message.envelope.sender is None:
+                return usual(message, routes)
+            [route] = routes
+            return [Outcome(route.recipient, Status.FAILED, NO, "mx.far.example", ours=ours)]
+
+        house.agent.deliver = deliver
+        house.send()
+        ((_, report),) = house.reports()
+        (fields,) = status_fields(report)
+        assert fields.get("Remote-MTA") == (None if ours else "dns; mx.far.example")
+        assert fields["Diagnostic-Code"].startswith("x-mailframe; " if ours else "smtp; ")
+
+
+def test_a_report_about_unicode_mail_to_an_ascii_sender():
+    """RFC 6533: it needs SMTPUTF8 only if its reader does; whose host may not have it."""
+    for sender, needs in (("alice@client.example", False), ("jürgen@client.example", True)):
+        house = House()
+        house.agent.answers["far.example"] = (Status.FAILED, NO, "mx.far.example")
+        body = "Subject: Grüße\r\n\r\nhi\r\n".encode()
+        house.send(sender=sender, smtputf8=True, body=body)
+        [message] = [each for each, _ in house.agent.calls if each.envelope.sender is None]
+        assert message.envelope.smtputf8 is needs
+        kinds = {part.get_content_type() for _, report in house.reports() for part in report.walk()}
+        assert ("message/global-delivery-status" in kinds) is needs

@@ -20,7 +20,7 @@ class NewMessage(NamedTuple):
     body_sum: int
     prefix: bytes
     octets: bytes | None
-    hold: bool
+    hold: bool = False
 
 
 def at_a_time(waiting: int) -> int:
