@@ -31,15 +31,17 @@ async def rewrite(
     without: Iterable[Without],
     limit: int,
     in_thread: Callable[..., Deferred[Any]],
-) -> None:
+) -> bytes:
     """Write what is read from `source` into `new` without these fields; it is not committed.
 
-    The header section has at most `limit` octets. Fails with OSError.
+    The header section has at most `limit` octets; it is in those that are returned, the first
+    that were written. Fails with OSError.
     """
-    first = await in_thread(_at_least, source, limit)
-    await _write(new, _shortened(first, _removal(without), limit))
+    first = _shortened(await in_thread(_at_least, source, limit), _removal(without), limit)
+    await _write(new, first)
     while octets := await in_thread(source.read, _PIECE):
         await _write(new, octets)
+    return first
 
 
 async def _write(draft: IDraft, octets: bytes) -> None:

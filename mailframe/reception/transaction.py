@@ -174,13 +174,14 @@ class Transaction:
             return self._failure or LOCAL_ERROR
         try:
             refusal = await self._judged(draft)
+            if refusal is None and self._demands.without and not self._is_over:
+                draft = await self._rewritten(draft)
+            # The client may have gone while we waited.
             if refusal is not None or self.gone:
                 return refusal or LOCAL_ERROR
             if self._demands.discard:
                 self._shared.hooks.tell("reception", "discarded", **self._told())
                 return Reply(250, f"OK, queued as {self.envelope.id}", "2.0.0")
-            if self._demands.without:
-                draft = await self._rewritten(draft)
             self.envelope = self._demands.applied(self.envelope)
             entry = at_once(self._shared.commit(draft, self.envelope, self._prefix()))
             if is_later(entry):
@@ -193,6 +194,11 @@ class Transaction:
             self.abort()
         return Reply(250, f"OK, queued as {entry.id}", "2.0.0")
 
+    @property
+    def _is_over(self) -> bool:
+        """True if the octets will not be kept, whatever is in them."""
+        return self.gone or self._demands.discard
+
     async def _rewritten(self, old: IDraft) -> IDraft:
         """A draft without the fields that filters take away, in place of the old one.
 
@@ -203,9 +209,11 @@ class Transaction:
         if isinstance(body, bytes):
             self.abort()
             new = self._draft = shared.store.begin(self.envelope)
-            waiting = at_once(new.write(rewritten(body, without, limit)))
+            first = rewritten(body, without, limit)
+            waiting = at_once(new.write(first))
             if is_later(waiting):
                 await waiting
+            self._scan_again(first)
             return new
         before, id = self.envelope.id, new_id(shared.now())
         self.envelope = replace(self.envelope, id=id)
@@ -213,7 +221,7 @@ class Transaction:
         try:
             source = await shared.in_thread(body)
             try:
-                await rewrite(source, new, without, limit, shared.in_thread)
+                first = await rewrite(source, new, without, limit, shared.in_thread)
             finally:
                 await shared.in_thread(source.close)
         except BaseException:
@@ -221,8 +229,14 @@ class Transaction:
             raise
         self.abort()
         self._draft = new
+        self._scan_again(first)
         shared.hooks.tell("reception", "rewritten", id=before, becomes=id)
         return new
+
+    def _scan_again(self, first: bytes) -> None:
+        """Look at the header section as it is now: at submission what it lacks is added."""
+        self._scan = header.scan(self._shared.limits)
+        self._scan.feed(first)
 
     async def _judged(self, draft: IDraft) -> Reply | None:
         """What the filters refuse the content with."""

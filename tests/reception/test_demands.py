@@ -17,9 +17,9 @@ TEXT = "Subject: x\r\nX-Away: 1\r\nX-Stays: 2\r\nx-away: 3\r\n folded\r\n\r\nX-A
 class Sent:
     """A message sent through these filters."""
 
-    def __init__(self, *filters, text=TEXT):
+    def __init__(self, *filters, text=TEXT, **listener):
         self.watching = Watching()
-        self.place = Place(filters=filters, observers=(self.watching,))
+        self.place = Place(filters=filters, observers=(self.watching,), **listener)
         talk = self.place.greeted()
         talk.say(*MAIL)
         talk.say("DATA")
@@ -113,6 +113,39 @@ def test_without_fields(stage: str, without: tuple[Without, ...], left: bytes) -
     content = entry.message.content
     assert content.body == left + b"\r\nX-Away: body\r\n"
     assert b"X-Away: ours\r\n" in content.prefix
+
+
+def test_the_body_may_look_like_fields(stage: str) -> None:
+    """Without a header section nothing is taken away."""
+    sent = Sent(at(stage, without=(Without("x-away"),)), text="\r\nX-Away: 1\r\n")
+    assert sent.entries[0].message.content.body == b"\r\nX-Away: 1\r\n"
+
+
+def test_a_submitted_message_is_completed_after_it(stage: str) -> None:
+    """What was taken away is missing, and is put on top as ever (RFC 6409 section 8)."""
+    text = "Message-ID: <theirs@c.example>\r\nDate: 1\r\n\r\nHi\r\n"
+    away = at(stage, without=(Without("message-id"),))
+    [entry] = Sent(away, text=text, submission=True).entries
+    assert entry.message.content.body == b"Date: 1\r\n\r\nHi\r\n"
+    prefix = entry.message.content.prefix
+    assert prefix.count(b"Message-ID: <") == 1 and b"Date:" not in prefix
+
+
+def test_a_client_that_goes_while_fields_are_taken_away() -> None:
+    """Nothing is made durable for it: it will send the message again."""
+
+    def content(*_):
+        place.store.slow.add("write")
+        return Finding(without=(Without("x-away"),))
+
+    place = Place(filters=(Speaks(content=content),))
+    talk = place.greeted()
+    talk.say(*MAIL, "DATA")
+    talk.send(TEXT.encode() + b".\r\n")
+    talk.disconnect()
+    [waiting] = place.store.waiting
+    waiting.callback(None)
+    assert not place.store.entries and all(draft.aborted for draft in place.store.drafts)
 
 
 def test_a_message_of_fields_only() -> None:
