@@ -67,7 +67,8 @@ def list_(chosen: Chosen, address: str, held: bool, limit: int, after: str, as_j
 
 
 def _print_line(row: Row, now: float) -> None:
-    marks = "held " if row["hold"] else "active " if row["leased"] else ""
+    held = f"held ({row['held']}) " if row["held"] else "held "
+    marks = held if row["hold"] else "active " if row["leased"] else ""
     age, size = span(now - row["created"]), octets(row["size"])
     say(f"{row['id']}  {age:>7} {size:>6}  {marks}from {path(row['sender'])}")
     for recipient in row["recipients"][:3]:
@@ -117,12 +118,16 @@ def _write_content(host: Session, id: str) -> bool:
 def _print_message(row: Row, now: float) -> None:
     say(f"{row['id']}  {octets(row['size'])}, since {clock(row['created'])}")
     if row["hold"] or row["leased"]:
-        say("  on hold" if row["hold"] else "  being delivered")
+        why = f": {row['held']}" if row["held"] else ""
+        say(f"  on hold{why}" if row["hold"] else "  being delivered")
     say(f"  from {path(row['sender'])}", *facts({"envid": row["envid"]}))
     who = {key: row[key] for key in ("client", "hello", "listener", "user")}
     say("  came by", *facts(who))
     if row["signals"]:
         say("  signals", *facts(row["signals"]))
+    for each in row["results"]:
+        found = {each["method"]: each["result"], "reason": each["reason"], **each["properties"]}
+        say("  result", *facts(found))
     for recipient in row["recipients"]:
         say(f"  to {_recipient(recipient, now)}")
         if recipient["original"] != recipient["address"]:

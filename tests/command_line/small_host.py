@@ -65,15 +65,22 @@ def command(file: Path | None, *words: str, input: str | None = None, **env: str
 
 
 async def enqueue(
-    store: IQueueStore, to: str = "bob@b.example", sender: str = "alice@example.org"
+    store: IQueueStore,
+    to: str = "bob@b.example",
+    sender: str = "alice@example.org",
+    **more: Any,
 ) -> Entry:
-    """A message in the queue; `to` is one address or several, with spaces between them."""
+    """A message in the queue; `to` is one address or several, with spaces between them.
+
+    `more` are further parts of its envelope.
+    """
     envelope = Envelope(
         new_id(),
         Client("192.0.2.1", hello="client.example", listener="mx"),
         Mailbox.parse(sender) if sender else None,
         tuple(Recipient(Mailbox.parse(address)) for address in to.split()),
         received=time.time(),
+        **more,
     )
     draft = store.begin(envelope)
     await value(draft.write(b"Subject: one\r\n\r\nHi\r\n"))

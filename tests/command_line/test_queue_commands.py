@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_host import command, configure, enqueue
@@ -21,10 +22,14 @@ from mailframe.eventual import at_once
 from mailframe.host.resources import Resources
 from mailframe.host.state_folder import StateFolder
 from mailframe.interfaces import IQueueStore
+from mailframe.message import AuthResult
 
 
-def in_store(file: Path, *messages: tuple[str, str]) -> list[str]:
-    """Messages (sender, recipient) put into the queue of a host that is down; their ids."""
+def in_store(file: Path, *messages: tuple[str, str], **more: Any) -> list[str]:
+    """Messages (sender, recipient) put into the queue of a host that is down; their ids.
+
+    `more` are further parts of each one's envelope.
+    """
     reactor = SelectReactor()
     composition = load(file)
     composition.settings.state.mkdir(exist_ok=True)
@@ -39,7 +44,7 @@ def in_store(file: Path, *messages: tuple[str, str]) -> list[str]:
         for service in resources.services():
             service.startService()
         for sender, to in messages:
-            ids.append((await enqueue(store, to, sender)).id)
+            ids.append((await enqueue(store, to, sender, **more)).id)
         await close(store, resources)
 
     def begin() -> None:
@@ -151,6 +156,28 @@ def test_hold_and_release(file: Path, ids: list[str]) -> None:
     assert listed(file, "--held") == [ids[1]]
     command(file, "queue", "release", "--all")
     assert listed(file, "--held") == []
+
+
+def test_why_a_filter_held_it(file: Path) -> None:
+    """The list says so at once, `show` says what was found too; once released it is past."""
+    found = AuthResult("dkim", "fail", "bad signature", {"header.d": "a.example"})
+    held = "looks like phishing"
+    (id,) = in_store(file, ("a@a.example", "b@b.example"), held=held, results=(found,))
+    assert "held (looks like phishing) from <a@a.example>" in command(file, "queue", "list").stdout
+    said = command(file, "queue", "show", id).stdout
+    assert "  on hold: looks like phishing\n" in said
+    assert "  result dkim=fail reason=bad signature header.d=a.example\n" in said
+    command(file, "queue", "release", id)
+    row = json.loads(command(file, "queue", "show", id, "--json").stdout)
+    assert (row["hold"], row["held"]) == (False, "")
+    assert row["results"] == [
+        {
+            "method": "dkim",
+            "result": "fail",
+            "reason": "bad signature",
+            "properties": {"header.d": "a.example"},
+        }
+    ]
 
 
 def test_retry(file: Path, ids: list[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....eventual import settled
-from ....message import Entry, Pending
+from ....message import AuthResult, Entry, Pending
 from ..question import PAGE, Ask, Question, Refused, Row, Rows, by_id, of_each
 
 if TYPE_CHECKING:
@@ -86,14 +86,25 @@ def entry_row(entry: Entry) -> Row:
         "size": entry.message.content.size,
         "sender": "" if envelope.sender is None else str(envelope.sender),
         "hold": entry.hold,
+        "held": envelope.held if entry.hold else "",
         "leased": entry.leased,
         "client": envelope.client.address,
         "hello": envelope.client.hello,
         "listener": envelope.client.listener,
         "user": envelope.client.user,
         "signals": dict(envelope.signals),
+        "results": [_result_row(each) for each in envelope.results],
         "envid": envelope.envid,
         "recipients": [_pending_row(pending) for pending in entry.pending],
+    }
+
+
+def _result_row(result: AuthResult) -> Row:
+    return {
+        "method": result.method,
+        "result": result.result,
+        "reason": result.reason,
+        "properties": dict(result.properties),
     }
 
 
