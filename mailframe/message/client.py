@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .copier import copier
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -42,17 +44,7 @@ class Client:
 
     def greeted(self, hello: str, protocol: str, signals: Mapping[str, str]) -> Client:
         """The same after it said hello."""
-        return Client(
-            self.address,
-            self.port,
-            self.listener,
-            self.local_address,
-            self.local_port,
-            self.session,
-            hello,
-            protocol,
-            self.tls,
-            self.user,
-            signals,
-            self.name,
-        )
+        return _greeted(self, hello, protocol, signals)
+
+
+_greeted = copier(Client, "hello", "protocol", "signals")

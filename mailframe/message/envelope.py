@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..smtp.address import Mailbox
 from ..smtp.command import Body, Ret
 from .client import Client
+from .copier import copier
 from .finding import AuthResult
 
 
@@ -65,19 +66,7 @@ class Envelope:
 
     def to(self, recipient: Recipient) -> Envelope:
         """The same with one more recipient."""
-        return Envelope(
-            self.id,
-            self.client,
-            self.sender,
-            (*self.recipients, recipient),
-            self.size,
-            self.body,
-            self.smtputf8,
-            self.ret,
-            self.envid,
-            self.auth,
-            self.received,
-            self.signals,
-            self.results,
-            self.held,
-        )
+        return _with_recipients(self, (*self.recipients, recipient))
+
+
+_with_recipients = copier(Envelope, "recipients")

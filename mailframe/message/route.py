@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..smtp.address import Mailbox
+from .copier import copier
 from .envelope import Recipient
 
 TlsUse = Literal["never", "opportunistic", "require", "verify", "implicit"]
@@ -57,7 +58,10 @@ class Route:
 
     def of(self, recipient: Recipient) -> Route:
         """The same for this recipient."""
-        return Route(self.agent, recipient, self.mailbox, self.tag, self.next_hop)
+        return _with_recipient(self, recipient)
+
+
+_with_recipient = copier(Route, "recipient")
 
 
 @dataclass(frozen=True, slots=True)
