@@ -13,10 +13,10 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Clock
 
+from ..names.ip import NetworkSet
 from ..resolver.servers import parse_server
 from ..settings import HostSettings, Limits, Listener, QueueTimes
 from ..smtp.address import AddressError, parse_domain
-from ..wire.peer import PeerNetworks
 from .composition import Section
 from .suggest import did_you_mean
 from .toml_index import Path as Place
@@ -112,7 +112,7 @@ def _requirements(
         yield (*place, "tls"), 'tls = "implicit" needs certificates: [tls] is missing'
     for key in ("proxy", "xclient"):
         try:
-            PeerNetworks(getattr(listener, key))
+            NetworkSet(getattr(listener, key))
         except ValueError as wrong:
             yield (*place, key), str(wrong)
     if listener.xclient and listener.protocol != "smtp":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from ipaddress import ip_address
+
+from ..names.ip import parse_ip
 
 _KNOWN_FOR = 60.0  # seconds
 _ANY = {"0.0.0.0": (4,), "::": (4, 6), "": (4,)}  # and the versions of IP that come there
@@ -44,7 +45,7 @@ class OwnAddresses:
         The way from here to here begins where it ends. Binding would not tell: some hosts allow
         that for any address (net.ipv4.ip_nonlocal_bind).
         """
-        ip = ip_address(address)
+        ip = parse_ip(address)
         if ip.version not in versions:
             return False
         if ip.is_loopback:
@@ -52,11 +53,11 @@ class OwnAddresses:
         family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((address, 25))
+                probe.connect((address if ip.version == 6 else str(ip), 25))
                 return _is_same(str(probe.getsockname()[0]), address)
         except OSError:
             return False
 
 
 def _is_same(one: str, other: str) -> bool:
-    return ip_address(one) == ip_address(other)
+    return parse_ip(one) == parse_ip(other)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..message import Client
+from ..names.ip import NetworkSet
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..wire.listener import ListenerFactory, NotAdmitted
-from ..wire.peer import Peer, PeerNetworks
+from ..wire.peer import Peer
 from .connection import Connection
 from .shared import Shared
 
@@ -26,7 +27,7 @@ class Reception(ListenerFactory):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared.listener, shared.limits, shared.certificates, shared.reactor)
         self.shared = shared
-        self._xclient = PeerNetworks(shared.listener.xclient)
+        self._xclient = NetworkSet(shared.listener.xclient)
 
     def client_protocol(self, peer: Peer | None) -> Connection:
         """See ListenerFactory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeVar
 from twisted.logger import Logger
 
 from ..files.watched import WatchedFile, significant_lines
+from ..names.ip import ip_or_none
 from .servers import Server
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for _, line in significant_lines(text):
         address, *names = line.partition("#")[0].split()
-        if not _is_address(address):
+        if ip_or_none(address) is None:
             continue
         for name in (name.lower().removesuffix(".") for name in names):
             if address not in found.get(name, ()):
@@ -38,15 +38,9 @@ def parse_resolv_conf(text: str) -> tuple[Server, ...]:
     """resolv.conf(5): its name servers, all on port 53; the machine's own where it names none."""
     words = [line.split() for _, line in significant_lines(text)]
     named = [line[1] for line in words if line[0] == "nameserver" and len(line) > 1]
-    return tuple((address, 53) for address in named if _is_address(address)) or _NOBODY_SAID
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return (
+        tuple((address, 53) for address in named if ip_or_none(address) is not None) or _NOBODY_SAID
+    )
 
 
 class Hosts:

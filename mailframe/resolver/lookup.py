@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.names import dns
 from twisted.python.failure import Failure
 
+from ..names.ip import parse_ip
 from ..setting import SettingError
 from ..settings import DnsSettings
 from .answer import Answer, MxRecord, TlsaRecord, Unresolvable
@@ -82,10 +83,10 @@ class Resolver:
     def ptr(self, address: str) -> Answer[str] | Deferred[Answer[str]]:
         """The names that the reverse zone gives this IP address."""
         try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
+            ip = parse_ip(address)
         except ValueError as wrong:
             raise Unresolvable(f"{address!r} is not an IP address", temporary=False) from wrong
-        return self._ask((getattr(ip, "ipv4_mapped", None) or ip).reverse_pointer, dns.PTR)
+        return self._ask(ip.reverse_pointer, dns.PTR)
 
     def addresses(self, host: str) -> Answer[str] | Deferred[Answer[str]]:
         """The host's IPv6 and then IPv4 addresses as text.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.logger import Logger
 from twisted.names import dns
 
+from ..names.ip import ip_or_none
 from .answer import Unresolvable
 from .exchange import NoResponse, exchange
 from .wire import Question, response_code
@@ -32,10 +32,8 @@ def parse_server(text: str) -> Server:
         port = rest[1:] or "53"
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError as wrong:
-        raise ValueError(f"{text!r}: a name server is given by its IP address") from wrong
+    if ip_or_none(host) is None:
+        raise ValueError(f"{text!r}: a name server is given by its IP address")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{text!r}: {port!r} is not a port")
     return host, int(port)

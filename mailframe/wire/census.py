@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
-
-NETWORK = 64  # bits; one customer's IPv6 network, and so one client
+from ..names.ip import customer_of, parse_ip
 
 
 def client_key(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
-    if ":" not in address:
-        return address
-    return f"{int(IPv6Address(address)) >> (128 - NETWORK):x}"
+    """What counts as one client; "unix" and "unknown" are one each."""
+    return customer_of(parse_ip(address)) if ":" in address else address
 
 
 class Census:

@@ -13,11 +13,12 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
+from ..names.ip import NetworkSet
 from ..repeated import RepeatedLog
 from ..settings import Limits, Listener
 from .census import Census
 from .certificates import Certificates, ServerOptions
-from .peer import HeaderProtocol, Peer, PeerNetworks
+from .peer import HeaderProtocol, Peer
 from .transport import address_of
 
 LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
@@ -70,7 +71,7 @@ class ListenerFactory(ServerFactory, ABC):
         self.reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
         self._repeated = RepeatedLog(self._log, self.seconds)
-        self._proxies = PeerNetworks(listener.proxy)
+        self._proxies = NetworkSet(listener.proxy)
         self.stopping = False
         self._census = Census(limits.connections, limits.connections_per_client)
         self._sessions: dict[TimedSession, str | None] = {}  # the address that was counted

@@ -7,9 +7,8 @@ anything else, TLS included, and from nobody else: what another client sends is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Protocol
 
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -18,37 +17,6 @@ from twisted.python.failure import Failure
 
 from .proxy import BadHeader, Header, read_header
 from .transport import address_of
-
-
-class PeerNetworks:
-    """Peers by address: IP addresses, networks in CIDR notation, "unix" for unix sockets.
-
-    ValueError, with the text, for what is none of these.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        texts = tuple(texts)
-        self._unix = "unix" in texts
-        self._networks = tuple(_network(text) for text in texts if text != "unix")
-
-    def __bool__(self) -> bool:
-        return self._unix or bool(self._networks)
-
-    def __contains__(self, address: str) -> bool:
-        if address == "unix":
-            return self._unix
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        return any(ip in network for network in self._networks)
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text)
-    except ValueError as wrong:
-        raise ValueError(f"{text!r} is no address and no network: {wrong}") from wrong
 
 
 @dataclass(frozen=True, slots=True)

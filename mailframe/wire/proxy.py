@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
+from ..names.ip import unmapped
+
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1 = b"PROXY "
 _V1_MOST = 107  # octets, with CRLF: section 2.1
@@ -80,9 +82,9 @@ def _read_v1(octets: bytes) -> tuple[Header, int] | None:
         source_port, destination_port = (_port(text) for text in ports)
         header = Header(
             True,
-            _spelled(kind(source)),
+            str(unmapped(kind(source))),
             source_port,
-            _spelled(kind(destination)),
+            str(unmapped(kind(destination))),
             destination_port,
         )
     except (ValueError, KeyError):
@@ -104,11 +106,6 @@ def _port(text: str) -> int:
     if port > 65535:
         raise ValueError(text)
     return port
-
-
-def _spelled(address: IPv4Address | IPv6Address) -> str:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def _read_v2(octets: bytes) -> tuple[Header, int] | None:
@@ -141,7 +138,12 @@ def _ends(family: int, body: bytes) -> tuple[int, tuple[str, int, str, int] | No
     if family in (0x11, 0x21):
         form, kind = (_IPV4, IPv4Address) if family == 0x11 else (_IPV6, IPv6Address)
         source, destination, source_port, destination_port = form.unpack_from(body)
-        ends = _spelled(kind(source)), source_port, _spelled(kind(destination)), destination_port
+        ends = (
+            str(unmapped(kind(source))),
+            source_port,
+            str(unmapped(kind(destination))),
+            destination_port,
+        )
         return form.size, ends
     if family == 0x31:
         if len(body) < _UNIX:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EWOULDBLOCK
-from ipaddress import IPv6Address
 from socket import MSG_PEEK, socket
 from typing import Any
 
@@ -13,6 +12,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IHandshakeListener, IListeningPort
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
+from ..names.ip import parse_ip
 from .prompt import send_promptly
 from .tls_socket import RECORD, TlsSocket
 
@@ -100,7 +100,4 @@ def address_of(address: Any) -> str:
     text = getattr(address, "host", None)
     if not isinstance(text, str):
         return "unix"
-    if ":" in text:
-        ip = IPv6Address(text.partition("%")[0])
-        return str(ip.ipv4_mapped or ip)
-    return text
+    return str(parse_ip(text)) if ":" in text else text

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import ipaddress
 import json
 import math
 import secrets
@@ -25,6 +24,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from mailframe.interfaces import ITokenChecker
+from mailframe.names.ip import ip_or_none
 from mailframe.plugin import Duration, Plugin, Secret, SettingError, Site, setting
 from mailframe.sasl import Identity, TokenRefused, TokenWanted
 
@@ -219,10 +219,8 @@ def _check(settings: Settings) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    address = ip_or_none(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 plugin = Plugin("introspection", ITokenChecker, Settings, build)

@@ -11,7 +11,6 @@ connections are used again. A route's next hop may demand TLS, a port, a login.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -19,6 +18,7 @@ from random import SystemRandom
 from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import NextHop, Route
 from mailframe.names.domains import to_ascii
+from mailframe.names.ip import ip_or_none
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.smtp.address import AddressError, parse_domain
 from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
@@ -119,10 +119,8 @@ def _check(settings: Settings) -> None:
         if getattr(settings, key) < 1:
             raise SettingError(key, "must be 1 or more")
     for address in settings.bind:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as wrong:
-            raise SettingError("bind", f"{address!r} is not an IP address") from wrong
+        if ip_or_none(address) is None:
+            raise SettingError("bind", f"{address!r} is not an IP address")
     if settings.helo is not None:
         try:
             to_ascii(parse_domain(settings.helo))

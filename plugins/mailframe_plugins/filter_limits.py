@@ -8,7 +8,6 @@ counted. Each process counts for itself, in memory.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 
 from mailframe.interfaces import IFilter
 from mailframe.message import Client, Envelope, Recipient
+from mailframe.names.ip import IpNetwork, customer_of, ip_or_none, parse_network
 from mailframe.plugin import Filter, Plugin, SettingError, Site, setting
 from mailframe.smtp.reply import Reply
 
@@ -140,17 +140,12 @@ class Limits(Filter):
 
     def _network(self, client: Client) -> str | None:
         """What a client is counted by: "" for no IP address, None for an exempt one."""
-        try:
-            address = ipaddress.ip_address(client.address.partition("%")[0])
-        except ValueError:
+        address = ip_or_none(client.address)
+        if address is None:
             return ""
-        if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address
         if any(address in network for network in self._exempt):
             return None
-        if isinstance(address, ipaddress.IPv6Address):
-            return str(ipaddress.ip_network((address, 64), strict=False))
-        return str(address)
+        return customer_of(address)
 
 
 def _sender(envelope: Envelope) -> str:
@@ -158,12 +153,10 @@ def _sender(envelope: Envelope) -> str:
     return "" if envelope.sender is None else str(envelope.sender).lower()
 
 
-def _networks(
-    texts: Iterable[str],
-) -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def _networks(texts: Iterable[str]) -> Iterable[IpNetwork]:
     for text in texts:
         try:
-            yield ipaddress.ip_network(text)
+            yield parse_network(text)
         except ValueError as wrong:
             raise SettingError("exempt", str(wrong)) from wrong
 
