@@ -263,14 +263,14 @@ class Hooks:
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """Every plugin but the store, in the order in which they are built."""
+        """Every plugin but the store, in the order in which those that are services start."""
         return (
             *self.auth,
             *self.relay,
             *self.filters,
             *self.routes,
-            *self.agents.values(),
             *self.observers,
+            *self.agents.values(),
             *self.services,
         )
 

@@ -17,16 +17,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..eventual import at_once, is_later
+from ..message.ids import LETTERS
 from ..smtp.reply import Reply
 from .breaker import Breaker
 
-_REFERENCE_LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
 BLOCKING = 1.0  # seconds in which the reactor could do nothing else: a fault, however it ends
 
 
 def new_reference() -> str:
     """Four letters that join what a client was told with what the log says of it."""
-    return "".join(secrets.choice(_REFERENCE_LETTERS) for _ in range(4))
+    return "".join(secrets.choice(LETTERS) for _ in range(4))
 
 
 @dataclass(frozen=True, slots=True)

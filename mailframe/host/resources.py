@@ -170,10 +170,7 @@ class Resources:
 
     def services(self) -> list[IService]:
         """Every plugin that is a Twisted service, the store first."""
-        hooks = self.hooks
-        bound = (*hooks.auth, *hooks.relay, *hooks.filters, *hooks.routes, *hooks.observers,
-                 *hooks.agents.values(), *hooks.services)  # fmt: skip
-        plugins = [hooks.store, *(each.plugin for each in bound)]
+        plugins = [self.hooks.store, *(each.plugin for each in self.hooks.bounds)]
         return [plugin for plugin in plugins if IService.providedBy(plugin)]
 
     @cached_property

@@ -6,10 +6,9 @@ import time
 from functools import lru_cache
 from os import urandom
 
-_ALPHABET = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
+LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
 
-
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PAIRS = [first + second for first in LETTERS for second in LETTERS]
 
 
 def new_id(now: float | None = None) -> str:
@@ -24,7 +23,7 @@ def new_id(now: float | None = None) -> str:
     third, rest = divmod(int.from_bytes(urandom(8), "big") % 31**5, 31**3)
     fourth, last = divmod(rest, 31)
     tail_letters = _PAIRS[first] + _PAIRS[second] + _PAIRS[third] + _PAIRS[fourth]
-    return _head(head) + tail_letters + _ALPHABET[last]
+    return _head(head) + tail_letters + LETTERS[last]
 
 
 @lru_cache(maxsize=4)
@@ -33,5 +32,5 @@ def _head(number: int) -> str:
     letters = []
     for _ in range(7):
         number, rest = divmod(number, 31)
-        letters.append(_ALPHABET[rest])
+        letters.append(LETTERS[rest])
     return "".join(reversed(letters))

@@ -334,3 +334,10 @@ def test_bounds_are_all_plugins_but_the_store() -> None:
     plugins = [Policy(), Shape(), Remembered()]
     hooks = compose_hooks(relay=plugins[:1], filters=plugins[1:2], observers=plugins[2:])
     assert [bound.plugin for bound in hooks.bounds] == plugins
+
+
+def test_observers_start_before_agents() -> None:
+    """What an agent tells when it starts and stops, they hear."""
+    observer, agent = Remembered(), Agent(lambda message, routes: ())
+    hooks = compose_hooks(observers=[observer], agents={"box": agent})
+    assert [bound.plugin for bound in hooks.bounds] == [observer, agent]
