@@ -25,14 +25,13 @@ from zope.interface import implementer
 from zope.interface.interface import InterfaceClass
 
 from .eventual import Eventual
-from .interfaces import IFilter, IQueueStore
+from .interfaces import IFilter, IQueueStore, IResolver
 from .message import Client, Content, Envelope, Finding, Recipient
 from .setting import Duration, Secret, SettingError, Size, setting
 from .smtp.reply import Reply
 
 if TYPE_CHECKING:
     from .maildir.mailboxes import Mailboxes
-    from .resolver import Resolver
     from .wire.certificates import Certificates
 
 __all__ = [
@@ -87,7 +86,7 @@ class Site:
     reactor: Any
     now: Callable[[], float]
     in_thread: Callable[..., Deferred[Any]]
-    resolver: Resolver
+    resolver: IResolver
     store: Callable[[], IQueueStore]
     submit: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
     worker: int = 0

@@ -21,6 +21,7 @@ from .inspect import IInspected
 from .observe import IObserver, ITrace
 from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
+from .resolver import IResolver
 from .route import IRouter
 from .serve import IServedConnection, IServedProtocol
 
@@ -35,6 +36,7 @@ __all__ = [
     "IObserver",
     "IQueueStore",
     "IRelayPolicy",
+    "IResolver",
     "IRouter",
     "IServedConnection",
     "IServedProtocol",

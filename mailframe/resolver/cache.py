@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from .answer import Answer, Unresolvable
+from ..names.records import Answer, Unresolvable
 from .wire import Question
 
 LONGEST = 86400  # seconds for an answer, whatever its TTL

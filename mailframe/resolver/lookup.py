@@ -11,11 +11,13 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.names import dns
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from ..interfaces.resolver import IResolver
 from ..names.ip import parse_ip
+from ..names.records import Answer, MxRecord, TlsaRecord, Unresolvable
 from ..setting import SettingError
 from ..settings import DnsSettings
-from .answer import Answer, MxRecord, TlsaRecord, Unresolvable
 from .cache import FAILURE, Cache, Found
 from .local import Hosts, system_servers
 from .response import MAX_ALIASES, Reading, read
@@ -30,6 +32,7 @@ class Asked(Protocol):
         """A response with NOERROR or NXDOMAIN."""
 
 
+@implementer(IResolver)
 class Resolver:
     """Asks name servers, and remembers what they said.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.names import dns
 
-from .answer import MxRecord, TlsaRecord
+from ..names.records import MxRecord, TlsaRecord
 from .cache import LONGEST, LONGEST_NEGATIVE
 from .wire import TLSA, Question
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.names import dns
 
 from ..names.ip import ip_or_none
-from .answer import Unresolvable
+from ..names.records import Unresolvable
 from .exchange import NoResponse, exchange
 from .wire import Question, response_code
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.names import dns
 
 from ..names.domains import to_ascii
-from .answer import Unresolvable
+from ..names.records import Unresolvable
 
 UDP_PAYLOAD = 1232  # octets that pass everywhere unfragmented (DNS flag day 2020)
 TLSA = 52  # RFC 6698; Twisted has no name for it

@@ -10,11 +10,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
-from ..interfaces import IQueueStore
+from ..interfaces import IQueueStore, IResolver
 from ..maildir.mailboxes import Mailboxes
 from ..message import Client, Content, Envelope, Message, Recipient
 from ..plugin import Site
-from ..resolver import Resolver
 from ..settings import MailboxSettings
 from ..smtp.address import Mailbox
 from .dns import StaticResolver
@@ -78,7 +77,7 @@ def site(
     folder: Path | str = ".",
     *,
     reactor: Any = None,
-    resolver: Resolver | None = None,
+    resolver: IResolver | None = None,
     store: IQueueStore | None = None,
     now: Callable[[], float] | None = None,
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred,

@@ -7,29 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from random import Random
-from typing import Protocol, TypeVar
 
-from ..eventual import Eventual, settled
+from ..eventual import settled
+from ..interfaces import IResolver
 from ..message import NextHop, TlsUse
 from ..names.domains import to_ascii
-from ..resolver import Answer, MxRecord, Unresolvable
+from ..names.records import MxRecord, Unresolvable
 from ..smtp.address import AddressError, literal_address
 from ..smtp.reply import Reply
 from ..wire.routable import is_public
 
-T = TypeVar("T")
-
 NO_MAIL = Reply(556, "The domain accepts no mail (RFC 7505)", "5.1.10")
 UNROUTABLE = Reply(550, "Unroutable address", "5.4.4")
 OURSELVES = Reply(554, "The best exchange of the domain is this host: mail loops back", "5.4.6")
-
-
-class Names(Protocol):
-    """What is asked of DNS; `mailframe.resolver.Resolver` is one."""
-
-    def mx(self, domain: str) -> Eventual[Answer[MxRecord]]: ...
-
-    def addresses(self, host: str) -> Eventual[Answer[str]]: ...
 
 
 class Nowhere(Exception):
@@ -76,7 +66,7 @@ class Exchanges:
 
     def __init__(
         self,
-        names: Names,
+        names: IResolver,
         hostname: str,
         random: Random,
         *,

@@ -1,4 +1,4 @@
-"""What a question to DNS is answered with."""
+"""What DNS says of a name: its records, or why there are none."""
 
 from __future__ import annotations
 
