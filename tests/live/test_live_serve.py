@@ -74,11 +74,19 @@ def test_who_am_i(host: Host, tmp_path: Path) -> None:
 
 def test_limits_are_the_hosts(host: Host) -> None:
     """Ten clients of one address, over both workers no more than that in each."""
-    talks = [Talk(host.port("whoami")) for _ in range(30)]
+    talks = [talk for talk in (_connected(host) for _ in range(30)) if talk is not None]
     greeted = sum(_greeting(talk) for talk in talks)
     assert 10 <= greeted <= 20
     for talk in talks:
         talk.socket.close()
+
+
+def _connected(host: Host) -> Talk | None:
+    """None if it was turned away even before `connect` came back."""
+    try:
+        return Talk(host.port("whoami"))
+    except ConnectionResetError:
+        return None
 
 
 def _greeting(talk: Talk) -> bool:
