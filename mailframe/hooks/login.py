@@ -42,7 +42,7 @@ from ..sasl import (
     offerable,
 )
 from ..sasl import Question as Wanted
-from ..smtp.reply import AUTH_FAILED
+from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, Reply
 from ..wire.handshake import TlsChannel
 from . import answers
 from .observers import Audience, about
@@ -180,6 +180,23 @@ class Logins:
         if answer is None or isinstance(answer, Fault):
             return answer, plugin
         return Identity(answers.user_name(answer)), plugin
+
+    async def by_password(
+        self, name: str, password: str, client: Client, channel: Channel
+    ) -> str | Reply:
+        """The user's name, for a protocol that sends name and password by words of its own.
+
+        Else why not, as SMTP says it: 538 5.7.11 if the password came in the clear, which it is
+        not looked at for then; 535 5.7.8; 454 4.7.0 if a plugin failed. A refusal takes its
+        time as that of a Login does.
+        """
+        login = self.begin("PLAIN", client, channel)
+        if login is None:
+            return AUTH_FAILED if channel.private else AUTH_NEEDS_TLS
+        step = await login.step(f"\0{name}\0{password}".encode("utf-8", "replace"))
+        if isinstance(step, Success):
+            return step.user
+        return step.reply(454, "4.7.0") if isinstance(step, Fault) else AUTH_FAILED
 
     async def _first_yes(
         self, ability: Ability, client: Client, *arguments: Any, witness: Witness | None = None

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
-from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -19,16 +18,16 @@ from twisted.python.threadpool import ThreadPool
 from ..config import Composition, ConfigError, ConfigErrors, Section, compose, mailboxes_of
 from ..config.suggest import did_you_mean
 from ..eventual import Eventual
-from ..hooks import Hooks
+from ..hooks import Channel, Hooks
 from ..interfaces import IInspected, IQueueStore
 from ..maildir.mailboxes import Mailboxes
 from ..message import Client, Envelope, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
+from ..serving import served_protocols
 from ..smtp.reply import Reply
 from ..wire.certificates import Certificates
 from .privileges import NoSuchAccount, account, may_give
-from .serving import served_protocols
 from .shards import whole_queue
 from .state_folder import SECRET, StateFolder
 
@@ -100,10 +99,10 @@ class Resources:
 
     def _protocols(self, composition: Composition) -> dict[str, Any]:
         """The protocols that plugins bring. ConfigErrors for a listener that none speaks."""
+        sections = [each for each in composition.sections if each.stage == "serve"]
         try:
             served = served_protocols(self.hooks)
         except ValueError as wrong:
-            sections = [each for each in composition.sections if each.stage == "serve"]
             raise ConfigErrors((sections[-1].error("plugin", str(wrong)),)) from wrong
         known = ("smtp", "lmtp", *served)
         errors = [
@@ -117,12 +116,18 @@ class Resources:
         ]
         if errors:
             raise ConfigErrors(tuple(errors))
+        spoken = {listener.protocol for listener in self.settings.listen}
+        for section, bound in zip(sections, self.hooks.services, strict=True):
+            idle = {name for name, each in served.items() if each is bound.plugin} - spoken
+            if idle and not IService.providedBy(bound.plugin):
+                message = f"warning: no [[listen]] has protocol = {idle.pop()!r}"
+                self.warnings.append(section.error("plugin", message))
         return served
 
     def authenticate(self, client: Client, name: str, password: str) -> Eventual[str | Reply]:
         """See Site."""
-        said = UsernamePassword(name.encode("utf-8"), password.encode("utf-8"))
-        return self.hooks.authenticate(client, said)
+        channel = Channel(private=True)  # how it came is the plugin's business
+        return self.hooks.logins.by_password(name, password, client, channel)
 
     async def ask(self, question: str, **fields: Any) -> list[dict[str, Any]]:
         """See Site."""

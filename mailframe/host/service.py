@@ -23,6 +23,7 @@ from ..interfaces import IInspected
 from ..queue.scheduler import Scheduler
 from ..reception.listener import Reception
 from ..reception.shared import Shared
+from ..serving import ServedListener
 from ..settings import Listener
 from ..wire.listener import ListenerFactory
 from .control import ControlFactory, control_of
@@ -31,7 +32,6 @@ from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
 from .resources import Resources
-from .serving import ServedListener
 from .startup import account_of, check
 from .state_folder import InUse, StateFolder
 from .stopping import Stopping

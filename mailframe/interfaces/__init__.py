@@ -11,7 +11,8 @@ the client reads a 4xx with that reference, and no door opens.
 `[[auth]]` plugins provide `twisted.cred.checkers.ICredentialsChecker` for
 `IUsernamePassword` (`requestAvatarId` returns the user's name, bytes or str, or fails with
 UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
-`[[serve]]` plugins provide `twisted.application.service.IService`.
+`[[serve]]` plugins provide IServedProtocol, or
+`twisted.application.service.IService`, or both.
 """
 
 from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..settings import Limits
+from ..wire.listener import CLOSE_PATIENCE
 from .phase import ABORT, CLOSE, CLOSING, HANDSHAKES, OPEN, Phase, Step
 
 if TYPE_CHECKING:
     from .session import Session
 
 UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read the replies it left
-CLOSE_PATIENCE = 15.0  # seconds for a client to take the last reply and close
 
 
 class Patience:

@@ -22,6 +22,7 @@ from .peer import HeaderProtocol, Peer
 from .transport import address_of
 
 LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
+CLOSE_PATIENCE = 15.0  # seconds for a client to take the last word and close
 
 
 class NotAdmitted(Enum):

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailframe.reception.patience import CLOSE_PATIENCE, UNREAD_PATIENCE, Patience
+from mailframe.reception.patience import UNREAD_PATIENCE, Patience
 from mailframe.reception.phase import ABORT, CLOSE, Phase
 from mailframe.settings import Limits
+from mailframe.wire.listener import CLOSE_PATIENCE
 
 LIMITS = Limits(
     command_timeout=300, data_timeout=180, data_total=600, tls_timeout=30, session_timeout=10_000

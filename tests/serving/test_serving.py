@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from mailframe.command_line.problems import check
+from mailframe.eventual import at_once
 from mailframe.hooks import Bound, Hooks
-from mailframe.host.serving import ServedListener, served_protocols
+from mailframe.sasl import Refusal, Success
+from mailframe.serving import ServedListener, served_protocols
 from mailframe.settings import Limits, Listener
-from mailframe.testing.hooks import Remembered
+from mailframe.testing.hooks import Remembered, compose_hooks
 from mailframe.wire.peer import Peer
 
 
@@ -53,6 +62,29 @@ class Brings:
     def session(self, connection: Any) -> Any:
         self.connections.append(connection)
         return self.kind()
+
+
+@implementer(ICredentialsChecker)
+class Passwords:
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, **users: str) -> None:
+        self.users = users
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        name, password = credentials.username.decode(), credentials.password.decode()
+        if self.users.get(name) != password:
+            raise UnauthorizedLogin
+        return name
+
+
+def _later(eventual: Any) -> Deferred[Any]:
+    later = at_once(eventual)
+    if isinstance(later, Deferred):
+        return later
+    done: Deferred[Any] = Deferred()
+    done.callback(later)
+    return done
 
 
 class Wire(StringTransport):
@@ -145,6 +177,117 @@ class ServingTests(SynchronousTestCase):
             protocol.connectionLost()
             self.successResultOf(stopped)
 
+    def test_what_is_under_way_may_be_finished(self) -> None:
+        """A protocol that is told to stop hears its client until it has said farewell."""
+
+        class Busy(Echo):
+            def stop(self) -> None:
+                self.transport.write(b"soon ")
+
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(data + b" bye")
+                self.transport.loseConnection()
+
+        listener = self.listener(Busy)
+        protocol, wire = self.connect(listener)
+        listener.stop_gracefully()
+        self.clock.pump([1] * 20)
+        assert wire.value() == b"hello soon " and not wire.disconnecting
+        protocol.dataReceived(b"done")
+        assert wire.value() == b"hello soon done bye" and wire.disconnecting
+        protocol.dataReceived(b"more")
+        assert wire.value() == b"hello soon done bye"
+
+    def test_a_fault_that_comes_later(self) -> None:
+        """Out of a method's Deferred or coroutine, or told by the protocol itself."""
+
+        class Later(Echo):
+            def stop(self) -> Deferred[None]:
+                self.stopped: Deferred[None] = Deferred()
+                return self.stopped
+
+            async def timed_out(self) -> None:
+                raise KeyError("in a coroutine")
+
+        listener = self.listener(Later)
+        protocol, wire = self.connect(listener)
+        listener.stop_gracefully()
+        protocol._inner.stopped.errback(OSError("later"))
+        assert wire.aborted and len(self.flushLoggedErrors(OSError)) == 1
+        protocol, wire = self.connect(self.listener(Later, command_timeout=5.0))
+        self.clock.pump([1] * 8)
+        assert wire.aborted and len(self.flushLoggedErrors(KeyError)) == 1
+        protocol, wire = self.connect(self.listener())
+        self.plugin.connections[0].failed(Failure(ValueError("told")))
+        assert wire.aborted and len(self.flushLoggedErrors(ValueError)) == 1
+
+    def test_patience_is_the_protocols(self) -> None:
+        """It may wait longer than the limit, or make its client wait."""
+        listener = self.listener(command_timeout=30.0)
+        _, wire = self.connect(listener)
+        [connection] = self.plugin.connections
+        assert connection.patience == 30.0
+        connection.patience = 100.0
+        self.clock.pump([1] * 99)
+        assert not wire.disconnecting
+        connection.patience = None
+        self.clock.pump([1] * 1000)
+        assert not wire.disconnecting
+        connection.patience = 30.0
+        self.clock.pump([1] * 2)
+        assert wire.disconnecting
+
+    def test_what_is_sent_counts_as_well(self) -> None:
+        """A client that takes a large message says nothing for long."""
+        protocol, wire = self.connect(self.listener(command_timeout=30.0))
+        for _ in range(10):
+            self.clock.pump([1] * 20)
+            protocol._inner.transport.write(b"a piece")
+        assert not wire.disconnecting
+
+    def test_the_last_words_of_a_refusal(self) -> None:
+        """The plugin's own, if it has some; its fault there harms nothing."""
+
+        class Worded(Brings):
+            def refusal(self, why: str) -> bytes:
+                return {"too many": b"busy"}[why]
+
+        listener = self.listener(connections_per_client=1)
+        listener.plugin = Worded()
+        self.connect(listener)
+        _, wire = self.connect(listener)
+        assert wire.value() == b"busy" and wire.disconnecting
+        listener.stop_gracefully()
+        _, wire = self.connect(listener)
+        assert wire.disconnecting and len(self.flushLoggedErrors(KeyError)) == 1
+
+    def test_a_login(self) -> None:
+        """Not in the clear; then who the client is is known, and a refusal takes its time."""
+        protocol, _ = self.connect(self.listener())
+        in_clear = self.successResultOf(_later(protocol.authenticate("bob", "secret")))
+        assert in_clear.code == 538  # though nobody may log in here at all
+        hooks = compose_hooks(auth=[Passwords(bob="secret")], reactor=self.clock)
+        for in_clear in (False, True):
+            listener = self.listener()
+            listener.hooks = hooks
+            listener.listener = replace(listener.listener, auth_in_clear=in_clear)
+            protocol, _ = self.connect(listener)
+            answer = _later(protocol.authenticate("bob", "secret"))
+            if in_clear:
+                assert self.successResultOf(answer) == "bob" == protocol.client.user
+            else:
+                assert self.successResultOf(answer).code == 538
+                assert protocol.client.user is None
+        wrong = _later(protocol.authenticate("bob", "wrong"))
+        self.assertNoResult(wrong)
+        self.clock.advance(1)
+        assert self.successResultOf(wrong).code == 535
+        step = self.successResultOf(_later(protocol.login("PLAIN").step(b"\0bob\0secret")))
+        assert isinstance(step, Success)
+        waiting = _later(protocol.login("PLAIN").step(b"\0bob\0wrong"))
+        protocol.connectionLost()
+        assert isinstance(self.successResultOf(waiting), Refusal)
+
     def test_silence(self) -> None:
         """Who says nothing for too long is told so, and dropped if it does not go."""
         listener = self.listener(Polite, command_timeout=30.0)
@@ -202,3 +345,17 @@ def test_a_protocol_that_nobody_brings(tmp_path: Path) -> None:
     assert "did you mean" in error.message and "echo" in error.message
     file.write_text(TOML.replace("ecko", "echo"))
     assert check(file, Clock()).errors == ()
+
+
+def test_a_protocol_that_no_listener_speaks(tmp_path: Path) -> None:
+    """It runs as it is, but for nothing: a warning at the plugin's line."""
+    (tmp_path / "echoing.py").write_text(
+        "class Brings:\n    protocol = 'echo'\n    def __init__(self, settings, site): pass\n"
+        "    def session(self, connection): pass\n"
+    )
+    file = tmp_path / "mailframe.toml"
+    file.write_text(TOML.replace("ecko", "smtp"))
+    checked = check(file, Clock())
+    [warning] = [each for each in checked.warnings if each.key == "serve.plugin"]
+    assert checked.errors == () and warning.line == 9
+    assert "no [[listen]] has protocol = 'echo'" in warning.message
