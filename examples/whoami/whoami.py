@@ -33,6 +33,10 @@ class Whoami:
         """One client."""
         return Session(self.hostname, connection)
 
+    def refusal(self, why: str) -> bytes:
+        """What a client reads that is not let in."""
+        return f"- {why}\r\n".encode()
+
 
 class Session(LineReceiver):
     """A line each way; limits, TLS and the end are the host's business."""
@@ -43,7 +47,6 @@ class Session(LineReceiver):
     def __init__(self, hostname: str, connection: IServedConnection) -> None:
         self.hostname = hostname
         self.connection = connection
-        self.user = ""
 
     def connectionMade(self) -> None:
         self.say(f"+ {self.hostname}, who are you?")
@@ -61,7 +64,7 @@ class Session(LineReceiver):
                 self.clearLineBuffer()  # nothing said in the clear survives
                 self.connection.start_tls()
             case "LOGIN", [name, password] if "PLAIN" in self.connection.mechanisms():
-                ensureDeferred(self.log_in(name, password)).addErrback(self.gone)
+                ensureDeferred(self.log_in(name, password)).addErrback(self.connection.failed)
             case "QUIT", []:
                 self.say("+ bye")
                 self.transport.loseConnection()
@@ -71,23 +74,13 @@ class Session(LineReceiver):
     def who(self) -> str:
         client = self.connection.client
         security = f"in {client.tls.version}" if client.tls else "in the clear"
-        return f"{self.user + ' at ' if self.user else ''}{client.address}, {security}"
+        return f"{client.user + ' at ' if client.user else ''}{client.address}, {security}"
 
     async def log_in(self, name: str, password: str) -> None:
+        self.pauseProducing()  # the next command waits for this answer
         answer = await settled(self.connection.authenticate(name, password))
-        if isinstance(answer, str):
-            self.user = answer
-            self.say(f"+ {answer}")
-        else:
-            self.say(f"- {answer.text}")
-
-    def gone(self, failure: Any) -> None:
-        self.connection.tell("the login failed", why=str(failure.value))
-        self.transport.loseConnection()
-
-    def secured(self) -> None:
-        """TLS has begun: who logged in before is nobody now."""
-        self.user = ""
+        self.say(f"+ {answer}" if isinstance(answer, str) else f"- {answer.text}")
+        self.resumeProducing()
 
     def stop(self) -> None:
         """The host is stopping."""

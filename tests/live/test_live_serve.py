@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -19,6 +20,26 @@ pytestmark = pytest.mark.live
 EXAMPLE = Path(__file__).parents[2] / "examples" / "whoami"
 
 
+BEAT = """\
+from pathlib import Path
+
+from twisted.application.service import Service
+
+
+class Beat(Service):
+    def __init__(self, settings, site):
+        self.file = Path(site.folder, f"beat.{site.worker}")
+
+    def startService(self):
+        super().startService()
+        self.file.write_text("on")
+
+    def stopService(self):
+        self.file.write_text("off")
+        return super().stopService()
+"""
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     folder = tmp_path / "host"
@@ -29,6 +50,8 @@ def host(tmp_path: Path) -> Iterator[Host]:
     for port in ("2525", "2526"):
         toml = toml.replace(f"tcp:{port}:", "tcp:0:")
     shutil.copy(EXAMPLE / "whoami.py", folder / "whoami.py")
+    toml += '\n[[serve]]\nplugin = "beat:Beat"\n'
+    (folder / "beat.py").write_text(BEAT)
     host = Host(folder, toml, users="")
     host.command("user", "add", "bob", "--stdin", stdin="secret\n")
     with host:
@@ -102,8 +125,7 @@ def test_reload_and_stop(host: Host) -> None:
     assert old.read().startswith("+ ")
     assert host.process.process is not None
     host.process.process.send_signal(signal.SIGHUP)
-    said = wait_for(lambda: "replaced" in host.process.said(), 40, "the reload")
-    assert said
+    assert wait_for(lambda: "replaced" in host.process.said(), 40, "the reload")
     for _ in range(10):
         talk = Talk(host.port("whoami"))
         assert talk.read().startswith("+ ") and talk.say("QUIT") == "+ bye"
@@ -111,3 +133,24 @@ def test_reload_and_stop(host: Host) -> None:
     assert last.read().startswith("+ ")
     host.stop()
     assert last.read() == "- closing"
+
+
+def test_a_service_runs_in_each_worker(host: Host) -> None:
+    """And is stopped with it."""
+    files = [host.folder / f"beat.{worker}" for worker in range(2)]
+    wait_for(lambda: [file.exists() and file.read_text() for file in files] == ["on", "on"])
+    host.stop()
+    assert [file.read_text() for file in files] == ["off", "off"]
+
+
+def test_a_fault_in_a_protocol_harms_nothing_else(host: Host) -> None:
+    """A client that is in the middle of something goes on, in the same worker or the other."""
+    talks = [Talk(host.port("whoami")) for _ in range(6)]
+    for talk in talks:
+        assert talk.read().startswith("+ ")
+    talks[0].socket.sendall(b"x" * 100_000)  # longer than a line may be
+    with contextlib.suppress(ConnectionError):
+        while talks[0].read():
+            pass
+    for talk in talks[1:]:
+        assert talk.say("WHOAMI") == "127.0.0.1, in the clear"
