@@ -11,6 +11,12 @@ from pathlib import Path
 HOUSE = Path(__file__).parents[1]
 MAX_FILE = 400  # lines
 MAX_FUNCTION = 40  # lines
+SHARED_WORDS = {  # public classes of one name, and where they are
+    # RFC 5321 section 3.3 has one word for both ends of a mail transaction.
+    "Transaction": "mailframe/reception/transaction.py mailframe/transmission/transaction.py",
+    # What is asked of a plugin, and of a host: neither is ever seen beside the other.
+    "Question": "mailframe/hooks/question.py mailframe/host/control/question.py",
+}
 
 
 def sources() -> list[Path]:
@@ -88,3 +94,17 @@ def test_nobody_imports_the_reactor_at_the_top() -> None:
         and any(alias.name == "reactor" for alias in node.names)
     ]
     assert_none(early, "modules that import the reactor when they are imported")
+
+
+def test_one_word_means_one_thing() -> None:
+    """No two public classes have the same name; plugins' Settings and SHARED_WORDS are let be."""
+    places: dict[str, list[str]] = {}
+    for file, tree in trees():
+        if file.startswith(("mailframe/", "plugins/")):
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(file)
+    twice = {word: " ".join(files) for word, files in places.items() if len(files) > 1}
+    settings = twice.pop("Settings").split()
+    assert all(file.startswith("plugins/") for file in settings), settings
+    assert twice == SHARED_WORDS

@@ -13,7 +13,7 @@ import click
 from .commands import Chosen
 from .failures import no_such
 from .session import session
-from .siblings import Session
+from .siblings import Answering
 from .text import clock, facts, octets, path, safe, say, say_json, span
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 def pages(
-    host: Session, after: str = "", limit: int = 0, address: str = "", hold: bool | None = None
+    host: Answering, after: str = "", limit: int = 0, address: str = "", hold: bool | None = None
 ) -> Iterator[list[Row]]:
     """The queue from `after` on, page by page; `limit` 0 is all of it."""
     left = limit
@@ -106,7 +106,7 @@ def show(chosen: Chosen, id: str, content: bool, as_json: bool) -> None:
         raise no_such(f"there is no message {id} in the queue")
 
 
-def _write_content(host: Session, id: str) -> bool:
+def _write_content(host: Answering, id: str) -> bool:
     found = False
     for row in host.ask("content", id=id):
         found = True
@@ -179,7 +179,7 @@ def _changing(verb: str, meaning: str, past: str) -> None:
                 _change_all(host, verb, past, address)
 
 
-def _change_these(host: Session, verb: str, past: str, ids: tuple[str, ...]) -> None:
+def _change_these(host: Answering, verb: str, past: str, ids: tuple[str, ...]) -> None:
     """Change the messages of these ids. Raises Wrong where there are not all of them."""
     changed: set[str] = set()
     for at in range(0, len(ids), PAGE):
@@ -190,7 +190,7 @@ def _change_these(host: Session, verb: str, past: str, ids: tuple[str, ...]) -> 
         raise no_such(f"not {past}: {', '.join(missed)} (not there, or being delivered)")
 
 
-def _change_all(host: Session, verb: str, past: str, address: str) -> None:
+def _change_all(host: Answering, verb: str, past: str, address: str) -> None:
     """Change every message (of an address), a page at a time."""
     count = left = 0
     for page in pages(host, address=address):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..host.privileges import NoSuchAccount, account, become
 from ..host.state_folder import InUse, StateFolder
 from .failures import CONFIGURATION, NO_PERMISSION, Wrong, unavailable
-from .siblings import Session, Siblings
+from .siblings import Answering, Siblings
 
 if TYPE_CHECKING:
     from ..config import Composition
@@ -26,7 +26,7 @@ DOES_NOT_ANSWER = "the host is running but does not answer"
 
 
 @contextmanager
-def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[Session]:
+def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[Answering]:
     """The running host if there is one, else its store, opened here for so long.
 
     `reactor()` gives the one that runs the store's work, in a thread of its own.
@@ -40,7 +40,7 @@ def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[S
             yield running
 
 
-class Connection:
+class ControlConnection:
     """The control socket of a running host."""
 
     def __init__(self, channel: socket.socket) -> None:
@@ -48,7 +48,7 @@ class Connection:
         self._lines = channel.makefile("rb")
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """See Session."""
+        """See Answering."""
         try:
             self._channel.sendall(json.dumps({"ask": question, **fields}).encode() + b"\n")
             for line in self._lines:
@@ -64,7 +64,7 @@ class Connection:
             pass  # BrokenPipeError here is the host's, not that of whoever reads us
         raise unavailable("the host hung up in the middle of its answer")
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> ControlConnection:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -72,12 +72,12 @@ class Connection:
         self._channel.close()
 
 
-def _running(state: StateFolder, workers: int, stack: ExitStack) -> Session | None:
+def _running(state: StateFolder, workers: int, stack: ExitStack) -> Answering | None:
     """The running host, all its workers; None where there is none. Raises Wrong."""
     if workers == 1 and not state.siblings():
         connection = _connect(state, 0)
         return None if connection is None else stack.enter_context(connection)
-    found: dict[int, Connection] = {}
+    found: dict[int, ControlConnection] = {}
     end = time.monotonic() + RESTART
     while True:
         for number in {*range(workers), *state.siblings()} - found.keys():
@@ -100,7 +100,7 @@ def _running(state: StateFolder, workers: int, stack: ExitStack) -> Session | No
         time.sleep(0.1)
 
 
-def _connect(state: StateFolder, worker: int) -> Connection | None:
+def _connect(state: StateFolder, worker: int) -> ControlConnection | None:
     """A running host's worker, None where nobody listens. Raises Wrong."""
     channel = socket.socket(socket.AF_UNIX)
     channel.settimeout(PATIENCE)
@@ -115,7 +115,7 @@ def _connect(state: StateFolder, worker: int) -> Connection | None:
     except OSError as wrong:  # a full backlog, a path that is too long
         channel.close()
         raise unavailable(f"{DOES_NOT_ANSWER}: {wrong.strerror or wrong}") from None
-    return Connection(channel)
+    return ControlConnection(channel)
 
 
 class Opened:
@@ -126,7 +126,7 @@ class Opened:
         self._reactor = reactor
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """See Session."""
+        """See Answering."""
         from twisted.internet.threads import blockingCallFromThread
 
         try:

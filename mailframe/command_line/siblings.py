@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..host.control import Row
 
 
-class Session(Protocol):
+class Answering(Protocol):
     """Somebody who answers the questions of `mailframe.host.control`."""
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
@@ -23,12 +23,12 @@ class Session(Protocol):
 class Siblings:
     """All workers of a running host; `sharded` says that each has a part of the queue."""
 
-    def __init__(self, workers: Sequence[Session], sharded: bool = True) -> None:
+    def __init__(self, workers: Sequence[Answering], sharded: bool = True) -> None:
         self._workers = workers
         self._sharded = sharded
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """See Session. How the answers become one is the question's own."""
+        """See Answering. How the answers become one is the question's own."""
         from ..host.control import QUESTIONS
 
         asks = [partial(worker.ask, question) for worker in self._workers]

@@ -9,7 +9,7 @@ nearest right word.
 
 from .building import compose
 from .composition import Composition, ConfigError, ConfigErrors, Location, Section
-from .describe import Row, describe
+from .describe import DescribedKey, describe
 from .mailboxes import mailboxes_of
 from .reading import load
 
@@ -17,8 +17,8 @@ __all__ = [
     "Composition",
     "ConfigError",
     "ConfigErrors",
+    "DescribedKey",
     "Location",
-    "Row",
     "Section",
     "compose",
     "describe",

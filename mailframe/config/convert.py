@@ -22,7 +22,7 @@ from ..setting import Duration, Secret, SettingError, Size
 from ..smtp.address import Mailbox
 from . import units
 from .suggest import did_you_mean
-from .units import Wrong, expected
+from .units import WrongValue, expected
 
 S = TypeVar("S")
 
@@ -142,7 +142,7 @@ def _one_of(value: Any, type_: Any) -> Any:
             return value
     words = " or ".join(units.shown(choice) for choice in choices)
     near = did_you_mean(value, map(str, choices)) if isinstance(value, str) else ""
-    raise Wrong(f"{expected(words, value)}{near if 'did you' in near else ''}")
+    raise WrongValue(f"{expected(words, value)}{near if 'did you' in near else ''}")
 
 
 def _table(structure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -163,7 +163,7 @@ def _several(value: Any, type_: Any, converter: Converter) -> Any:
         raise expected("a list", value)
     if get_origin(type_) is tuple and arguments[-1:] != (...,):
         if len(value) != len(arguments):
-            raise Wrong(f"expected a list of {len(arguments)}, got {len(value)}")
+            raise WrongValue(f"expected a list of {len(arguments)}, got {len(value)}")
     else:
         arguments = (arguments[0],) * len(value)
     return _LISTS[get_origin(type_)](
@@ -214,7 +214,7 @@ def _any_of(value: Any, type_: Any, converter: Converter) -> Any:
     deeper = [each for each in mistakes if each.path]
     if deeper or len(mistakes) == 1:
         raise Mistakes(deeper or mistakes)
-    raise Wrong(", or ".join(dict.fromkeys(each.message for each in mistakes)))
+    raise WrongValue(", or ".join(dict.fromkeys(each.message for each in mistakes)))
 
 
 def _mistakes(wrong: BaseException, path: tuple[str | int, ...]) -> Iterator[Mistake]:

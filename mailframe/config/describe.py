@@ -31,7 +31,7 @@ _UNITS: dict[Any, tuple[tuple[str, int], ...]] = {
 }
 
 
-class Row(NamedTuple):
+class DescribedKey(NamedTuple):
     """One key: its type in words, its default as the configuration writes it, its meaning.
 
     `default` is None for a key that must be given, "" for one that may be left out.
@@ -43,15 +43,15 @@ class Row(NamedTuple):
     meaning: str
 
 
-def describe(settings: type[Any]) -> tuple[Row, ...]:
+def describe(settings: type[Any]) -> tuple[DescribedKey, ...]:
     """The keys of a settings dataclass in their order; those of tables in it as "table.key"."""
     if not is_dataclass(settings):
         return ()
     types = typing.get_type_hints(settings)
-    rows: list[Row] = []
+    rows: list[DescribedKey] = []
     for each in fields(settings):
         rows.append(
-            Row(
+            DescribedKey(
                 each.name,
                 words(types[each.name]),
                 _default(each, types[each.name]),

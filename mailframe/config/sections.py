@@ -10,7 +10,7 @@ from ..registry import COMMON_KEYS, STAGES
 from . import units
 from .composition import ConfigError, Location, Section
 from .toml_index import Path as Place
-from .units import Wrong, expected
+from .units import WrongValue, expected
 
 _ONE = "queue"
 _NAMED = "deliver"
@@ -74,7 +74,7 @@ class Sections:
         for key, value in taken.items():
             try:
                 values[key] = _COMMON[key](value)
-            except Wrong as wrong:
+            except WrongValue as wrong:
                 self._wrong((*place, key), f"{name}.{key}", str(wrong))
         return Section(stage, plugin, name, settings, where=where, **values)
 

@@ -15,13 +15,13 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-class Wrong(ValueError):
+class WrongValue(ValueError):
     """A value that is not what its key takes; the message is for the operator."""
 
 
-def expected(what: str, got: object) -> Wrong:
+def expected(what: str, got: object) -> WrongValue:
     """The error that names both."""
-    return Wrong(f"expected {what}, got {shown(got)}")
+    return WrongValue(f"expected {what}, got {shown(got)}")
 
 
 def shown(value: object) -> str:
@@ -77,18 +77,18 @@ def secret(value: object, folder: Path) -> Secret:
             return _from_file(path(name, folder))
         if source == "env" and isinstance(name, str):
             if name not in os.environ:
-                raise Wrong(f"the environment has no variable {name}")
+                raise WrongValue(f"the environment has no variable {name}")
             return Secret(os.environ[name])
-    raise Wrong('expected a text, or { file = "..." }, or { env = "..." }')
+    raise WrongValue('expected a text, or { file = "..." }, or { env = "..." }')
 
 
 def _from_file(place: Path) -> Secret:
     try:
         return Secret(place.read_text("utf-8").removesuffix("\n").removesuffix("\r"))
     except OSError as wrong:
-        raise Wrong(f"{place} cannot be read: {wrong.strerror}") from wrong
+        raise WrongValue(f"{place} cannot be read: {wrong.strerror}") from wrong
     except UnicodeDecodeError as wrong:
-        raise Wrong(f"{place} is not UTF-8") from wrong
+        raise WrongValue(f"{place} is not UTF-8") from wrong
 
 
 def mailbox(value: object) -> Mailbox:
@@ -98,7 +98,7 @@ def mailbox(value: object) -> Mailbox:
     try:
         return Mailbox.parse(value)
     except AddressError as wrong:
-        raise Wrong(f"expected a mailbox, got {shown(value)}: {wrong}") from wrong
+        raise WrongValue(f"expected a mailbox, got {shown(value)}: {wrong}") from wrong
 
 
 def path(value: object, folder: Path) -> Path:
@@ -108,7 +108,7 @@ def path(value: object, folder: Path) -> Path:
     try:
         parts = (folder / Path(value).expanduser()).parts
     except RuntimeError as wrong:
-        raise Wrong(f"{shown(value)}: {wrong}") from wrong
+        raise WrongValue(f"{shown(value)}: {wrong}") from wrong
     # Only what is before the last ".." is resolved: links after it may change later.
     up = max((at for at, part in enumerate(parts, 1) if part == ".."), default=0)
     return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)

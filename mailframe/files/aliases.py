@@ -38,7 +38,7 @@ _INCLUDE = ":include:"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AliasTarget:
     """An address; its local part or its domain is "" where it is that of who was asked for."""
 
     local: str
@@ -50,12 +50,12 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Alias:
     """One alias: `line` is where it stands, `lists` the files that it includes."""
 
     line: int
-    targets: tuple[Target, ...]
-    lists: tuple[WatchedFile[tuple[Target, ...]], ...] = ()
+    targets: tuple[AliasTarget, ...]
+    lists: tuple[WatchedFile[tuple[AliasTarget, ...]], ...] = ()
 
     def addresses(self, local: str, domain: str) -> Iterator[Mailbox]:
         """What it stands for, asked for this address; included files as they are now."""
@@ -73,7 +73,7 @@ class Aliases:
     """
 
     def __init__(
-        self, entries: Mapping[Name, Entry], domains: DomainSet, separator: str = "+"
+        self, entries: Mapping[Name, Alias], domains: DomainSet, separator: str = "+"
     ) -> None:
         self._entries = entries
         self._domains = domains
@@ -83,7 +83,7 @@ class Aliases:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def look(self, local: str, domain: str) -> tuple[str, Entry] | None:
+    def look(self, local: str, domain: str) -> tuple[str, Alias] | None:
         """The alias for this address, and the name it is found by; "" is the catch-all.
 
         The whole local part comes before the one without its tag, an address before a bare
@@ -154,7 +154,7 @@ def parse_aliases(
     separator: str = "+",
 ) -> Aliases:
     """The file's aliases; included files are looked for in `folder`. Raises LineError."""
-    entries: dict[Name, Entry] = {}
+    entries: dict[Name, Alias] = {}
     for number, line in _logical_lines(text):
         match = _LINE.fullmatch(line)
         if match is None:
@@ -166,7 +166,7 @@ def parse_aliases(
     return Aliases(entries, domains, separator)
 
 
-def parse_members(text: str) -> tuple[Target, ...]:
+def parse_members(text: str) -> tuple[AliasTarget, ...]:
     """An included file: addresses, one or several a line. Raises LineError."""
     return tuple(
         _target(number, word, is_catch_all=False)
@@ -206,9 +206,9 @@ def _name(number: int, text: str, domains: DomainSet) -> Name:
 
 def _entry(
     number: int, text: str, folder: Path, now: Callable[[], float], is_catch_all: bool
-) -> Entry:
-    targets: list[Target] = []
-    lists: list[WatchedFile[tuple[Target, ...]]] = []
+) -> Alias:
+    targets: list[AliasTarget] = []
+    lists: list[WatchedFile[tuple[AliasTarget, ...]]] = []
     for word in _words(number, text):
         if word.lower().startswith(_INCLUDE):
             lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now))
@@ -216,10 +216,12 @@ def _entry(
             targets.append(_target(number, word, is_catch_all))
     if not targets and not lists:
         raise LineError(number, "no address follows the colon")
-    return Entry(number, tuple(dict.fromkeys(targets)), tuple(lists))
+    return Alias(number, tuple(dict.fromkeys(targets)), tuple(lists))
 
 
-def _include(number: int, path: Path, now: Callable[[], float]) -> WatchedFile[tuple[Target, ...]]:
+def _include(
+    number: int, path: Path, now: Callable[[], float]
+) -> WatchedFile[tuple[AliasTarget, ...]]:
     try:
         return WatchedList(path, parse_members, now)
     except LineError as wrong:
@@ -242,7 +244,7 @@ def _words(number: int, text: str) -> Iterator[str]:
             yield match[1]
 
 
-def _target(number: int, word: str, is_catch_all: bool) -> Target:
+def _target(number: int, word: str, is_catch_all: bool) -> AliasTarget:
     if word.lstrip('"').startswith(("|", "/", ":")):
         raise LineError(
             number, f"{word!r}: only addresses; commands and files are [deliver] agents' work"
@@ -251,13 +253,13 @@ def _target(number: int, word: str, is_catch_all: bool) -> Target:
         if word.startswith("@"):
             if not is_catch_all:
                 raise AddressError("only `@domain: @other` has a target without local part")
-            return Target("", one_spelling(parse_domain(word[1:])))
+            return AliasTarget("", one_spelling(parse_domain(word[1:])))
         user = parse_user(word)
         if not user.local:
             raise AddressError("its local part is empty")
         if not user.domain or user.domain.startswith("["):
-            return Target(user.local, user.domain)
+            return AliasTarget(user.local, user.domain)
         # A-labels: a U-label would ask for SMTPUTF8 on its way out (RFC 6531 section 3.2).
-        return Target(user.local, one_spelling(user.domain))
+        return AliasTarget(user.local, one_spelling(user.domain))
     except ValueError as wrong:
         raise LineError(number, f"{word!r} is no address: {wrong}") from wrong

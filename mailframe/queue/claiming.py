@@ -22,7 +22,7 @@ AFTER_FAULT = 10.0  # seconds, if the store cannot answer
 LONGEST_SLEEP = 60.0  # seconds: a clock that jumps ahead is noticed
 
 
-class State(Enum):
+class ClaimingState(Enum):
     """What claiming is at."""
 
     STOPPED = "does nothing until it is started"
@@ -33,23 +33,23 @@ class State(Enum):
 
 
 #: The next state, by the state and what happens. What is not here does not happen.
-ORDER: dict[State, dict[str, State]] = {
-    State.STOPPED: {"start": State.RESTING, "stop": State.STOPPED},
-    State.RESTING: {"look": State.CLAIMING, "stop": State.STOPPED},
-    State.CLAIMING: {
-        "look": State.CLAIMING_AGAIN,
-        "done": State.RESTING,
-        "stop": State.ENDING,
+ORDER: dict[ClaimingState, dict[str, ClaimingState]] = {
+    ClaimingState.STOPPED: {"start": ClaimingState.RESTING, "stop": ClaimingState.STOPPED},
+    ClaimingState.RESTING: {"look": ClaimingState.CLAIMING, "stop": ClaimingState.STOPPED},
+    ClaimingState.CLAIMING: {
+        "look": ClaimingState.CLAIMING_AGAIN,
+        "done": ClaimingState.RESTING,
+        "stop": ClaimingState.ENDING,
     },
-    State.CLAIMING_AGAIN: {
-        "look": State.CLAIMING_AGAIN,
-        "done": State.RESTING,
-        "stop": State.ENDING,
+    ClaimingState.CLAIMING_AGAIN: {
+        "look": ClaimingState.CLAIMING_AGAIN,
+        "done": ClaimingState.RESTING,
+        "stop": ClaimingState.ENDING,
     },
-    State.ENDING: {"done": State.STOPPED, "stop": State.ENDING},
+    ClaimingState.ENDING: {"done": ClaimingState.STOPPED, "stop": ClaimingState.ENDING},
 }
-_AT_WORK = (State.CLAIMING, State.CLAIMING_AGAIN)
-_AWAKE = (State.RESTING, *_AT_WORK)
+_AT_WORK = (ClaimingState.CLAIMING, ClaimingState.CLAIMING_AGAIN)
+_AWAKE = (ClaimingState.RESTING, *_AT_WORK)
 
 
 class Claiming:
@@ -81,7 +81,7 @@ class Claiming:
         self._look_at_clock = look_at_clock
         self._give_back = give_back
         self._repeated = repeated
-        self._state = State.STOPPED
+        self._state = ClaimingState.STOPPED
         self._wake: IDelayedCall | None = None
         self._ended: Deferred[None] | None = None  # fires when the last claim has
         self._drained = float("-inf")  # when nothing was excluded from a claim, reactor's seconds
@@ -97,7 +97,7 @@ class Claiming:
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
         self._ended = Deferred()
-        if self._state is State.STOPPED:
+        if self._state is ClaimingState.STOPPED:
             self._ended.callback(None)
         return self._ended
 
@@ -136,9 +136,9 @@ class Claiming:
     def _filled(self, wait: Any) -> None:
         before = self._state
         self._move("done")
-        if before is State.ENDING and self._ended is not None:
+        if before is ClaimingState.ENDING and self._ended is not None:
             self._ended.callback(None)
-        elif before is State.CLAIMING_AGAIN:
+        elif before is ClaimingState.CLAIMING_AGAIN:
             self.wake_in(0.0)
         elif isinstance(wait, float):
             self.wake_in(wait)

@@ -19,7 +19,7 @@ from .waits import Waits
 RECORD_AGAIN = 10.0  # seconds, if the store cannot record
 
 
-class State(Enum):
+class RecordingState(Enum):
     """What may be done to the message."""
 
     OURS = "it is leased to us"
@@ -38,39 +38,39 @@ class Recording:
         self._entry = entry
         self._progress = progress
         self._waits = waits
-        self._state = State.OURS
+        self._state = RecordingState.OURS
 
     @property
     def is_lost(self) -> bool:
         """True if the message is somebody else's by now."""
-        return self._state is State.LOST
+        return self._state is RecordingState.LOST
 
     def lose(self) -> None:
         """The lease could not be renewed: if it is not being given back, it was lost."""
-        if self._state in (State.OURS, State.SAVING):
+        if self._state in (RecordingState.OURS, RecordingState.SAVING):
             self._lost()
 
     def _lost(self) -> None:
-        self._state = State.LOST
+        self._state = RecordingState.LOST
         self._log.warn("{id}: no longer ours, it may be delivered twice", id=self._entry.id)
         self._context.hooks.tell("queue", "lease lost", id=self._entry.id)
         self._waits.end()
 
     async def save(self) -> None:
         """Record what has changed and keep the lease; at once, unless that is being done."""
-        if self._state is not State.OURS:
+        if self._state is not RecordingState.OURS:
             return
-        self._state = State.SAVING
-        while self._progress.changed and self._state is State.SAVING:
+        self._state = RecordingState.SAVING
+        while self._progress.changed and self._state is RecordingState.SAVING:
             await self._record(release=False)
-        if self._state is State.SAVING:
-            self._state = State.OURS
+        if self._state is RecordingState.SAVING:
+            self._state = RecordingState.OURS
 
     async def finish(self) -> None:
         """Record what has changed, and give the lease back."""
-        if self._state is State.LOST:
+        if self._state is RecordingState.LOST:
             return
-        self._state = State.ENDING
+        self._state = RecordingState.ENDING
         if self._progress.changed:
             await self._record(release=True)
         else:
@@ -87,7 +87,7 @@ class Recording:
                 progress.unreported(missed, left)
         waiting = tuple(left.values())
         await self._until_stored(lambda: context.store.record(id, waiting, release))
-        if not left and self._state is not State.LOST:
+        if not left and self._state is not RecordingState.LOST:
             context.hooks.tell("queue", "finished", id=id)
 
     async def _is_ours(self) -> bool:
@@ -101,7 +101,7 @@ class Recording:
             return True
 
     async def _until_stored(self, store: Callable[[], Any]) -> None:
-        while self._state is not State.LOST:
+        while self._state is not RecordingState.LOST:
             try:
                 done = at_once(store())
                 if is_later(done):

@@ -31,7 +31,7 @@ from ..smtp.command import (
     Vrfy,
     Xclient,
 )
-from ..smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from ..smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from ..smtp.reply import (
     AUTH_REQUIRED,
     BAD_SEQUENCE,
@@ -141,7 +141,7 @@ class Session:
         """What to answer where answering failed."""
         kind = type(event)
         reply = self._faulty(kind.__name__)
-        if kind is Content or kind is Bdat:
+        if kind is ContentOctets or kind is Bdat:
             if self.transaction is not None:
                 self.transaction.fail(reply)
             return None
@@ -241,7 +241,7 @@ class Session:
         if transaction is not None and transaction.began is None:
             transaction.begin()
 
-    def _content(self, content: Content) -> Coroutine[Any, Any, None] | None:
+    def _content(self, content: ContentOctets) -> Coroutine[Any, Any, None] | None:
         return None if self.transaction is None else self.transaction.write(content.octets)
 
     async def _content_end(self, end: ContentEnd) -> Answer:
@@ -346,6 +346,6 @@ _ANSWERS: Mapping[type, Callable[[Session, Any], Answer | Coroutine[Any, Any, An
     Auth: lambda session, command: session.introduction.auth(command),
     AuthLine: lambda session, line: session.introduction.auth_line(line),
     Rejected: Session._rejected,
-    Content: Session._content,
+    ContentOctets: Session._content,
     ContentEnd: Session._content_end,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..names.records import Answer, Unresolvable
-from .wire import Question
+from .wire import DnsQuestion
 
 LONGEST = 86400  # seconds for an answer, whatever its TTL
 LONGEST_NEGATIVE = 10800  # RFC 2308 section 5: one to three hours
@@ -28,12 +28,12 @@ class Cache:
         self._size = size
         self._now = now
         self._places = 0
-        self._found: OrderedDict[Question, tuple[float, int, Found]] = OrderedDict()
+        self._found: OrderedDict[DnsQuestion, tuple[float, int, Found]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, question: Question) -> Found | None:
+    def get(self, question: DnsQuestion) -> Found | None:
         """What is known and still good, else None."""
         remembered = self._found.get(question)
         if remembered is None:
@@ -45,7 +45,7 @@ class Cache:
         self._found.move_to_end(question)
         return found
 
-    def put(self, question: Question, found: Found, seconds: float, octets: int = 0) -> None:
+    def put(self, question: DnsQuestion, found: Found, seconds: float, octets: int = 0) -> None:
         """Remember it for so long; nothing is remembered for no time (TTL 0)."""
         self._forget(question)
         places = 1 + octets // _OCTETS_PER_PLACE
@@ -56,7 +56,7 @@ class Cache:
         while self._places > self._size:
             self._forget(next(iter(self._found)))
 
-    def _forget(self, question: Question) -> None:
+    def _forget(self, question: DnsQuestion) -> None:
         remembered = self._found.pop(question, None)
         if remembered is not None:
             self._places -= remembered[1]

@@ -17,7 +17,7 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .wire import Question, read_response, response_code
+from .wire import DnsQuestion, read_response, response_code
 
 _MOST = 65535  # octets of a datagram
 _NO_EDNS_PLEASE = frozenset({dns.EFORMAT, dns.ENOTIMP, 16})  # 16: BADVERS
@@ -36,7 +36,7 @@ class _Datagram:
     own UDP port would write two lines into the log for every question.
     """
 
-    def __init__(self, server: tuple[str, int], question: Question, edns: bool) -> None:
+    def __init__(self, server: tuple[str, int], question: DnsQuestion, edns: bool) -> None:
         self._server = server
         self._question = question
         self._edns = edns
@@ -101,7 +101,7 @@ class _Datagram:
 class _Stream(Int16StringReceiver):
     """The same over TCP (RFC 7766)."""
 
-    def __init__(self, question: Question, edns: bool) -> None:
+    def __init__(self, question: DnsQuestion, edns: bool) -> None:
         self._question = question
         self._edns = edns
         self._id = secrets.randbits(16)
@@ -123,7 +123,7 @@ class _Stream(Int16StringReceiver):
 
 
 async def exchange(
-    reactor: Any, server: tuple[str, int], question: Question, wait: float
+    reactor: Any, server: tuple[str, int], question: DnsQuestion, wait: float
 ) -> dns.Message:
     """The server's response, within `wait` seconds for each of UDP and TCP.
 
@@ -137,7 +137,7 @@ async def exchange(
 
 
 async def _ask(
-    reactor: Any, server: tuple[str, int], question: Question, wait: float, edns: bool
+    reactor: Any, server: tuple[str, int], question: DnsQuestion, wait: float, edns: bool
 ) -> dns.Message:
     message = await _ask_by_udp(reactor, server, question, wait, edns)
     if message.trunc:
@@ -146,7 +146,7 @@ async def _ask(
 
 
 async def _ask_by_udp(
-    reactor: Any, server: tuple[str, int], question: Question, wait: float, edns: bool
+    reactor: Any, server: tuple[str, int], question: DnsQuestion, wait: float, edns: bool
 ) -> dns.Message:
     datagram = _Datagram(server, question, edns)
     try:
@@ -157,7 +157,7 @@ async def _ask_by_udp(
 
 
 async def _ask_by_tcp(
-    reactor: Any, server: tuple[str, int], question: Question, wait: float, edns: bool
+    reactor: Any, server: tuple[str, int], question: DnsQuestion, wait: float, edns: bool
 ) -> dns.Message:
     endpoint = (TCP6ClientEndpoint if ":" in server[0] else TCP4ClientEndpoint)(
         reactor, *server, timeout=wait

@@ -22,13 +22,13 @@ from .cache import FAILURE, Cache, Found
 from .local import Hosts, system_servers
 from .response import MAX_ALIASES, Reading, read
 from .servers import Server, Servers, parse_server
-from .wire import TLSA, Question, wire_name
+from .wire import TLSA, DnsQuestion, wire_name
 
 
 class Asked(Protocol):
     """Who answers questions; raises Unresolvable(temporary=True)."""
 
-    async def ask(self, question: Question) -> dns.Message:
+    async def ask(self, question: DnsQuestion) -> dns.Message:
         """A response with NOERROR or NXDOMAIN."""
 
 
@@ -60,7 +60,7 @@ class Resolver:
         )
         self._cache = Cache(cache_size, now)
         self._hosts = Hosts(hosts, now)
-        self._asked: dict[Question, list[Deferred[Answer[Any]]]] = {}
+        self._asked: dict[DnsQuestion, list[Deferred[Answer[Any]]]] = {}
 
     @classmethod
     def from_settings(cls, reactor: Any, settings: DnsSettings) -> Resolver:
@@ -103,18 +103,18 @@ class Resolver:
             name = wire_name(host)
         if local := self._hosts.addresses(name):
             return Answer(local)
-        both = self._found(Question(name, dns.AAAA)), self._found(Question(name, dns.A))
+        both = self._found(DnsQuestion(name, dns.AAAA)), self._found(DnsQuestion(name, dns.A))
         if not isinstance(both[0], Deferred) and not isinstance(both[1], Deferred):
             return _together(both[0], both[1])
         return Deferred.fromCoroutine(_when_both(_settled(both[0]), _settled(both[1])))
 
     def _ask(self, name: str, type: int) -> Answer[Any] | Deferred[Answer[Any]]:
-        found = self._found(Question(wire_name(name), type))
+        found = self._found(DnsQuestion(wire_name(name), type))
         if isinstance(found, Unresolvable):
             raise _again(found)
         return found
 
-    def _found(self, question: Question) -> Found | Deferred[Answer[Any]]:
+    def _found(self, question: DnsQuestion) -> Found | Deferred[Answer[Any]]:
         """What the cache has, else a Deferred; equal questions under way share one query."""
         found = self._cache.get(question)
         if found is not None:
@@ -127,14 +127,14 @@ class Resolver:
         Deferred.fromCoroutine(self._find_out(question)).addBoth(self._tell, question)
         return waiting
 
-    def _tell(self, result: Answer[Any] | Failure, question: Question) -> None:
+    def _tell(self, result: Answer[Any] | Failure, question: DnsQuestion) -> None:
         for waiting in self._asked.pop(question):
             if isinstance(result, Failure) and isinstance(result.value, Unresolvable):
                 waiting.errback(_again(result.value))
             else:
                 waiting.callback(result)
 
-    async def _find_out(self, question: Question) -> Answer[Any]:
+    async def _find_out(self, question: DnsQuestion) -> Answer[Any]:
         try:
             answer, ttl, octets = await self._follow(question)
         except Unresolvable as failed:
@@ -143,7 +143,7 @@ class Resolver:
         self._cache.put(question, answer, ttl, octets)
         return answer
 
-    async def _follow(self, question: Question) -> tuple[Answer[Any], int, int]:
+    async def _follow(self, question: DnsQuestion) -> tuple[Answer[Any], int, int]:
         """The answer at the end of the aliases, seconds to keep it, and its octets."""
         asked, authenticated, ttl, links = question, True, 2**31, 0
         while links <= MAX_ALIASES:
@@ -155,7 +155,7 @@ class Resolver:
                 raise _NoSuchName(f"{question}: no such name (NXDOMAIN)", ttl)
             if reading.alias is None:
                 return Answer(reading.records, authenticated, ttl), ttl, _octets(reading)
-            asked = Question(wire_name(reading.alias), question.type)
+            asked = DnsQuestion(wire_name(reading.alias), question.type)
         raise Unresolvable(f"{question}: too many aliases", temporary=True)
 
 

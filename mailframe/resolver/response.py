@@ -11,7 +11,7 @@ from twisted.names import dns
 
 from ..names.records import MxRecord, TlsaRecord
 from .cache import LONGEST, LONGEST_NEGATIVE
-from .wire import TLSA, Question
+from .wire import TLSA, DnsQuestion
 
 MAX_ALIASES = 8  # links of a CNAME chain, over all responses
 
@@ -31,7 +31,7 @@ class Reading:
     links: int
 
 
-def read(question: Question, response: dns.Message) -> Reading:
+def read(question: DnsQuestion, response: dns.Message) -> Reading:
     """The records of the question's name, or of the name that it is an alias of."""
     name, ttl, links = question.name, LONGEST, 0
     answers: list[Any] = [record for record in response.answers if record.cls == dns.IN]

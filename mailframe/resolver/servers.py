@@ -14,7 +14,7 @@ from twisted.names import dns
 from ..names.ip import ip_or_none
 from ..names.records import Unresolvable
 from .exchange import NoResponse, exchange
-from .wire import Question, response_code
+from .wire import DnsQuestion, response_code
 
 Server = tuple[str, int]
 
@@ -57,7 +57,7 @@ class Servers:
         self._places = DeferredSemaphore(_AT_ONCE)
         self._good: Server | None = None
 
-    async def ask(self, question: Question) -> dns.Message:
+    async def ask(self, question: DnsQuestion) -> dns.Message:
         """A response with NOERROR or NXDOMAIN. Raises Unresolvable(temporary=True)."""
         deadline = self._reactor.seconds() + self._timeout
         try:
@@ -69,7 +69,7 @@ class Servers:
         finally:
             self._places.release()
 
-    async def _ask_in_turn(self, question: Question, deadline: float) -> dns.Message:
+    async def _ask_in_turn(self, question: DnsQuestion, deadline: float) -> dns.Message:
         candidates = list(self._servers())
         if self._good in candidates:
             candidates.remove(self._good)

@@ -37,7 +37,7 @@ def wire_name(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DnsQuestion:
     """A name (from `wire_name`) and a record type."""
 
     name: str
@@ -55,7 +55,7 @@ class Question:
         return query + _OPT if edns else query
 
 
-def read_response(octets: bytes, question: Question, id: int) -> dns.Message | None:
+def read_response(octets: bytes, question: DnsQuestion, id: int) -> dns.Message | None:
     """The response to this very question; None for anything else: forged, broken, stray."""
     if len(octets) < _HEADER.size or int.from_bytes(octets[:2], "big") != id:
         return None
@@ -73,7 +73,7 @@ def read_response(octets: bytes, question: Question, id: int) -> dns.Message | N
     return message
 
 
-def _asks(message: dns.Message, question: Question) -> bool:
+def _asks(message: dns.Message, question: DnsQuestion) -> bool:
     """Whether the response repeats the question (RFC 5452 section 9.1)."""
     if not message.queries:
         # RFC 1035 section 7.3 lets a server that could not read the query leave it out.

@@ -6,7 +6,7 @@ to what, and what the server can do, is known here.
 
     dialogue.send(Mail(...), Rcpt(...), Rcpt(...), Data())   # pipelined, where allowed
     dialogue.receive_data(octets)
-    dialogue.next_event()        # Answer(Mail(...), Reply(250, ...)), and so on
+    dialogue.next_event()        # Replied(Mail(...), Reply(250, ...)), and so on
 
 After the 354 the content goes out (see `transparency.Dotter`), and `send(ContentEnd())` says
 so: one reply follows, in LMTP one for each recipient that was accepted. A BDAT's octets
@@ -55,7 +55,7 @@ class Spelled(NamedTuple):
     octets: bytes
 
 
-class Answer(NamedTuple):
+class Replied(NamedTuple):
     """A reply and what it answers.
 
     `recipient` is whose reply it is, after RCPT and at the end of an LMTP message.
@@ -80,7 +80,7 @@ class Garbled:
     why: str
 
 
-Heard: TypeAlias = Answer | Unasked | Garbled
+Heard: TypeAlias = Replied | Unasked | Garbled
 
 
 class ClientDialogue:
@@ -172,7 +172,7 @@ class ClientDialogue:
         elif reply.code == 421:
             # RFC 5321 section 3.8: the channel closes; it answers all that was asked.
             self.over = True
-            self._heard.extend(Answer(to, reply, of) for to, of in self._awaited)
+            self._heard.extend(Replied(to, reply, of) for to, of in self._awaited)
             self._awaited.clear()
         elif not _fits(self._awaited[0][0], reply.code):
             self._give_up(f"{reply.code} where it means nothing")
@@ -180,7 +180,7 @@ class ClientDialogue:
             to, recipient = self._awaited.popleft()
             if type(to) in _NOTED or reply.code == 221:
                 self._note(to, reply, lines)
-            self._heard.append(Answer(to, reply, recipient))
+            self._heard.append(Replied(to, reply, recipient))
 
     def _note(self, to: Awaited, reply: Reply, lines: Sequence[ReplyLine]) -> None:
         """What an answer changes."""

@@ -5,7 +5,7 @@ Any cut of the octets gives the same content, refusal and end.
 
 from __future__ import annotations
 
-from .event import Content, ContentEnd
+from .event import ContentEnd, ContentOctets
 from .inbox import Inbox
 from .reply import BAD_LINE_ENDS, MESSAGE_TOO_BIG, Reply
 from .transparency import LineEnds, Undotter
@@ -46,13 +46,13 @@ class DottedContent(IncomingContent):
         super().__init__(limit)
         self._undotter = Undotter()
 
-    def read(self, inbox: Inbox) -> tuple[Content | None, ContentEnd | None]:
+    def read(self, inbox: Inbox) -> tuple[ContentOctets | None, ContentEnd | None]:
         """The content and the end that the inbox holds; what follows the end stays there."""
         if inbox.empty:
             return None, None
         octets, ended, rest = self._undotter.feed(inbox.take_all())
         octets = self._admit(octets, self._undotter.offence)
-        content = Content(octets) if octets else None
+        content = ContentOctets(octets) if octets else None
         if not ended:
             return content, None
         if rest:
@@ -78,7 +78,7 @@ class ChunkedContent(IncomingContent):
         """A chunk of so many octets follows."""
         self._left, self._last = size, last
 
-    def read(self, inbox: Inbox) -> tuple[Content | None, ContentEnd | None]:
+    def read(self, inbox: Inbox) -> tuple[ContentOctets | None, ContentEnd | None]:
         """The content and the chunk's end that the inbox holds."""
         octets = inbox.take(self._left)
         self._left -= len(octets)
@@ -89,5 +89,5 @@ class ChunkedContent(IncomingContent):
                 self._line_ends.finish()
             offence = self._line_ends.offence
         octets = self._admit(octets, offence)
-        content = Content(octets) if octets else None
+        content = ContentOctets(octets) if octets else None
         return content, None if self._left else ContentEnd(self._last, self.refusal)

@@ -10,8 +10,8 @@ answer, in order, with `send(reply)`; the dialogue gives no next event before th
 | Rejected                   | `send(event.reply)`; `send(event.reply, OUT_OF_STEP)`      |
 |                            | where it is the last                                       |
 | AuthLine                   | `send(reply)`: another 334 or the final one                |
-| Bdat                       | nothing: Content follows, then ContentEnd                  |
-| Content                    | nothing                                                    |
+| Bdat                       | nothing: ContentOctets follow, then ContentEnd             |
+| ContentOctets              | nothing                                                    |
 | ContentEnd                 | `send(reply)`; LMTP: `send(*replies)`, one per recipient   |
 """
 
@@ -49,7 +49,7 @@ class AuthLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentOctets:
     """Some octets of the message: dots undone, line ends as they came (CRLF)."""
 
     octets: bytes
@@ -68,4 +68,4 @@ class ContentEnd:
     refusal: Reply | None = None
 
 
-Event = Command | Rejected | AuthLine | Content | ContentEnd
+Event = Command | Rejected | AuthLine | ContentOctets | ContentEnd

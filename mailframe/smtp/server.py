@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls, Xclient
 from .content import ChunkedContent, DottedContent
-from .event import AuthLine, Content, ContentEnd, Event, Rejected
+from .event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
 from .offer import NO_OFFER, Offer, greeting, hello, helo
@@ -139,7 +139,7 @@ class ServerDialogue:
             else:
                 event = self._read_command()
         kind = type(event)
-        if kind is not Content and kind is not Bdat:
+        if kind is not ContentOctets and kind is not Bdat:
             self._owed = event
             if self.lmtp and isinstance(event, ContentEnd) and event.last:
                 self._replies_due = self._accepted

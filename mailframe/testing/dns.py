@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from ..resolver import Answer, Resolver, Unresolvable
 from ..resolver.cache import Found
-from ..resolver.wire import Question, response_code
+from ..resolver.wire import DnsQuestion, response_code
 from .zone import Zone
 
 __all__ = ["DnsServer", "StaticResolver", "Zone"]
@@ -79,7 +79,7 @@ class DnsServer:
         if not query.queries:
             return None
         asked: Any = query.queries[0]
-        question = Question(asked.name.name.decode("ascii", "backslashreplace"), asked.type)
+        question = DnsQuestion(asked.name.name.decode("ascii", "backslashreplace"), asked.type)
         self.asked.append((transport, str(question)))
         if query.additional and not self.edns:
             refusal = dns.Message(query.id, answer=1, rCode=dns.EFORMAT)
@@ -129,7 +129,7 @@ class StaticResolver(Resolver):
         self.asked: list[str] = []
         self._servers = self
 
-    async def ask(self, question: Question) -> dns.Message:
+    async def ask(self, question: DnsQuestion) -> dns.Message:
         """The zone's response."""
         self.asked.append(str(question))
         query = dns.Message()
@@ -139,7 +139,7 @@ class StaticResolver(Resolver):
             raise Unresolvable(f"{question}: no answer", temporary=True)
         return response
 
-    def _found(self, question: Question) -> Found | Deferred[Answer[Any]]:
+    def _found(self, question: DnsQuestion) -> Found | Deferred[Answer[Any]]:
         found = super()._found(question)
         if not isinstance(found, Deferred):
             return found

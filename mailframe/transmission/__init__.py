@@ -12,6 +12,6 @@ from .courier import Courier
 from .exchanges import Exchanges
 from .opener import Opener
 from .pool import Pool
-from .times import Waits
+from .times import Timeouts
 
-__all__ = ["ClientTls", "Courier", "Exchanges", "Opener", "Pool", "Waits"]
+__all__ = ["ClientTls", "Courier", "Exchanges", "Opener", "Pool", "Timeouts"]

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..message import Tls
-from ..smtp.client import Answer, ClientDialogue, Garbled, Saying, Spelled, Unasked, spell
+from ..smtp.client import ClientDialogue, Garbled, Replied, Saying, Spelled, Unasked, spell
 from ..smtp.command import Quit
 from ..smtp.reply import Reply
 from ..wire.handshake import TlsChannel, tls_facts
@@ -46,7 +46,7 @@ class HandshakeFailed(Ended):
 
 
 @implementer(IHandshakeListener, IPushProducer)
-class Connection(Protocol):
+class ServerConnection(Protocol):
     """A server at the other end of a wire, asked one group of commands at a time.
 
     `name` is what the outcomes call it. `tls` and `channel` are set once TLS has begun.
@@ -62,9 +62,9 @@ class Connection(Protocol):
         self.transactions = 0
         self.ended: Ended | None = None
         self.closed: Deferred[None] = Deferred()
-        self.on_end: Callable[[Connection], None] = lambda connection: None
+        self.on_end: Callable[[ServerConnection], None] = lambda connection: None
         self._reactor = reactor
-        self._answers: list[Answer] = []
+        self._answers: list[Replied] = []
         self._waiting: Deferred[Any] | None = None
         self._timeout = 0.0
         self._deadline = 0.0  # of what is waited for, on the reactor's clock
@@ -72,7 +72,7 @@ class Connection(Protocol):
         self._handshaking = False
         self._paused = False
 
-    def ask(self, *sayings: Saying | Spelled, timeout: float) -> Deferred[list[Answer]]:
+    def ask(self, *sayings: Saying | Spelled, timeout: float) -> Deferred[list[Replied]]:
         """Say this and await an answer to each; `timeout` seconds between any two of them.
 
         Fails with Ended where the connection ends before all are there; a 421 is an answer.
@@ -81,13 +81,13 @@ class Connection(Protocol):
             write_promptly(self.transport, octets)
         return self.listen(timeout)
 
-    def listen(self, timeout: float) -> Deferred[list[Answer]]:
+    def listen(self, timeout: float) -> Deferred[list[Replied]]:
         """The answers that are owed, once all are there."""
-        waiting: Deferred[list[Answer]] = self._wait(timeout)
+        waiting: Deferred[list[Replied]] = self._wait(timeout)
         self._tell_answers()
         return waiting
 
-    def heard(self) -> list[Answer]:
+    def heard(self) -> list[Replied]:
         """The answers that came before the connection ended amid an `ask`."""
         answers, self._answers = self._answers, []
         return answers
@@ -145,7 +145,7 @@ class Connection(Protocol):
         self.dialogue.receive_data(data)
         is_answered = False
         while self.ended is None and (heard := self.dialogue.next_event()) is not None:
-            if isinstance(heard, Answer):
+            if isinstance(heard, Replied):
                 self._answers.append(heard)
                 is_answered = True
             elif isinstance(heard, Unasked):

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from ..message import Content
 from ..smtp.transparency import Dotter
-from .connection import Connection
+from .connection import ServerConnection
 
 BLOCK = 65536  # octets
 
@@ -17,7 +17,7 @@ InThread = Callable[..., Deferred[Any]]
 
 
 async def send_data(
-    connection: Connection, content: Content, in_thread: InThread, timeout: float
+    connection: ServerConnection, content: Content, in_thread: InThread, timeout: float
 ) -> None:
     """The content as DATA wants it, with the dot that ends it.
 
@@ -35,7 +35,7 @@ async def send_data(
 
 
 async def send_chunk(
-    connection: Connection, content: Content, in_thread: InThread, timeout: float
+    connection: ServerConnection, content: Content, in_thread: InThread, timeout: float
 ) -> None:
     """The content as BDAT wants it, `content.size` octets as they are. Raises like send_data."""
     octets = content.at_hand
@@ -46,7 +46,7 @@ async def send_chunk(
 
 
 async def _stream(
-    connection: Connection,
+    connection: ServerConnection,
     content: Content,
     in_thread: InThread,
     timeout: float,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from ..message import Message, NextHop, Outcome, Recipient, Status, Tls
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
-from .connection import Connection
+from .connection import ServerConnection
 from .content import InThread
 from .exchanges import OURSELVES, Exchanges, Nowhere, Target
 from .form import Forms
 from .opener import Unusable, for_now
 from .pool import Pool
-from .times import Waits
+from .times import Timeouts
 from .transaction import Transaction, Verdict, Verdicts
 
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
@@ -32,7 +32,7 @@ class Courier:
         *,
         exchanges: Exchanges,
         pool: Pool,
-        waits: Waits,
+        timeouts: Timeouts,
         in_thread: InThread,
         addresses: int = 5,
         recipients: int = 50,
@@ -40,7 +40,7 @@ class Courier:
     ) -> None:
         self.exchanges = exchanges
         self.pool = pool
-        self.waits = waits
+        self.timeouts = timeouts
         self.in_thread = in_thread
         self.addresses = addresses
         self.recipients = recipients
@@ -66,7 +66,7 @@ class _Failure:
     reply: Reply
     host: str = ""
     ours: bool = True
-    connection: Connection | None = None
+    connection: ServerConnection | None = None
 
 
 class _Attempt:
@@ -176,12 +176,14 @@ class _Attempt:
                 return
 
     async def _transaction(
-        self, target: Target, connection: Connection, waiting: list[Recipient]
+        self, target: Target, connection: ServerConnection, waiting: list[Recipient]
     ) -> Verdicts:
         """One transaction for the first of those who wait; who is answered waits no more."""
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
         batch = waiting[: min(most, self._courier.recipients)]
-        run = Transaction(connection, self._forms, self._sender, batch, self._courier.waits).run()
+        run = Transaction(
+            connection, self._forms, self._sender, batch, self._courier.timeouts
+        ).run()
         try:
             verdicts = await run
         except BaseException:
@@ -234,7 +236,7 @@ class _Attempt:
             recipient, status, reason.reply, reason.host, facts=facts, ours=reason.ours
         )
 
-    def _status(self, reply: Reply, connection: Connection | None) -> Status:
+    def _status(self, reply: Reply, connection: ServerConnection | None) -> Status:
         if reply.permanent:
             return Status.FAILED
         if not reply.positive or connection is None:

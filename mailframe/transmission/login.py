@@ -21,11 +21,11 @@ from ..sasl import (
     attempt,
     choose,
 )
-from ..smtp.client import Answer, Spelled
+from ..smtp.client import Replied, Spelled
 from ..smtp.command import Auth
 from ..smtp.event import AuthLine
 from ..smtp.reply import Reply
-from .connection import Connection
+from .connection import ServerConnection
 
 InThread = Callable[..., Deferred[Any]]
 
@@ -43,7 +43,7 @@ class LoginFailed(Exception):
 
 
 async def log_in(
-    connection: Connection,
+    connection: ServerConnection,
     credentials: Credentials,
     timeout: float,
     in_thread: InThread | None = None,
@@ -92,7 +92,7 @@ def _chosen(name: str, credentials: Credentials, terms: ClientTerms) -> ClientEx
     raise LoginFailed(Reply(454, text, "4.7.0"))
 
 
-async def _began(connection: Connection, exchange: ClientExchange, timeout: float) -> Answer:
+async def _began(connection: ServerConnection, exchange: ClientExchange, timeout: float) -> Replied:
     """The answer to AUTH, with an initial response if it can have one."""
     mechanism = exchange.mechanism
     initial = exchange.initial()

@@ -22,10 +22,10 @@ from ..smtp.client import ClientDialogue
 from ..smtp.command import Ehlo, Helo, Lhlo, StartTls
 from ..smtp.reply import Reply
 from ..wire.client_tls import ClientTls
-from .connection import Connection, Ended, HandshakeFailed
+from .connection import Ended, HandshakeFailed, ServerConnection
 from .exchanges import Target
 from .login import InThread, LoginFailed, log_in
-from .times import Waits
+from .times import Timeouts
 
 _LOOP = "says that it is this host: mail loops back"
 
@@ -60,7 +60,7 @@ class Opener:
         hostname: str,
         reactor: Any,
         tls: ClientTls,
-        waits: Waits,
+        timeouts: Timeouts,
         bind: Sequence[str] = (),
         lmtp: bool = False,
         names: Sequence[str] = (),
@@ -70,12 +70,12 @@ class Opener:
         self._names = {name.lower() for name in (hostname, *names)}
         self._reactor = reactor
         self._tls = tls
-        self._waits = waits
+        self._timeouts = timeouts
         self._bind = {":" in address: address for address in bind}
         self._lmtp = lmtp
         self._in_thread = in_thread
 
-    async def open(self, target: Target, *, is_stranger: bool = False) -> Connection:
+    async def open(self, target: Target, *, is_stranger: bool = False) -> ServerConnection:
         """A connection after EHLO (and STARTTLS and AUTH, as the target demands).
 
         `is_stranger` refuses a host that calls itself by our name. Raises Unusable; nothing
@@ -94,13 +94,13 @@ class Opener:
         except Ended as ended:
             raise Unusable(ended.reply, spoken=ended.spoken) from ended
 
-    async def _opened(self, target: Target, is_stranger: bool, in_clear: bool) -> Connection:
+    async def _opened(self, target: Target, is_stranger: bool, in_clear: bool) -> ServerConnection:
         connection = await self._dial(target)
         ready = False
         try:
             if target.tls == "implicit":
-                await connection.start_tls(self._options(target), self._waits.tls)
-            [greeting] = await connection.listen(self._waits.greeting)
+                await connection.start_tls(self._options(target), self._timeouts.tls)
+            [greeting] = await connection.listen(self._timeouts.greeting)
             if not greeting.reply.positive:
                 raise _unwelcome(target, greeting.reply)
             await self._hello(connection, target)
@@ -118,13 +118,15 @@ class Opener:
             if not ready:
                 connection.leave()
 
-    async def _dial(self, target: Target) -> Connection:
+    async def _dial(self, target: Target) -> ServerConnection:
         dialogue = ClientDialogue(lmtp=self._lmtp)
-        factory = Factory.forProtocol(lambda: Connection(dialogue, str(target), self._reactor))
+        factory = Factory.forProtocol(
+            lambda: ServerConnection(dialogue, str(target), self._reactor)
+        )
         factory.noisy = False
         try:
             connected: Deferred[Any] = self._endpoint(target).connect(factory)
-            connection: Connection = await connected
+            connection: ServerConnection = await connected
         except ConnectTimeout as failed:
             raise Unreachable(Reply(451, f"{target} cannot be reached", "4.4.1")) from failed
         except (ConnectError, OSError) as failed:
@@ -135,7 +137,7 @@ class Opener:
     def _endpoint(self, target: Target) -> IStreamClientEndpoint:
         if target.port == 0:
             return UNIXClientEndpoint(  # type: ignore[no-untyped-call]
-                self._reactor, target.address, self._waits.connect
+                self._reactor, target.address, self._timeouts.connect
             )
         is_ipv6 = ":" in target.address
         kind = TCP6ClientEndpoint if is_ipv6 else TCP4ClientEndpoint
@@ -144,28 +146,28 @@ class Opener:
             self._reactor,
             target.address,
             target.port,
-            timeout=self._waits.connect,
+            timeout=self._timeouts.connect,
             bindAddress=None if bind is None else (bind, 0),
         )
 
-    async def _hello(self, connection: Connection, target: Target) -> None:
+    async def _hello(self, connection: ServerConnection, target: Target) -> None:
         """EHLO, or HELO where that is not understood (RFC 5321 section 3.2)."""
         hello = Lhlo(self._hostname) if self._lmtp else Ehlo(self._hostname)
-        [answer] = await connection.ask(hello, timeout=self._waits.hello)
+        [answer] = await connection.ask(hello, timeout=self._timeouts.hello)
         if answer.reply.permanent and not self._lmtp:
-            [answer] = await connection.ask(Helo(self._hostname), timeout=self._waits.hello)
+            [answer] = await connection.ask(Helo(self._hostname), timeout=self._timeouts.hello)
         if not answer.reply.positive:
             raise _unwelcome(target, answer.reply)
 
-    async def _encrypt(self, connection: Connection, target: Target) -> None:
+    async def _encrypt(self, connection: ServerConnection, target: Target) -> None:
         """STARTTLS where it is offered, and a failure where it is demanded and is not."""
         refused = Reply(451, f"{target} does not offer TLS, which this route demands", "4.7.10")
         spoken = False
         if "STARTTLS" in connection.dialogue.extensions:
             try:
-                [answer] = await connection.ask(StartTls(), timeout=self._waits.hello)
+                [answer] = await connection.ask(StartTls(), timeout=self._timeouts.hello)
                 if answer.reply.positive:
-                    await connection.start_tls(self._options(target), self._waits.tls)
+                    await connection.start_tls(self._options(target), self._timeouts.tls)
                     return await self._hello(connection, target)
             except Ended as ended:
                 if ended.spoken:
@@ -184,7 +186,7 @@ class Opener:
             text = f"No certificate can name {target.host}"
             raise Unusable(Reply(451, text, "4.7.5")) from wrong
 
-    async def _authenticate(self, connection: Connection, target: Target) -> None:
+    async def _authenticate(self, connection: ServerConnection, target: Target) -> None:
         """AUTH, the password never in the clear to a stranger.
 
         A refusal is not the message's fault: it waits until the operator has the right one.
@@ -198,7 +200,7 @@ class Opener:
             certificate=connection.tls is not None and self._tls.shows_certificate,
         )
         try:
-            await log_in(connection, credentials, self._waits.hello, self._in_thread)
+            await log_in(connection, credentials, self._timeouts.hello, self._in_thread)
         except LoginFailed as failed:
             raise Unusable(for_now(failed.reply), spoken=failed.spoken) from failed
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..message import NextHop
 from ..smtp.reply import Reply
-from .connection import Connection
+from .connection import ServerConnection
 from .exchanges import Target
 from .opener import Opener, Unreachable, Unusable
 
@@ -27,8 +27,8 @@ class _Place:
     """One target: how many connections work, which ones rest, and who waits for one."""
 
     busy: int = 0
-    idle: list[Connection] = field(default_factory=list)
-    waiting: deque[Deferred[Connection | None]] = field(default_factory=deque)
+    idle: list[ServerConnection] = field(default_factory=list)
+    waiting: deque[Deferred[ServerConnection | None]] = field(default_factory=deque)
 
 
 class Pool:
@@ -56,14 +56,18 @@ class Pool:
         self._messages = messages
         self._back_off = back_off
         self._places: dict[Target, _Place] = {}
-        self._open: set[Connection] = set()
+        self._open: set[ServerConnection] = set()
         self._used_for: OrderedDict[NextHop, Target] = OrderedDict()
         self._down: OrderedDict[Target, tuple[float, Reply]] = OrderedDict()
-        self._turns: deque[tuple[Target, _Place, Deferred[Connection | None], Connection | None]]
+        self._turns: deque[
+            tuple[Target, _Place, Deferred[ServerConnection | None], ServerConnection | None]
+        ]
         self._turns = deque()
         self._is_giving = False
         self._closing = False
-        self._resting: OrderedDict[Connection, float] = OrderedDict()  # until when, oldest first
+        self._resting: OrderedDict[ServerConnection, float] = (
+            OrderedDict()
+        )  # until when, oldest first
         self._look: IDelayedCall | None = None  # at the oldest
 
     def state(self) -> Iterator[dict[str, object]]:
@@ -87,7 +91,7 @@ class Pool:
 
     async def take(
         self, target: Target, hop: NextHop, *, fresh: bool = False
-    ) -> tuple[Connection, bool]:
+    ) -> tuple[ServerConnection, bool]:
         """A connection that is ready for mail, and whether it was used before.
 
         `fresh` wants a new one. Raises Unusable.
@@ -115,7 +119,7 @@ class Pool:
             self._next(target, place, None)
             raise
 
-    def give_back(self, target: Target, hop: NextHop, connection: Connection) -> None:
+    def give_back(self, target: Target, hop: NextHop, connection: ServerConnection) -> None:
         """The connection is not in use any more; ended ones are welcome too."""
         place = self._places[target]
         most = connection.dialogue.extensions.limit("MAILMAX") or self._messages
@@ -146,16 +150,16 @@ class Pool:
         for connection in list(self._open):
             connection.drop()
 
-    def _turn(self, place: _Place) -> Deferred[Connection | None]:
-        def not_any_more(waiting: Deferred[Connection | None]) -> None:
+    def _turn(self, place: _Place) -> Deferred[ServerConnection | None]:
+        def not_any_more(waiting: Deferred[ServerConnection | None]) -> None:
             if waiting in place.waiting:
                 place.waiting.remove(waiting)
 
-        waiting: Deferred[Connection | None] = Deferred(not_any_more)
+        waiting: Deferred[ServerConnection | None] = Deferred(not_any_more)
         place.waiting.append(waiting)
         return waiting
 
-    def _next(self, target: Target, place: _Place, connection: Connection | None) -> None:
+    def _next(self, target: Target, place: _Place, connection: ServerConnection | None) -> None:
         """A turn is over: the next one waiting has it, with the connection, or it rests."""
         if place.waiting:
             self._turns.append((target, place, place.waiting.popleft(), connection))
@@ -195,7 +199,7 @@ class Pool:
         finally:
             self._is_giving = False
 
-    async def _opened(self, target: Target, hop: NextHop) -> Connection:
+    async def _opened(self, target: Target, hop: NextHop) -> ServerConnection:
         until, reply = self._down.get(target, (0.0, None))
         if reply is not None and self._reactor.seconds() < until:
             raise Unusable(reply)
@@ -211,8 +215,8 @@ class Pool:
         connection.closed.addCallback(lambda _: self._open.discard(connection))
         return connection
 
-    def _ended(self, target: Target) -> Callable[[Connection], None]:
-        def ended(connection: Connection) -> None:
+    def _ended(self, target: Target) -> Callable[[ServerConnection], None]:
+        def ended(connection: ServerConnection) -> None:
             rested = self._resting.pop(connection, None) is not None
             place = self._places.get(target)
             if place is None:
@@ -233,7 +237,7 @@ def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:
         memory.popitem(last=False)
 
 
-def _when_closed(connection: Connection) -> Deferred[None]:
+def _when_closed(connection: ServerConnection) -> Deferred[None]:
     waiting: Deferred[None] = Deferred()
     connection.closed.addCallback(lambda _: waiting.callback(None))
     return waiting

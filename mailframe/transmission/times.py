@@ -8,7 +8,7 @@ from ..setting import Duration, setting
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class Timeouts:
     """Seconds to wait for the server, by what is waited for."""
 
     connect: Duration = setting("for a connection to one address", Duration(30.0))

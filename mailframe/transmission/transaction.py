@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from ..message import Recipient
 from ..smtp.address import Mailbox
-from ..smtp.client import Answer, Spelled, spell
+from ..smtp.client import Replied, Spelled, spell
 from ..smtp.command import Bdat, Data, Mail, Rset
 from ..smtp.event import ContentEnd
 from ..smtp.reply import BAD_LINE_ENDS, LOCAL_ERROR, Reply
 from ..smtp.transparency import BadLineEnds
 from .commands import fit_address, mail_command, rcpt_command
-from .connection import Connection, Ended
+from .connection import Ended, ServerConnection
 from .content import send_chunk, send_data
 from .form import Form, Forms
-from .times import Waits
+from .times import Timeouts
 
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
 BAD_ADDRESS = Reply(553, "Not an address that SMTP can carry", "5.1.3")
@@ -63,17 +63,17 @@ class Transaction:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ServerConnection,
         forms: Forms,
         sender: Mailbox | None,
         recipients: Sequence[Recipient],
-        waits: Waits,
+        timeouts: Timeouts,
     ) -> None:
         self._connection = connection
         self._extensions = connection.dialogue.extensions
         self._forms = forms
         self._sender = sender
-        self._waits = waits
+        self._timeouts = timeouts
         self._open = list(recipients)  # those without a verdict, in the order of RCPT
         self._verdicts = Verdicts()
 
@@ -156,7 +156,7 @@ class Transaction:
         if "PIPELINING" in self._extensions:
             try:
                 answers = await self._connection.ask(
-                    *commands, *data, timeout=self._waits.recipient
+                    *commands, *data, timeout=self._timeouts.recipient
                 )
             except Ended:
                 # RFC 5321 section 4.2.1: a reply that came counts, whatever came after it.
@@ -167,17 +167,21 @@ class Transaction:
             return go_ahead
         answers = []
         for command in commands:
-            wait = self._waits.mail if isinstance(command.saying, Mail) else self._waits.recipient
+            wait = (
+                self._timeouts.mail
+                if isinstance(command.saying, Mail)
+                else self._timeouts.recipient
+            )
             answers += await self._connection.ask(command, timeout=wait)
             if not answers[0].reply.positive or self._connection.ended is not None:
                 break
         self._judge(answers)
         if not self._open or not data or self._connection.ended is not None:
             return None
-        [answer] = await self._connection.ask(_DATA, timeout=self._waits.data)
+        [answer] = await self._connection.ask(_DATA, timeout=self._timeouts.data)
         return answer.reply
 
-    def _judge(self, answers: list[Answer]) -> None:
+    def _judge(self, answers: list[Replied]) -> None:
         """What the replies to MAIL and to each RCPT mean; who was accepted stays open.
 
         There may be fewer replies than commands: the others were not answered.
@@ -211,7 +215,7 @@ class Transaction:
         """Nobody was accepted: RFC 2920 section 3.1 for a 354 nonetheless."""
         if go_ahead is not None and go_ahead.positive:
             self._connection.write(b".\r\n")
-            await self._connection.ask(_END, timeout=self._waits.final)
+            await self._connection.ask(_END, timeout=self._timeouts.final)
         await self._reset()
 
     async def _reset(self) -> None:
@@ -219,7 +223,7 @@ class Transaction:
         if self._connection.ended is not None:
             return
         try:
-            [answer] = await self._connection.ask(_RSET, timeout=self._waits.reset)
+            [answer] = await self._connection.ask(_RSET, timeout=self._timeouts.reset)
         except Ended:
             return  # all verdicts are known; the pool sees that it has ended
         if not answer.reply.positive:
@@ -228,7 +232,7 @@ class Transaction:
     async def _content(self, form: Form) -> None:
         send = send_chunk if form.in_chunks else send_data
         try:
-            await send(self._connection, form.content, self._forms.in_thread, self._waits.block)
+            await send(self._connection, form.content, self._forms.in_thread, self._timeouts.block)
         except BadLineEnds:
             self._connection.drop()
             return self._close_all(BAD_LINE_ENDS, ours=True, here=True)
@@ -246,7 +250,7 @@ class Transaction:
         """
         lost: Reply | None = None
         try:
-            answers = await self._connection.ask(_END, timeout=self._waits.final)
+            answers = await self._connection.ask(_END, timeout=self._timeouts.final)
         except Ended as ended:
             answers, lost = self._connection.heard(), _deferring(ended.reply)
         waiting = list(self._open)

@@ -45,7 +45,7 @@ class Settings:
 
 
 @implementer(ICertificateChecker)
-class Certificates:
+class CertificateUsers:
     """Whose a certificate is."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
@@ -110,4 +110,4 @@ def _key(written: str) -> str:
     return f"{kind}:{name}"
 
 
-plugin = Plugin("certificate", ICertificateChecker, Settings, Certificates)
+plugin = Plugin("certificate", ICertificateChecker, Settings, CertificateUsers)

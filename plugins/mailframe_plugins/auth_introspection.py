@@ -55,7 +55,7 @@ class Settings:
     connections: int = setting("questions to the endpoint at once", 10)
 
 
-class Broken(Exception):
+class EndpointFailed(Exception):
     """The endpoint does not answer as it should: nobody's token is to blame."""
 
 
@@ -108,7 +108,7 @@ class Introspection(Service):
         return self._http.close()
 
     async def check_token(self, wanted: TokenWanted) -> Identity | TokenRefused | None:
-        """Whose it is, or why not. Raises Broken, and what HTTP raises."""
+        """Whose it is, or why not. Raises EndpointFailed, and what HTTP raises."""
         user = self._good.find(wanted.token, self._now())
         if user is None:
             answer = await self._asked(wanted.token)
@@ -126,13 +126,13 @@ class Introspection(Service):
         status, body = await self._http.post(self._settings.endpoint, form, self._headers)
         if status != 200:
             # RFC 7662 section 2.3: a token that is not good is 200, too.
-            raise Broken(f"the introspection endpoint answers {status}")
+            raise EndpointFailed(f"the introspection endpoint answers {status}")
         try:
             answer = json.loads(body)
         except ValueError:
-            raise Broken("the introspection endpoint answers what is not JSON") from None
+            raise EndpointFailed("the introspection endpoint answers what is not JSON") from None
         if not isinstance(answer, dict) or not isinstance(answer.get("active"), bool):
-            raise Broken("the introspection endpoint does not say if the token is active")
+            raise EndpointFailed("the introspection endpoint does not say if the token is active")
         return answer
 
     def _refusal(self, answer: Mapping[str, Any]) -> TokenRefused | None:
@@ -153,7 +153,7 @@ class Introspection(Service):
     def _user(self, answer: Mapping[str, Any]) -> str:
         user = answer.get(self._settings.claim)
         if not isinstance(user, str) or not user:
-            raise Broken(f"the introspection endpoint tells no {self._settings.claim!r}")
+            raise EndpointFailed(f"the introspection endpoint tells no {self._settings.claim!r}")
         return user
 
     def _remember(self, token: str, user: str, answer: Mapping[str, Any]) -> None:
@@ -166,7 +166,7 @@ class Introspection(Service):
 def _number(answer: Mapping[str, Any], key: str, default: float) -> float:
     value = answer.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Broken(f"the introspection endpoint's {key!r} is no number")
+        raise EndpointFailed(f"the introspection endpoint's {key!r} is no number")
     return value
 
 

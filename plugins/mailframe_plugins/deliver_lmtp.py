@@ -18,7 +18,7 @@ from random import SystemRandom
 from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import NextHop
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
-from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Timeouts
 from mailframe.transmission.agent import Agent
 
 
@@ -33,7 +33,7 @@ class Settings:
     idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
     messages: int = setting("messages over one connection", 100)
     recipients: int = setting("recipients in one transaction", 50)
-    timeouts: Waits = setting("seconds to wait, by what is waited for", factory=Waits)
+    timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
 
 
 def build(settings: Settings, site: Site) -> Agent:
@@ -43,7 +43,7 @@ def build(settings: Settings, site: Site) -> Agent:
         hostname=site.hostname,
         reactor=site.reactor,
         tls=ClientTls(),
-        waits=settings.timeouts,
+        timeouts=settings.timeouts,
         lmtp=True,
     )
     pool = Pool(
@@ -57,7 +57,7 @@ def build(settings: Settings, site: Site) -> Agent:
     courier = Courier(
         exchanges=Exchanges(site.resolver, site.hostname, SystemRandom(), port=settings.port),
         pool=pool,
-        waits=settings.timeouts,
+        timeouts=settings.timeouts,
         in_thread=site.in_thread,
         recipients=settings.recipients,
         final=True,

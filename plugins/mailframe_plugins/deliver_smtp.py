@@ -21,7 +21,7 @@ from mailframe.names.domains import to_ascii
 from mailframe.names.ip import ip_or_none
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.smtp.address import AddressError, parse_domain
-from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Timeouts
 from mailframe.transmission.agent import Agent
 
 
@@ -48,7 +48,7 @@ class Settings:
     back_off: Duration = setting(
         "seconds to leave an address alone that could not be reached", Duration(3.0)
     )
-    timeouts: Waits = setting("seconds to wait, by what is waited for", factory=Waits)
+    timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
 
 
 def build(settings: Settings, site: Site) -> Agent:
@@ -59,7 +59,7 @@ def build(settings: Settings, site: Site) -> Agent:
         hostname=hostname,
         reactor=site.reactor,
         tls=_tls(settings),
-        waits=settings.timeouts,
+        timeouts=settings.timeouts,
         bind=settings.bind,
         names=(site.hostname,),
         in_thread=site.in_thread,
@@ -83,7 +83,7 @@ def build(settings: Settings, site: Site) -> Agent:
     courier = Courier(
         exchanges=exchanges,
         pool=pool,
-        waits=settings.timeouts,
+        timeouts=settings.timeouts,
         in_thread=site.in_thread,
         addresses=settings.addresses,
         recipients=settings.recipients,

@@ -88,7 +88,7 @@ class Meter:
         return len(self._paid)
 
 
-class Limits(Filter):
+class RateLimits(Filter):
     """Refuses for a while who sends too fast."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
@@ -161,4 +161,4 @@ def _networks(texts: Iterable[str]) -> Iterable[IpNetwork]:
             raise SettingError("exempt", str(wrong)) from wrong
 
 
-plugin = Plugin("limits", IFilter, Settings, Limits)
+plugin = Plugin("limits", IFilter, Settings, RateLimits)

@@ -19,7 +19,7 @@ from mailframe.sasl import CertificateWanted, Identity
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.plugins import CertificateCheckerContract
 from mailframe.testing.values import site
-from mailframe_plugins.auth_certificate import Certificates, Settings
+from mailframe_plugins.auth_certificate import CertificateUsers, Settings
 
 AUTHORITY = make_authority()
 
@@ -45,16 +45,16 @@ def shown(*names: x509.GeneralName, common_name: str = "Alice", organisation: st
 
 
 def asked(certificate: bytes, authzid: str = "", **settings: Any) -> Identity | None:
-    plugin = Certificates(Settings(**settings), site())
+    plugin = CertificateUsers(Settings(**settings), site())
     return plugin.check_certificate(CertificateWanted(authzid), certificate)
 
 
 class TestContract(CertificateCheckerContract, SynchronousTestCase):
     good = (AUTHORITY.issue("scanner.example.org"), "scanner@example.org")
 
-    def make(self) -> Certificates:
+    def make(self) -> CertificateUsers:
         users = {"dns:scanner.example.org": "scanner@example.org"}
-        return Certificates(Settings(users=users), site())
+        return CertificateUsers(Settings(users=users), site())
 
 
 def test_a_name_in_the_certificate_is_the_user() -> None:
@@ -120,5 +120,5 @@ def test_wildcards_are_nobody() -> None:
 def test_what_cannot_be_is_refused(settings: Any, key: str) -> None:
     """At the start, with the key's name."""
     with pytest.raises(SettingError) as caught:
-        Certificates(Settings(**settings), site())
+        CertificateUsers(Settings(**settings), site())
     assert caught.value.key == key

@@ -24,7 +24,7 @@ from mailframe.testing.certificates import Issued, make_authority
 from mailframe.testing.hooks import result_of
 from mailframe.testing.plugins import TokenCheckerContract
 from mailframe.testing.values import site
-from mailframe_plugins.auth_introspection import Broken, Introspection, Settings, build
+from mailframe_plugins.auth_introspection import EndpointFailed, Introspection, Settings, build
 
 reactor: Any = real_reactor
 URL = "https://id.example.org/introspect"
@@ -83,7 +83,7 @@ def test_the_claim_is_the_operators() -> None:
     endpoint = Endpoint(good={**ALICE, "email": "a@example.org"})
     assert checked(checker(endpoint, claim="email")) == Identity("a@example.org")
     for missing in ("sub", "active"):
-        with pytest.raises(Broken, match=missing):
+        with pytest.raises(EndpointFailed, match=missing):
             checked(checker(endpoint, claim=missing))
 
 
@@ -120,7 +120,7 @@ def test_scope_and_audience_that_fit() -> None:
 )  # fmt: skip
 def test_an_endpoint_that_does_not_make_sense(answer: Any) -> None:
     """Nobody is let in by it, and nobody's token is to blame."""
-    with pytest.raises(Broken):
+    with pytest.raises(EndpointFailed):
         checked(checker(Endpoint(good=answer)))
 
 
@@ -129,7 +129,7 @@ def test_an_endpoint_that_does_not_answer(status: int) -> None:
     """401: it is we whom it does not know."""
     endpoint = Endpoint(good=ALICE)
     endpoint.status = status
-    with pytest.raises(Broken, match=str(status)):
+    with pytest.raises(EndpointFailed, match=str(status)):
         checked(checker(endpoint))
 
 
@@ -297,7 +297,7 @@ class TestRealHttp(TestCase):
 
         with pytest.raises(Exception) as caught:
             await self.ask(self.plugin(Introspect(half)))
-        assert not isinstance(caught.value, CancelledError | Broken)
+        assert not isinstance(caught.value, CancelledError | EndpointFailed)
 
     async def test_nobody_is_there(self) -> None:
         """A fault, which is a temporary failure to the client."""

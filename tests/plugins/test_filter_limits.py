@@ -15,16 +15,16 @@ from mailframe.plugin import SettingError
 from mailframe.smtp.address import Mailbox
 from mailframe.testing.plugins import FilterContract
 from mailframe.testing.values import client, envelope, recipient, site
-from mailframe_plugins.filter_limits import Limits, Meter, Rate, Settings
+from mailframe_plugins.filter_limits import Meter, Rate, RateLimits, Settings
 
 
 class TestContract(FilterContract, SynchronousTestCase):
-    def make(self) -> Limits:
+    def make(self) -> RateLimits:
         return limits(Clock(), client="1/1h", sender_recipients="2/1m", user="1/s")
 
 
-def limits(clock: Clock, **settings: Any) -> Limits:
-    return Limits(Settings(**settings), site(reactor=clock))
+def limits(clock: Clock, **settings: Any) -> RateLimits:
+    return RateLimits(Settings(**settings), site(reactor=clock))
 
 
 def mail(address: str = "192.0.2.7", sender: str | None = "a@x.example", **who: Any) -> Envelope:

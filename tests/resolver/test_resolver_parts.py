@@ -24,13 +24,13 @@ from mailframe.resolver.exchange import _ask_by_tcp, _Datagram
 from mailframe.resolver.local import parse_hosts, parse_resolv_conf, system_servers
 from mailframe.resolver.response import read
 from mailframe.resolver.servers import Servers, parse_server
-from mailframe.resolver.wire import TLSA, Question, read_response, response_code
+from mailframe.resolver.wire import TLSA, DnsQuestion, read_response, response_code
 from mailframe.testing.dns import DnsServer, StaticResolver, Zone
 
-MX = Question("example.org", dns.MX)
+MX = DnsQuestion("example.org", dns.MX)
 
 
-def response(zone: str, question: Question = MX, id: int = 7) -> bytes:
+def response(zone: str, question: DnsQuestion = MX, id: int = 7) -> bytes:
     query = dns.Message()
     query.fromStr(question.to_bytes(id))
     message = Zone(zone).respond(query)
@@ -56,7 +56,7 @@ class TestWire:
     def test_question_in_words(self) -> None:
         """Questions read as an operator writes them."""
         assert str(MX) == "example.org MX"
-        assert str(Question("_25._tcp.mx.example.org", TLSA)) == "_25._tcp.mx.example.org TLSA"
+        assert str(DnsQuestion("_25._tcp.mx.example.org", TLSA)) == "_25._tcp.mx.example.org TLSA"
 
     def test_response(self) -> None:
         """A response to the question is taken."""
@@ -70,8 +70,8 @@ class TestWire:
             b"\0\x08" + ONE_MX[2:],  # another id
             ONE_MX[:2] + b"\x01" + ONE_MX[3:],  # a query
             ONE_MX[:2] + b"\xa8" + ONE_MX[3:],  # another opcode
-            response("example.org MX 10 mx.example.org", Question("example.org", dns.TXT)),
-            response("example.net MX 10 mx.example.org", Question("example.net", dns.MX)),
+            response("example.org MX 10 mx.example.org", DnsQuestion("example.org", dns.TXT)),
+            response("example.net MX 10 mx.example.org", DnsQuestion("example.net", dns.MX)),
             ONE_MX[:5] + b"\0" + ONE_MX[6:12],  # no question at all
             ONE_MX[:5] + b"\2" + ONE_MX[6:],  # two questions announced
             ONE_MX[:-20],  # cut short, not marked as truncated
@@ -115,7 +115,7 @@ class TestWire:
 class TestReading:
     """What a response says."""
 
-    def read(self, octets: bytes, question: Question = MX) -> Any:
+    def read(self, octets: bytes, question: DnsQuestion = MX) -> Any:
         message = read_response(octets, question, 7)
         assert message is not None
         return read(question, message)
@@ -148,7 +148,7 @@ class TestReading:
 
     def test_damaged_tlsa(self) -> None:
         """A TLSA record too short to be one is left out."""
-        question = Question("_25._tcp.mx.example.org", TLSA)
+        question = DnsQuestion("_25._tcp.mx.example.org", TLSA)
         message = dns.Message(7, answer=1)
         message.queries = [dns.Query(question.name, TLSA)]
         untyped: Any = dns
@@ -164,7 +164,7 @@ class ForgedTests(SynchronousTestCase):
     def test_strays_do_not_end_the_wait(self) -> None:
         """After forged datagrams the true response is still taken, and once only."""
         datagrams = _Datagram(("192.0.2.53", 53), MX, edns=True)
-        forged = response("example.net MX 10 evil.example", Question("example.net", dns.MX))
+        forged = response("example.net MX 10 evil.example", DnsQuestion("example.net", dns.MX))
         for octets in (b"x", forged, ONE_MX[:2] + b"\x01" + ONE_MX[3:]):
             datagrams.heard(octets)
         self.assertNoResult(datagrams.response)
@@ -241,7 +241,7 @@ class TestCache:
     def test_the_oldest_used_goes(self) -> None:
         """When it is full, what was not asked for longest is forgotten."""
         cache = Cache(2, Clock().seconds)
-        one, two, three = (Question(name, dns.MX) for name in ("one", "two", "three"))
+        one, two, three = (DnsQuestion(name, dns.MX) for name in ("one", "two", "three"))
         cache.put(one, Answer((1,)), 60)
         cache.put(two, Answer((2,)), 60)
         cache.get(one)
@@ -256,10 +256,10 @@ class TestCache:
         """A large answer counts as several; one larger than all is not kept."""
         cache = Cache(10, Clock().seconds)
         for number in range(10):
-            cache.put(Question(str(number), dns.TXT), Answer(()), 60)
-        cache.put(Question("large", dns.TXT), Answer(()), 60, octets=5 * 512)
+            cache.put(DnsQuestion(str(number), dns.TXT), Answer(()), 60)
+        cache.put(DnsQuestion("large", dns.TXT), Answer(()), 60, octets=5 * 512)
         assert len(cache) == 5
-        cache.put(Question("huge", dns.TXT), Answer(()), 60, octets=10**6)
+        cache.put(DnsQuestion("huge", dns.TXT), Answer(()), 60, octets=10**6)
         assert len(cache) == 5
 
     def test_again(self) -> None:

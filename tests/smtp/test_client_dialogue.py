@@ -14,11 +14,11 @@ from mailframe.smtp.client import (
     MAX_LINE,
     MAX_LINES,
     MAX_TEXT,
-    Answer,
     ClientDialogue,
     Garbled,
     Greeting,
     Heard,
+    Replied,
     Unasked,
     spell,
 )
@@ -45,13 +45,13 @@ def greeted(*, lmtp: bool = False) -> ClientDialogue:
     """A dialogue after the greeting."""
     dialogue = ClientDialogue(lmtp=lmtp)
     [answer] = hear(dialogue, b"220 mx.x.example ESMTP\r\n")
-    assert isinstance(answer, Answer) and answer.to == Greeting()
+    assert isinstance(answer, Replied) and answer.to == Greeting()
     return dialogue
 
 
 def replies(heard: list[Heard]) -> list[int]:
     """The codes of answers; anything else fails."""
-    return [event.reply.code for event in heard if isinstance(event, Answer) or 1 / 0]
+    return [event.reply.code for event in heard if isinstance(event, Replied) or 1 / 0]
 
 
 def test_each_reply_answers_its_command() -> None:
@@ -62,14 +62,14 @@ def test_each_reply_answers_its_command() -> None:
     assert dialogue.owed == 4
     heard = hear(dialogue, b"250 2.1.0 ok\r\n250 ok\r\n550 5.1.1 no b\r\n354 go\r\n")
     assert heard == [
-        Answer(Mail(None), Reply(250, "ok", "2.1.0")),
-        Answer(Rcpt(A), Reply(250, "ok", "2.0.0"), A),
-        Answer(Rcpt(B), Reply(550, "no b", "5.1.1"), B),
-        Answer(Data(), Reply(354, "go")),
+        Replied(Mail(None), Reply(250, "ok", "2.1.0")),
+        Replied(Rcpt(A), Reply(250, "ok", "2.0.0"), A),
+        Replied(Rcpt(B), Reply(550, "no b", "5.1.1"), B),
+        Replied(Data(), Reply(354, "go")),
     ]
     assert dialogue.send(ContentEnd()) == b"" and dialogue.owed == 1
     assert hear(dialogue, b"250 2.0.0 queued\r\n") == [
-        Answer(ContentEnd(), Reply(250, "queued", "2.0.0"))
+        Replied(ContentEnd(), Reply(250, "queued", "2.0.0"))
     ]
 
 
@@ -82,9 +82,9 @@ def test_what_was_spelled_before_is_said_the_same() -> None:
             b"MAIL FROM:<>\r\nRCPT TO:<a@x.example>\r\nDATA\r\n"
         )
         assert hear(dialogue, b"250 ok\r\n250 ok\r\n354 go\r\n") == [
-            Answer(Mail(None), Reply(250, "ok", "2.0.0")),
-            Answer(Rcpt(A), Reply(250, "ok", "2.0.0"), A),
-            Answer(Data(), Reply(354, "go")),
+            Replied(Mail(None), Reply(250, "ok", "2.0.0")),
+            Replied(Rcpt(A), Reply(250, "ok", "2.0.0"), A),
+            Replied(Data(), Reply(354, "go")),
         ]
     with pytest.raises(Unwritable):
         spell(Mail(Mailbox("a\r\n", "x.example")))
@@ -96,7 +96,7 @@ def test_long_and_short_replies_are_read_alike() -> None:
     for text in ("ok", "x" * 200, "ok", "x" * 200):
         dialogue.send(Rset(), Rset())
         octets = f"250 2.0.0 {text}\r\n250-2.0.0 {text}\r\n250 2.0.0 end\r\n".encode()
-        one, several = (each for each in hear(dialogue, octets) if isinstance(each, Answer))
+        one, several = (each for each in hear(dialogue, octets) if isinstance(each, Replied))
         assert one.reply == Reply(250, text, "2.0.0")
         assert several.reply == Reply(250, f"{text}\nend", "2.0.0")
 
@@ -109,7 +109,7 @@ def test_lmtp_answers_the_content_once_for_each_accepted_recipient() -> None:
     dialogue.send(ContentEnd())
     heard = hear(dialogue, b"250 a\r\n452 4.2.2 b is full\r\n")
     assert [
-        (event.reply.code, event.recipient) for event in heard if isinstance(event, Answer)
+        (event.reply.code, event.recipient) for event in heard if isinstance(event, Replied)
     ] == [
         (250, A),
         (452, B),
@@ -240,7 +240,7 @@ def test_texts_are_fit_for_a_log() -> None:
     dialogue.send(Mail(None), Rset())
     long = b"".join(b"250-" + b"y" * 400 + b"\r\n" for _ in range(9)) + b"250 z\r\n"
     first, second = hear(dialogue, b"550 2.1.0 a\x1b[31m\xff\tb\r\n" + long)
-    assert isinstance(first, Answer) and isinstance(second, Answer)
+    assert isinstance(first, Replied) and isinstance(second, Replied)
     assert first.reply.status == "5.0.0"
     assert first.reply.text == "2.1.0 a?[31m\ufffd?b"
     assert len(second.reply.text) == MAX_TEXT
@@ -282,7 +282,7 @@ def test_garbage_never_raises(pieces: list[bytes]) -> None:
     dialogue = ClientDialogue()
     dialogue.send(Ehlo("us"), StartTls(), Mail(None), Data())
     for event in hear(dialogue, *pieces):
-        assert isinstance(event, Answer | Unasked | Garbled)
+        assert isinstance(event, Replied | Unasked | Garbled)
 
 
 def test_a_reply_that_is_too_large() -> None:

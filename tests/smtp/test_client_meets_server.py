@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mailframe.smtp.address import Mailbox
-from mailframe.smtp.client import Answer, ClientDialogue
+from mailframe.smtp.client import ClientDialogue, Replied
 from mailframe.smtp.command import Bdat, Command, Data, Ehlo, Lhlo, Mail, Quit, Rcpt, Rset
-from mailframe.smtp.event import AuthLine, Content, ContentEnd, Rejected
+from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Rejected
 from mailframe.smtp.offer import Offer
 from mailframe.smtp.reply import BYE, GO_AHEAD, OK, RECIPIENT_OK, SENDER_OK, Reply
 from mailframe.smtp.server import ServerDialogue
@@ -29,18 +29,18 @@ class Pair:
         self.client.receive_data(self.server.greeting().to_bytes())
         assert self.heard()[0].reply.code == 220
 
-    def heard(self) -> list[Answer]:
+    def heard(self) -> list[Replied]:
         answers = []
         while (event := self.client.next_event()) is not None:
-            assert isinstance(event, Answer), event
+            assert isinstance(event, Replied), event
             answers.append(event)
         return answers
 
-    def say(self, *commands: Command | AuthLine | ContentEnd, octets: bytes = b"") -> list[Answer]:
+    def say(self, *commands: Command | AuthLine | ContentEnd, octets: bytes = b"") -> list[Replied]:
         """Everything at once, pipelined."""
         self.server.receive_data(self.client.send(*commands) + octets)
         while (event := self.server.next_event()) is not None:
-            if isinstance(event, Content):
+            if isinstance(event, ContentOctets):
                 self.content += event.octets
             elif not isinstance(event, Bdat):
                 self.client.receive_data(self.server.send(*self.replies(event)))

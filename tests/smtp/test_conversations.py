@@ -48,7 +48,7 @@ from mailframe.smtp.command import (
     StartTls,
     Vrfy,
 )
-from mailframe.smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from mailframe.smtp.offer import Offer
 from mailframe.smtp.reply import (
     AUTHENTICATED,
@@ -132,7 +132,7 @@ class Scene:
         self.dialogue.receive_data(octets)
         said = b""
         while (event := self.dialogue.next_event()) is not None:
-            if isinstance(event, Content):
+            if isinstance(event, ContentOctets):
                 assert event.octets
                 self._content += event.octets
             elif not isinstance(event, Bdat):

@@ -27,7 +27,7 @@ from mailframe.smtp.command import (
     StartTls,
     Vrfy,
 )
-from mailframe.smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from mailframe.smtp.grammar import (
     Unwritable,
     parse_command,
@@ -113,11 +113,15 @@ def hear(octets: bytes, cuts: list[int], *, lmtp: bool = False) -> tuple[list[ob
     for start, end in pairwise(edges):
         dialogue.receive_data(octets[start:end])
         while (event := dialogue.next_event()) is not None:
-            if isinstance(event, Content) and events and isinstance(events[-1], Content):
-                events[-1] = Content(events[-1].octets + event.octets)
+            if (
+                isinstance(event, ContentOctets)
+                and events
+                and isinstance(events[-1], ContentOctets)
+            ):
+                events[-1] = ContentOctets(events[-1].octets + event.octets)
             else:
                 events.append(event)
-            if not isinstance(event, Content | Bdat):
+            if not isinstance(event, ContentOctets | Bdat):
                 assert dialogue.owes_answer
                 assert dialogue.next_event() is None
                 dialogue.send(judge(event, answered))
@@ -154,7 +158,7 @@ def test_an_endless_line_is_not_kept() -> None:
         dialogue.receive_data(beginning)
         for _ in range(800):
             while (event := dialogue.next_event()) is not None:
-                if not isinstance(event, Content | Bdat):
+                if not isinstance(event, ContentOctets | Bdat):
                     dialogue.send(judge(event, 0))
             assert dialogue.buffered <= MAX_AUTH_LINE
             dialogue.receive_data(b"x" * 65536)

@@ -6,7 +6,7 @@ import pytest
 
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt
-from mailframe.smtp.event import AuthLine, Content, ContentEnd, Event, Rejected
+from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from mailframe.smtp.offer import Offer
 from mailframe.smtp.order import State
 from mailframe.smtp.reply import (
@@ -35,7 +35,7 @@ def tell(dialogue: ServerDialogue, octets: bytes, *replies: Reply) -> list[Event
     dialogue.receive_data(octets)
     events: list[Event] = []
     for reply in replies:
-        while isinstance(event := dialogue.next_event(), Content | Bdat):
+        while isinstance(event := dialogue.next_event(), ContentOctets | Bdat):
             events.append(event)
         assert event is not None
         events.append(event)
@@ -83,7 +83,7 @@ def test_the_states_seen_from_outside() -> None:
     tell(dialogue, b"RCPT TO:<b@example.org>\r\nDATA\r\n", RECIPIENT_OK, GO_AHEAD)
     assert dialogue.in_content
     dialogue.receive_data(b"a\r\n.\r\n")
-    assert dialogue.next_event() == Content(b"a\r\n")
+    assert dialogue.next_event() == ContentOctets(b"a\r\n")
     assert dialogue.next_event() == ContentEnd()
     assert dialogue.in_content
     dialogue.send(OK)
@@ -92,16 +92,16 @@ def test_the_states_seen_from_outside() -> None:
 
 
 def test_a_chunk_is_told_as_it_comes() -> None:
-    """Bdat and Content want no answer; the chunk's end does."""
+    """Bdat and ContentOctets want no answer; the chunk's end does."""
     dialogue = begun()
     dialogue.receive_data(b"BDAT 4\r\nab")
     assert dialogue.next_event() == Bdat(4)
     assert dialogue.in_content
     assert not dialogue.owes_answer
-    assert dialogue.next_event() == Content(b"ab")
+    assert dialogue.next_event() == ContentOctets(b"ab")
     assert dialogue.next_event() is None
     dialogue.receive_data(b"cd")
-    assert dialogue.next_event() == Content(b"cd")
+    assert dialogue.next_event() == ContentOctets(b"cd")
     assert dialogue.next_event() == ContentEnd(last=False)
     dialogue.send(OK)
     assert dialogue.state is State.BETWEEN_CHUNKS
@@ -176,7 +176,7 @@ def test_too_big_content_is_told_up_to_the_limit() -> None:
     dialogue = begun(Offer(size=4))
     tell(dialogue, b"DATA\r\n", GO_AHEAD)
     dialogue.receive_data(b"abcdef\r\n.\r\n")
-    assert dialogue.next_event() == Content(b"abcd")
+    assert dialogue.next_event() == ContentOctets(b"abcd")
     assert dialogue.next_event() == ContentEnd(refusal=MESSAGE_TOO_BIG)
 
 
@@ -270,7 +270,7 @@ def test_lmtp_refused_content_is_never_accepted() -> None:
     dialogue = begun(lmtp=True, recipients=2)
     tell(dialogue, b"DATA\r\n", GO_AHEAD)
     dialogue.receive_data(b"a\nb\r\n.\r\n")
-    assert dialogue.next_event() == Content(b"a")
+    assert dialogue.next_event() == ContentOctets(b"a")
     assert dialogue.next_event() == ContentEnd(refusal=BAD_LINE_ENDS)
     with pytest.raises(ValueError, match="positive"):
         dialogue.send(BAD_LINE_ENDS, OK)
@@ -296,7 +296,7 @@ def test_the_whole_of_a_transaction() -> None:
         Mail(Mailbox("a", "c.example"), 3, ret="HDRS"),
         Rcpt(Mailbox("b", "example.org"), frozenset({"NEVER"})),
         Data(),
-        Content(b"a\r\n"),
+        ContentOctets(b"a\r\n"),
         ContentEnd(),
         Quit(),
     ]

@@ -12,7 +12,7 @@ from tables_kit import INBOUND, MAILBOXES, Composed, inbound
 
 from mailframe.message import NextHop, Outcome, Status
 from mailframe.settings import TlsSettings
-from mailframe.smtp.client import Answer, ClientDialogue
+from mailframe.smtp.client import ClientDialogue, Replied
 from mailframe.smtp.command import Ehlo, StartTls
 from mailframe.testing.certificates import make_authority
 from mailframe.wire.certificates import Certificates
@@ -99,10 +99,10 @@ def _tell(dialogue: ClientDialogue, octets: bytes, cut: int) -> None:
         dialogue.receive_data(octets[at : at + (cut or len(octets))])
 
 
-def _heard(dialogue: ClientDialogue) -> list[Answer]:
+def _heard(dialogue: ClientDialogue) -> list[Replied]:
     heard = []
     while (came := dialogue.next_event()) is not None:
-        assert isinstance(came, Answer), came
+        assert isinstance(came, Replied), came
         heard.append(came)
     return heard
 

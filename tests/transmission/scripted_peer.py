@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from mailframe.message import Client, Content, Envelope, Message, NextHop, Recipient
 from mailframe.resolver import Answer, MxRecord, Unresolvable
 from mailframe.smtp.address import Mailbox
-from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Timeouts
 
 HANG = "hang"  # no reply, ever
 DROP = "drop"  # the connection goes away instead of a reply
@@ -267,7 +267,7 @@ class Network:
             hostname="us.example",
             reactor=self.world,
             tls=ClientTls(),
-            waits=Waits(),
+            timeouts=Timeouts(),
             lmtp=options.pop("lmtp", False),
             bind=options.pop("bind", ()),
             names=options.pop("names", ()),
@@ -282,7 +282,7 @@ class Network:
                 is_own=lambda address, port: address in own and port == 25,
             ),
             pool=self.pool,
-            waits=Waits(),
+            timeouts=Timeouts(),
             in_thread=options.pop("in_thread", in_thread),
             **options,
         )

@@ -28,7 +28,7 @@ from mailframe.sasl import (
 from mailframe.settings import Limits, Listener, TlsSettings
 from mailframe.testing.certificates import make_authority
 from mailframe.testing.hooks import Remembered
-from mailframe.transmission import ClientTls, Opener, Waits
+from mailframe.transmission import ClientTls, Opener, Timeouts
 from mailframe.transmission.exchanges import Target
 from mailframe.transmission.opener import Unusable
 from mailframe.wire.certificates import Certificates
@@ -117,7 +117,7 @@ class TestOurOwnServer(TestCase):
             hostname="us.example",
             reactor=reactor,
             tls=ClientTls(self.folder / "ca.pem", **tls),
-            waits=Waits(),
+            timeouts=Timeouts(),
             in_thread=self.in_thread,
         )
         target = Target("localhost", "127.0.0.1", port, "verify", "alice", password)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.client import ClientDialogue
 from mailframe.smtp.command import Data, Mail, Rcpt, Rset
-from mailframe.transmission.connection import Connection, Ended
+from mailframe.transmission.connection import Ended, ServerConnection
 
 MAIL, RCPT = Mail(None), Rcpt(Mailbox("r", "peer.example"))
 
@@ -20,7 +20,7 @@ MAIL, RCPT = Mail(None), Rcpt(Mailbox("r", "peer.example"))
 class TestWaits(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock: Any = Clock()
-        self.connection = Connection(ClientDialogue(), "mx.peer.example", self.clock)
+        self.connection = ServerConnection(ClientDialogue(), "mx.peer.example", self.clock)
         self.connection.makeConnection(StringTransport())
         greeted = self.connection.listen(300)
         self.connection.dataReceived(b"220 hi\r\n")

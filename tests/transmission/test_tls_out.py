@@ -20,7 +20,7 @@ from zope.interface import implementer
 from mailframe.message import NextHop, Outcome, Status, TlsUse
 from mailframe.plugin import Duration
 from mailframe.testing.certificates import Issued, make_authority
-from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Waits
+from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Timeouts
 
 AUTHORITY = make_authority()
 STRANGER = make_authority("a stranger")
@@ -119,7 +119,7 @@ class TestTls(TestCase):
     async def send(
         self, factory: TlsPeerFactory, tls: TlsUse, host: str = "mx.peer.example", **hop: Any
     ) -> Outcome:
-        waits = hop.pop("waits", Waits())
+        timeouts = hop.pop("timeouts", Timeouts())
         from twisted.internet import reactor
 
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
@@ -129,7 +129,7 @@ class TestTls(TestCase):
         authorities = Path(folder.name) / "ca.pem"
         authorities.write_bytes(make_authority("another").pem + AUTHORITY.pem)
         opener = Opener(
-            hostname="us.example", reactor=reactor, tls=ClientTls(authorities), waits=waits
+            hostname="us.example", reactor=reactor, tls=ClientTls(authorities), timeouts=timeouts
         )
         pool = Pool(opener, reactor)  # type: ignore[arg-type]
         self.addCleanup(pool.close)
@@ -142,7 +142,7 @@ class TestTls(TestCase):
                 private=True,
             ),
             pool=pool,
-            waits=Waits(),
+            timeouts=Timeouts(),
             in_thread=in_thread,
         )
         next_hop = NextHop(host, "host", tls=tls, **hop)
@@ -153,8 +153,8 @@ class TestTls(TestCase):
         """Opportunistic TLS that breaks outside the handshake is tried in the clear, too."""
         for fails in ("no answer", "closed", "after the handshake", "EHLO"):
             factory = TlsPeerFactory(AUTHORITY.issue("mx.peer.example"), fails=fails)
-            waits = Waits(hello=Duration(0.3))
-            outcome = await self.send(factory, "opportunistic", waits=waits)
+            timeouts = Timeouts(hello=Duration(0.3))
+            outcome = await self.send(factory, "opportunistic", timeouts=timeouts)
             assert outcome.status is Status.RELAYED, (fails, outcome)
             assert outcome.facts["tls"] == "none"
 
@@ -163,8 +163,8 @@ class TestTls(TestCase):
         for fails in ("no answer", "closed", "after the handshake", "EHLO"):
             for tls in ("require", "verify"):
                 factory = TlsPeerFactory(AUTHORITY.issue("mx.peer.example"), fails=fails)
-                waits = Waits(hello=Duration(0.3))
-                outcome = await self.send(factory, tls, waits=waits)  # type: ignore[arg-type]
+                timeouts = Timeouts(hello=Duration(0.3))
+                outcome = await self.send(factory, tls, timeouts=timeouts)  # type: ignore[arg-type]
                 assert outcome.status is Status.DEFERRED, (fails, outcome)
                 assert not any(line.startswith(("MAIL", "tls MAIL")) for line in factory.heard)
 
@@ -209,7 +209,7 @@ class TestTls(TestCase):
     async def test_a_handshake_has_its_time(self) -> None:
         """A server that says 220 and then nothing is not waited for."""
         factory = TlsPeerFactory(STRANGER.issue("else.example"), is_silent=True)
-        outcome = await self.send(factory, "require", waits=Waits(tls=Duration(0.2)))
+        outcome = await self.send(factory, "require", timeouts=Timeouts(tls=Duration(0.2)))
         assert outcome.status is Status.DEFERRED and outcome.reply.status == "4.7.5"
         assert "too long" in outcome.reply.text
 

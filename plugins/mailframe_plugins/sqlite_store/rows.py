@@ -25,7 +25,7 @@ _BODY = f"b.prefix, CASE WHEN length(b.octets) <= {AT_HAND} THEN b.octets END"
 _JOINED = "message m LEFT JOIN body b ON b.key = m.key"
 
 
-class Row(NamedTuple):
+class MessageRow(NamedTuple):
     """One message as it is stored; `octets` None where the body is not at hand."""
 
     key: int
@@ -57,20 +57,20 @@ Opener = Callable[[StoredBody], Callable[[], BinaryIO]]
 
 def read_rows(
     connection: sqlite3.Connection, keys: Sequence[int], *, bodies: bool
-) -> tuple[list[Row], list[Broken]]:
+) -> tuple[list[MessageRow], list[Broken]]:
     """These messages in the order of `keys`, with those whose body cannot be read apart.
 
     `bodies` False leaves them to be opened. Raises sqlite3.DatabaseError where not even the
     message's own page can be read.
     """
     columns = f"{_MESSAGE}, {_BODY if bodies else 'b.prefix'}"
-    found: dict[int, Row] = {}
+    found: dict[int, MessageRow] = {}
     broken: list[Broken] = []
     try:
         for row in connection.execute(
             f"SELECT {columns} FROM {_JOINED} WHERE m.key IN ({marks(len(keys))})", keys
         ):
-            found[row[0]] = Row(*row)
+            found[row[0]] = MessageRow(*row)
     except sqlite3.DatabaseError as wrong:
         if not is_damage(wrong):
             raise
@@ -88,14 +88,14 @@ def read_rows(
 
 
 def _read_one(
-    connection: sqlite3.Connection, columns: str, key: int, found: dict[int, Row]
+    connection: sqlite3.Connection, columns: str, key: int, found: dict[int, MessageRow]
 ) -> None:
     for row in connection.execute(f"SELECT {columns} FROM {_JOINED} WHERE m.key = ?", (key,)):
-        found[key] = Row(*row)
+        found[key] = MessageRow(*row)
 
 
 def entries_of(
-    rows: Sequence[Row], leased: Collection[str], opener: Opener
+    rows: Sequence[MessageRow], leased: Collection[str], opener: Opener
 ) -> tuple[list[Entry], list[Broken]]:
     """The entries, and those that are damaged."""
     entries: list[Entry] = []
@@ -126,7 +126,7 @@ _TYPES: tuple[type | tuple[type, ...], ...] = (
 )
 
 
-def _entry(row: Row, leased: bool, opener: Opener) -> Entry:
+def _entry(row: MessageRow, leased: bool, opener: Opener) -> Entry:
     if not all(isinstance(value, kind) for value, kind in zip(row, _TYPES, strict=True)):
         raise Damaged("a column holds what was never written")
     if crc32(row.envelope) != row.envelope_sum:
