@@ -17,13 +17,15 @@ SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1 = b"PROXY "
 _V1_MOST = 107  # octets, with CRLF: section 2.1
 _V2_FIXED = struct.Struct("!12sBBH")
-MAX_HEADER = 4096  # octets of version 2, whose length field allows 64 KB
+# Octets of version 2, whose length field allows 64 KB; HAProxy sends a few hundred at most.
+MAX_HEADER = 4096
 
 # TLVs (section 2.2): type -> what it is called in Header.facts.
 _AUTHORITY, _CRC32C, _UNIQUE_ID, _SSL = 0x02, 0x03, 0x05, 0x20
 _SSL_VERSION, _SSL_CN, _SSL_CIPHER = 0x21, 0x22, 0x23
 _SSL_CLIENT = 0x01  # a bit of the client field: the client connected over TLS
 _IPV4, _IPV6, _UNIX = struct.Struct("!4s4sHH"), struct.Struct("!16s16sHH"), 216
+_TCP4, _TCP6, _UNIX_STREAM = 0x11, 0x21, 0x31
 
 
 class BadHeader(ValueError):
@@ -32,11 +34,13 @@ class BadHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a proxy said. `known` is False for LOCAL and UNKNOWN: the connection's own hold then.
+    """What a proxy said. `known` is False for LOCAL and UNKNOWN, and for what is no stream: the
+    connection's own addresses hold then, and there are no facts.
 
     Addresses are IP addresses of one spelling, IPv4-mapped ones as IPv4, or "unix". `facts` are
-    the TLVs that are understood: "authority" (the name asked by SNI), "unique_id", "tls_version",
-    "tls_cipher", "tls_common_name" and "tls" ("yes" if the client connected over TLS).
+    the TLVs that are understood: "authority" (the name asked by SNI), "unique_id" (in hex),
+    "tls" ("yes" if the client connected over TLS), "tls_version", "tls_cipher", and
+    "tls_common_name", of a client's certificate that the proxy has verified.
     """
 
     known: bool
@@ -64,11 +68,14 @@ def _begins(octets: bytes, mark: bytes) -> bool:
 
 
 def _read_v1(octets: bytes) -> tuple[Header, int] | None:
-    end = octets.find(b"\r\n", 0, _V1_MOST)
+    end = octets.find(b"\n", 0, _V1_MOST) - 1
     if end < 0:
-        if len(octets) >= _V1_MOST or b"\n" in octets:
+        if len(octets) >= _V1_MOST:
             raise BadHeader("its line does not end")
         return None
+    # The first LF ends it, however the octets were cut: a bare one is in no address.
+    if octets[end : end + 1] != b"\r":
+        raise BadHeader("its line does not end in CRLF")
     try:
         words = octets[:end].decode("ascii").split(" ")
     except UnicodeDecodeError:
@@ -82,9 +89,9 @@ def _read_v1(octets: bytes) -> tuple[Header, int] | None:
         source_port, destination_port = (_port(text) for text in ports)
         header = Header(
             True,
-            str(unmapped(kind(source))),
+            _spelled(kind(source)),
             source_port,
-            str(unmapped(kind(destination))),
+            _spelled(kind(destination)),
             destination_port,
         )
     except (ValueError, KeyError):
@@ -108,6 +115,12 @@ def _port(text: str) -> int:
     return port
 
 
+def _spelled(address: IPv4Address | IPv6Address) -> str:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"the zone of {address} is of one host only")
+    return str(unmapped(address))
+
+
 def _read_v2(octets: bytes) -> tuple[Header, int] | None:
     if len(octets) < _V2_FIXED.size:
         return None
@@ -119,39 +132,38 @@ def _read_v2(octets: bytes) -> tuple[Header, int] | None:
         raise BadHeader(f"it is longer than {MAX_HEADER} octets")
     if len(octets) < end:
         return None
+    if command & 15 == 0:
+        # LOCAL: the block is discarded, whatever family it says that it is of (section 2.2).
+        return Header(known=False), end
     body = octets[_V2_FIXED.size : end]
     try:
-        is_local = command & 15 == 0
-        taken, header = _ends(family, body)
-        facts = _facts(octets[:end], body[taken:]) if taken <= len(body) else {}
-    except (struct.error, ValueError) as wrong:
-        if isinstance(wrong, BadHeader):
-            raise
+        ends = _ends(family, body)
+    except struct.error:
         raise BadHeader("its addresses do not fit its length") from None
-    if is_local or header is None:
-        return Header(known=False, facts={} if is_local else facts), end
-    return Header(True, *header, facts=facts), end
+    if ends is None:
+        return Header(known=False), end
+    taken, addresses = ends
+    return Header(True, *addresses, facts=_facts(octets[:end], body[taken:])), end
 
 
-def _ends(family: int, body: bytes) -> tuple[int, tuple[str, int, str, int] | None]:
-    """How many octets the addresses take, and what they are; None if the proxy does not know."""
-    if family in (0x11, 0x21):
-        form, kind = (_IPV4, IPv4Address) if family == 0x11 else (_IPV6, IPv6Address)
+def _ends(family: int, body: bytes) -> tuple[int, tuple[str, int, str, int]] | None:
+    """How many octets the addresses take, and what they are; None if the proxy does not know.
+
+    Raises struct.error if they are cut short.
+    """
+    if family in (_TCP4, _TCP6):
+        form, kind = (_IPV4, IPv4Address) if family == _TCP4 else (_IPV6, IPv6Address)
         source, destination, source_port, destination_port = form.unpack_from(body)
-        ends = (
-            str(unmapped(kind(source))),
-            source_port,
-            str(unmapped(kind(destination))),
-            destination_port,
-        )
+        ends = _spelled(kind(source)), source_port, _spelled(kind(destination)), destination_port
         return form.size, ends
-    if family == 0x31:
+    if family == _UNIX_STREAM:
         if len(body) < _UNIX:
-            raise BadHeader("its addresses do not fit its length")
+            raise struct.error
         return _UNIX, ("unix", 0, "unix", 0)
-    # UNSPEC, or what no TCP connection has: the receiver must use the real connection's.
-    sizes = {0x1: _IPV4.size, 0x2: _IPV6.size, 0x3: _UNIX}
-    return sizes.get(family >> 4, 0), None
+    if family >> 4 > 3 or family & 15 > 2:
+        raise BadHeader("its address family or protocol is unknown")
+    # UNSPEC, or datagrams, which no connection of ours has: what is said of it is skipped.
+    return None
 
 
 def _facts(header: bytes, octets: bytes) -> dict[str, str]:
@@ -178,7 +190,10 @@ def _tls(value: bytes) -> dict[str, str]:
     if not value[0] & _SSL_CLIENT:
         return {}
     facts = {"tls": "yes"}
-    names = {_SSL_VERSION: "tls_version", _SSL_CN: "tls_common_name", _SSL_CIPHER: "tls_cipher"}
+    names = {_SSL_VERSION: "tls_version", _SSL_CIPHER: "tls_cipher"}
+    # Section 2.2.6: zero if the certificate was verified. Anybody can write a name into another.
+    if not any(value[1:5]):
+        names[_SSL_CN] = "tls_common_name"
     for kind, text, _ in _tlvs(value[5:]):
         if kind in names:
             facts[names[kind]] = _text(text)
@@ -217,18 +232,33 @@ def write_v1(header: Header) -> bytes:
 
 
 def write_v2(header: Header, tlvs: bytes = b"") -> bytes:
-    """A header of version 2 with these TLVs, spelled already. ValueError as for write_v1."""
+    """A header of version 2 with these TLVs, spelled already; LOCAL if the client is not known.
+
+    ValueError for addresses and ports that are none, and for more than MAX_HEADER octets. Paths
+    of unix sockets are not said.
+    """
     if not header.known:
-        return _V2_FIXED.pack(SIGNATURE, 0x20, 0, len(tlvs)) + tlvs
-    form, kind = (_IPV6, IPv6Address) if ":" in header.source else (_IPV4, IPv4Address)
-    body = form.pack(
-        kind(header.source).packed,
-        kind(header.destination).packed,
-        header.source_port,
-        header.destination_port,
-    )
-    family = 0x21 if form is _IPV6 else 0x11
-    return _V2_FIXED.pack(SIGNATURE, 0x21, family, len(body + tlvs)) + body + tlvs
+        command, family, addresses = 0x20, 0, b""
+    elif header.source == header.destination == "unix":
+        command, family, addresses = 0x21, _UNIX_STREAM, bytes(_UNIX)
+    else:
+        command = 0x21
+        family, addresses = _packed(header)
+    body = addresses + tlvs
+    if _V2_FIXED.size + len(body) > MAX_HEADER:
+        raise ValueError(f"a header is no longer than {MAX_HEADER} octets")
+    return _V2_FIXED.pack(SIGNATURE, command, family, len(body)) + body
+
+
+def _packed(header: Header) -> tuple[int, bytes]:
+    is_ipv6 = ":" in header.source
+    form, kind = (_IPV6, IPv6Address) if is_ipv6 else (_IPV4, IPv4Address)
+    ends = kind(header.source).packed, kind(header.destination).packed
+    try:
+        octets = form.pack(*ends, header.source_port, header.destination_port)
+    except struct.error:
+        raise ValueError(f"{header} has a port that is none") from None
+    return _TCP6 if is_ipv6 else _TCP4, octets
 
 
 def _of(header: Header) -> tuple[str, int, str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from mailframe.wire.proxy import (
 )
 
 V4 = Header(True, "192.0.2.7", 4711, "198.51.100.1", 25)
+UNIX = Header(True, "unix", 0, "unix", 0)
 V6 = Header(True, "2001:db8::7", 4711, "2001:db8::1", 25)
 
 
@@ -39,7 +42,11 @@ def tlv(kind: int, value: bytes) -> bytes:
          + (4711).to_bytes(2, "big") + (25).to_bytes(2, "big"), V4),
         (SIGNATURE + b"\x20\x00\x00\x00", Header(False)),
         (SIGNATURE + b"\x20\x11\x00\x0c" + bytes(12), Header(False)),
+        # LOCAL is skipped whatever it says: section 2.2
+        (SIGNATURE + b"\x20\x11\x00\x00", Header(False)),
+        (SIGNATURE + b"\x20\xff\x00\x03\x03\x00\x09", Header(False)),
         (SIGNATURE + b"\x21\x00\x00\x00", Header(False)),
+        (SIGNATURE + b"\x21\x00\x00\x02??", Header(False)),
         (SIGNATURE + b"\x21\x31\x00\xd8" + bytes(216), Header(True, "unix", 0, "unix", 0)),
         (SIGNATURE + b"\x21\x12\x00\x0c" + bytes(12), Header(False)),
     ],
@@ -66,10 +73,16 @@ def test_headers(octets: bytes, header: Header) -> None:
         b"PROXY UDP4 192.0.2.7 192.0.2.1 1 25\r\n",
         b"PROXY TCP4 " + b"1" * 107,
         b"PROXY \xff\r\n",
+        b"PROXY UNKNOWN a\nb\r\n",
+        b"PROXY TCP6 fe80::1%a\nb ::1 1 25\r\n",
+        b"PROXY TCP6 fe80::1%eth0 ::1 1 25\r\n",
+        b"PROXY TCP6 ::1 fe80::1%eth0 1 25\r\n",
         SIGNATURE + b"\x11\x11\x00\x0c" + bytes(12),
         SIGNATURE + b"\x22\x11\x00\x0c" + bytes(12),
         SIGNATURE + b"\x21\x11\x00\x0b" + bytes(11),
         SIGNATURE + b"\x21\x31\x00\x0b" + bytes(11),
+        SIGNATURE + b"\x21\x41\x00\x00",
+        SIGNATURE + b"\x21\x13\x00\x0c" + bytes(12),
         SIGNATURE + b"\x21\x11" + MAX_HEADER.to_bytes(2, "big"),
         SIGNATURE + b"\x21\x11\x00\x0e" + bytes(12) + b"\x01\x00",
         SIGNATURE + b"\x21\x11\x00\x0f" + bytes(12) + b"\x01\x00\x01",
@@ -106,6 +119,16 @@ def test_parts() -> None:
     assert header is not None and header.facts == {}
 
 
+def test_a_certificate_that_was_not_verified() -> None:
+    """Its name is nobody's: only a `verify` of zero says that the proxy knows it (2.2.6)."""
+    inner = tlv(0x21, b"TLSv1.3") + tlv(0x22, b"alice")
+    for verify in (b"\0\0\0\1", b"\1\0\0\0", b"\0\0\0\x12"):
+        header, _ = read_header(write_v2(V4, tlv(0x20, b"\3" + verify + inner))) or (None, 0)
+        assert header is not None and header.facts == {"tls": "yes", "tls_version": "TLSv1.3"}
+    header, _ = read_header(write_v2(V4, tlv(0x20, b"\3\0\0\0\0" + inner))) or (None, 0)
+    assert header is not None and header.facts["tls_common_name"] == "alice"
+
+
 def test_checksum() -> None:
     """RFC 3720's vectors; a header with its own is taken."""
     assert crc32c(b"123456789") == 0xE3069283
@@ -118,7 +141,8 @@ def test_checksum() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [write_v1(V4), write_v1(V6), write_v2(V4), write_v2(V6, tlv(5, b"x"))]
+    "octets",
+    [write_v1(V4), write_v1(V6), write_v2(V4), write_v2(V6, tlv(5, b"x")), write_v2(UNIX)],
 )
 def test_any_cut(octets: bytes) -> None:
     """Until it is whole nothing is said."""
@@ -129,11 +153,59 @@ def test_any_cut(octets: bytes) -> None:
 
 @given(st.ip_addresses(v=6), st.ip_addresses(v=6), st.integers(0, 65535), st.integers(0, 65535))
 def test_written_and_read(source, destination, source_port: int, destination_port: int) -> None:
-    """Both versions say the same."""
+    """What is written is read back, IPv4-mapped addresses as IPv4."""
     text = Header(True, str(source), source_port, str(destination), destination_port)
     read = read_header(write_v2(text))
     assert read is not None and read[0].source_port == source_port
     assert read[0].source in (str(source), str(source.ipv4_mapped))
+
+
+@pytest.mark.parametrize("write", [write_v1, write_v2])
+@pytest.mark.parametrize("header", [V4, V6, Header(False)])
+def test_both_versions_say_the_same(write: Callable[[Header], bytes], header: Header) -> None:
+    """All that a header without parts holds."""
+    octets = write(header)
+    assert read_header(octets) == (header, len(octets))
+
+
+def test_what_is_not_written() -> None:
+    """A header that would not be read back is a ValueError."""
+    for header in (
+        Header(True, "192.0.2.7", 65536, "192.0.2.1", 25),
+        Header(True, "192.0.2.7", -1, "192.0.2.1", 25),
+        Header(True, "192.0.2.7", 1, "2001:db8::1", 25),
+        Header(True, "2001:db8::7", 1, "192.0.2.1", 25),
+        Header(True, "unix", 0, "192.0.2.1", 25),
+        Header(True, "x\r\n", 1, "192.0.2.1", 25),
+    ):
+        for write in (write_v1, write_v2):
+            with pytest.raises(ValueError):
+                write(header)
+    with pytest.raises(ValueError):
+        write_v1(UNIX)
+    assert len(write_v2(V4, bytes(MAX_HEADER - 28))) == MAX_HEADER
+    with pytest.raises(ValueError, match="no longer than"):
+        write_v2(V4, bytes(MAX_HEADER - 27))
+
+
+def outcome(octets: bytes) -> object:
+    """What is read of octets that come together."""
+    try:
+        return read_header(octets)
+    except BadHeader:
+        return BadHeader
+
+
+@given(
+    st.sampled_from([b"PROXY ", b"PROXY UNKNOWN", b"PROXY TCP6 ::1 ::1", SIGNATURE + b"\x21\x11"]),
+    st.lists(st.sampled_from([b" ", b"1", b"25", b"\r", b"\n", b"\r\n", b"a", b"\0"]), max_size=20),
+)
+def test_no_cut_matters(front: bytes, pieces: list[bytes]) -> None:
+    """Read octet by octet, it is the same header, or the same refusal, as read whole."""
+    octets = front + b"".join(pieces)
+    whole = outcome(octets)
+    earlier = (outcome(octets[:cut]) for cut in range(len(octets) + 1))
+    assert next((each for each in earlier if each is not None), None) == whole
 
 
 @given(
