@@ -47,16 +47,20 @@ class Standing(Protocol):
 def refusal(standing: Standing, command: Command) -> Reply | None:
     """Why this command cannot be taken here and now, None if it can."""
     kind = type(command)
-    if kind is Xclient and standing.offer.xclient is None:
-        return UNKNOWN_COMMAND
     if kind not in ORDER[standing.state]:
-        if standing.lmtp and standing.state is State.START:
-            return LHLO_FIRST
-        if standing.state is State.SENDER and kind is not Data and kind is not Bdat:
-            return NESTED_MAIL
-        return _OUT_OF_ORDER.get(standing.state, BAD_SEQUENCE)
+        return _out_of_order(standing, kind)
     check = _CHECKS.get(kind)
     return None if check is None else check(standing, command)
+
+
+def _out_of_order(standing: Standing, kind: type[Command]) -> Reply:
+    if kind is Xclient and standing.offer.xclient is None:
+        return UNKNOWN_COMMAND
+    if standing.lmtp and standing.state is State.START:
+        return LHLO_FIRST
+    if standing.state is State.SENDER and kind is not Data and kind is not Bdat:
+        return NESTED_MAIL
+    return _OUT_OF_ORDER.get(standing.state, BAD_SEQUENCE)
 
 
 def _check_hello(standing: Standing, command: Helo | Ehlo | Lhlo) -> Reply | None:
@@ -96,6 +100,8 @@ def _check_auth(standing: Standing, command: Auth) -> Reply | None:
 
 
 def _check_xclient(standing: Standing, command: Xclient) -> Reply | None:
+    if standing.offer.xclient is None:
+        return UNKNOWN_COMMAND
     return None if standing.offer.xclient else XCLIENT_NOT_ALLOWED
 
 
@@ -128,19 +134,16 @@ class Offences:
     """Makes Rejected of lines that are refused, without ever showing what may be a secret.
 
     A client that pipelines its password behind an AUTH that is refused must not find it in a
-    log: behind AUTH nothing is shown until a command is taken again.
+    log: behind AUTH nothing is shown until a command is taken again. `hides` is True then; who
+    takes a command says there whether it is AUTH.
     """
 
-    __slots__ = ("_hides",)
+    __slots__ = ("hides",)
 
     def __init__(self) -> None:
-        self._hides = False
-
-    def took(self, kind: type[Command]) -> None:
-        """A command of this kind was read and is in order."""
-        self._hides = kind is Auth
+        self.hides = False
 
     def rejected(self, reply: Reply, line: bytes, last: bool = False) -> Rejected:
         """The event for a line that is refused; see Rejected for `last`."""
-        self._hides = self._hides or _AUTH.match(line) is not None
-        return Rejected(reply, b"" if self._hides else line[:_SHOWN], last)
+        self.hides = self.hides or _AUTH.match(line) is not None
+        return Rejected(reply, b"" if self.hides else line[:_SHOWN], last)

@@ -32,8 +32,9 @@ _HEAD = 512  # octets at the front of an overlong line that are looked at
 class ServerDialogue:
     """One session's language. It gives no next event before the last one is answered.
 
-    `offer` may be replaced at any time; `state` is to be read only. `lmtp`: LHLO takes the
-    place of HELO and EHLO, and the content is answered once per accepted recipient.
+    `offer` may be replaced at any time; `state` is to be read only: in SECURING, and in no other,
+    TLS begins and `tls_started` is to be called next. `lmtp`: LHLO takes the place of HELO and
+    EHLO, and the content is answered once per accepted recipient.
     """
 
     __slots__ = (
@@ -84,11 +85,6 @@ class ServerDialogue:
     def owes_answer(self) -> bool:
         """True while the last event waits for `send`."""
         return self._owed is not None
-
-    @property
-    def securing(self) -> bool:
-        """True once the client was told to begin TLS; `tls_started` is to be called next."""
-        return self.state is State.SECURING
 
     @property
     def in_content(self) -> bool:
@@ -233,7 +229,7 @@ class ServerDialogue:
         if kind is Bdat:
             assert isinstance(command, Bdat)
             self._begin_chunk(command)
-        self._offences.took(kind)
+        self._offences.hides = kind is Auth
         return command
 
     def _unfinished(self, limit: int) -> Rejected | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailframe.smtp.address import Mailbox
-from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt
+from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Helo, Mail, Noop, Quit, Rcpt, Xclient
 from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from mailframe.smtp.offer import Offer
 from mailframe.smtp.order import State
@@ -213,6 +213,28 @@ def test_authentication() -> None:
     dialogue.tls_started()
     assert not dialogue.authenticated
     assert dialogue.state is State.START
+
+
+def test_only_the_state_says_that_tls_begins() -> None:
+    """220 answers XCLIENT, too: it begins another session, in which nobody has logged in."""
+    dialogue = ServerDialogue("mx.example", Offer(auth=("PLAIN",), starttls=True, xclient=True))
+    tell(dialogue, b"EHLO c\r\nAUTH PLAIN =\r\n", OK, AUTHENTICATED)
+    octets = b"XCLIENT LOGIN=[UNAVAILABLE] ADDR=192.0.2.7\r\n"
+    (event,) = tell(dialogue, octets, dialogue.greeting())
+    assert event == Xclient({"LOGIN": None, "ADDR": "192.0.2.7"})
+    assert (dialogue.state, dialogue.authenticated) == (State.START, False)
+    tell(dialogue, b"EHLO c\r\nSTARTTLS\r\n", OK, READY_FOR_TLS)
+    assert dialogue.state is State.SECURING
+
+
+def test_a_refused_xclient_changes_nothing() -> None:
+    """But a 421, which ends the session."""
+    dialogue = ServerDialogue("mx.example", Offer(auth=("PLAIN",), xclient=True))
+    tell(dialogue, b"EHLO c\r\nAUTH PLAIN =\r\n", OK, AUTHENTICATED)
+    tell(dialogue, b"XCLIENT ADDR=192.0.2.7\r\n", Reply(451, "Later", "4.3.0"))
+    assert (dialogue.state, dialogue.authenticated) == (State.READY, True)
+    tell(dialogue, b"XCLIENT ADDR=192.0.2.7\r\n", SHUTTING_DOWN)
+    assert dialogue.state is State.CLOSED
 
 
 def test_421_at_any_time() -> None:
