@@ -23,7 +23,20 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .address import Mailbox
-from .command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, Rset, StartTls
+from .command import (
+    Auth,
+    Bdat,
+    Command,
+    Data,
+    Ehlo,
+    Helo,
+    Lhlo,
+    Mail,
+    Rcpt,
+    Rset,
+    StartTls,
+    Xclient,
+)
 from .event import AuthLine, ContentEnd
 from .extensions import Extensions, read_extensions
 from .grammar import ReplyLine, parse_reply_line, write_command
@@ -35,7 +48,7 @@ MAX_REPLY = 1 << 16  # characters of one reply
 MAX_TEXT = 2000  # characters of a reply's text that are kept
 _SHORT = 100  # octets of a line that is remembered
 _HELLOS = frozenset({Ehlo, Lhlo})
-_NOTED = frozenset({Mail, Rcpt, Rset, Ehlo, Helo, Lhlo, StartTls})
+_NOTED = frozenset({Mail, Rcpt, Rset, Ehlo, Helo, Lhlo, StartTls, Xclient})
 _LOGINS = frozenset({Auth, AuthLine})
 
 
@@ -86,7 +99,8 @@ Heard: TypeAlias = Replied | Unasked | Garbled
 class ClientDialogue:
     """One connection's dialogue, from the greeting on.
 
-    `extensions` are the server's, known after EHLO or LHLO. `over` is True once no reply
+    `extensions` are the server's, known after EHLO or LHLO, unknown again after TLS has begun or
+    XCLIENT was accepted. `over` is True once no reply
     will be read any more: after 221, 421 and garbage.
     """
 
@@ -193,6 +207,9 @@ class ClientDialogue:
             self.over = True
         elif isinstance(to, StartTls) and reply.positive:
             self._deaf = True
+        elif isinstance(to, Xclient) and reply.positive:
+            # The server speaks to another client now: it may offer that one something else.
+            self.extensions = Extensions()
         elif type(to) in _HELLOS and reply.positive:
             self.extensions = read_extensions(_plain(line) for line in lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from .command import Xclient
 from .parameters import xtext_decode, xtext_encode
@@ -25,7 +25,13 @@ def _host(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    return str(ip_address(text[len(_IPV6) :] if text.upper().startswith(_IPV6) else text))
+    address = ip_address(text[len(_IPV6) :] if text.upper().startswith(_IPV6) else text)
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise ValueError(text)  # a zone is of one host only
+        # One spelling of a client, whichever socket it came by.
+        address = address.ipv4_mapped or address
+    return str(address)
 
 
 def _port(text: str) -> str:

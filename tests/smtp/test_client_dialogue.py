@@ -22,7 +22,19 @@ from mailframe.smtp.client import (
     Unasked,
     spell,
 )
-from mailframe.smtp.command import Auth, Bdat, Data, Ehlo, Lhlo, Mail, Quit, Rcpt, Rset, StartTls
+from mailframe.smtp.command import (
+    Auth,
+    Bdat,
+    Data,
+    Ehlo,
+    Lhlo,
+    Mail,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTls,
+    Xclient,
+)
 from mailframe.smtp.event import AuthLine, ContentEnd
 from mailframe.smtp.extensions import read_extensions
 from mailframe.smtp.grammar import Unwritable
@@ -283,6 +295,24 @@ def test_garbage_never_raises(pieces: list[bytes]) -> None:
     dialogue.send(Ehlo("us"), StartTls(), Mail(None), Data())
     for event in hear(dialogue, *pieces):
         assert isinstance(event, Replied | Unasked | Garbled)
+
+
+def test_xclient_begins_anew() -> None:
+    """What the server offered to us is not what it offers to the client that we speak for."""
+    dialogue = greeted()
+    dialogue.send(Ehlo("us.example"))
+    hear(dialogue, b"250-mx.x.example\r\n250-XCLIENT NAME ADDR\r\n250 SIZE 10\r\n")
+    assert dialogue.extensions.offered["XCLIENT"] == ("NAME", "ADDR")
+    other = Xclient({"ADDR": "2001:db8::7", "NAME": None, "HELO": "a b"})
+    said = b"XCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE] HELO=a+20b\r\n"
+    assert dialogue.send(other) == said
+    assert replies(hear(dialogue, b"550 5.7.0 no\r\n")) == [550]
+    assert "XCLIENT" in dialogue.extensions
+    dialogue.send(other)
+    assert replies(hear(dialogue, b"220 mx.x.example ESMTP\r\n")) == [220]
+    assert not dialogue.extensions.offered and not dialogue.over
+    with pytest.raises(Unwritable):
+        dialogue.send(Xclient({"NAME": "a\r\nQUIT"}))
 
 
 def test_a_reply_that_is_too_large() -> None:

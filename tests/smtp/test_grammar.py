@@ -22,6 +22,7 @@ from mailframe.smtp.command import (
     Rset,
     StartTls,
     Vrfy,
+    Xclient,
 )
 from mailframe.smtp.grammar import (
     Unwritable,
@@ -69,6 +70,8 @@ SPELLINGS: list[tuple[bytes, Command]] = [
     (b"NOOP", Noop()),
     (b"QUIT", Quit()),
     (b"STARTTLS", StartTls()),
+    (b"XCLIENT NAME=[UNAVAILABLE] PORT=25", Xclient({"NAME": None, "PORT": "25"})),
+    (b"XCLIENT ADDR=IPV6:::1 HELO=a+20b", Xclient({"ADDR": "::1", "HELO": "a b"})),
     (b"AUTH LOGIN", Auth("LOGIN")),
     (b"AUTH PLAIN =", Auth("PLAIN", b"")),
     (b"AUTH PLAIN AGEAYg==", Auth("PLAIN", b"\0a\0b")),

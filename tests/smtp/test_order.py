@@ -18,6 +18,7 @@ from mailframe.smtp.command import (
     Rcpt,
     Rset,
     StartTls,
+    Xclient,
 )
 from mailframe.smtp.event import Rejected
 from mailframe.smtp.order import ORDER, REFUSED, State
@@ -60,6 +61,12 @@ def test_the_transaction() -> None:
 def test_security_is_outside_of_transactions() -> None:
     """RFC 4954 section 4 and RFC 3207: AUTH and STARTTLS after a hello, between transactions."""
     assert states_of(Auth) == states_of(StartTls) == {State.READY}
+
+
+def test_another_clients_session_begins_between_transactions() -> None:
+    """Postfix's XCLIENT_README: at any time but within a mail transaction, then as at connect."""
+    assert states_of(Xclient) == {State.START, State.READY}
+    assert {ORDER[state][Xclient] for state in states_of(Xclient)} == {State.START}
 
 
 def test_the_deaf_states() -> None:

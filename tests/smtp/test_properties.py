@@ -26,6 +26,7 @@ from mailframe.smtp.command import (
     Rset,
     StartTls,
     Vrfy,
+    Xclient,
 )
 from mailframe.smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from mailframe.smtp.grammar import (
@@ -73,6 +74,8 @@ FRAGMENTS = st.sampled_from(
         b"x" * 700,
         b"A" * 5000,
         b"STARTTLS\r\n",
+        b"XCLIENT ADDR=192.0.2.7 LOGIN=a+20b\r\n",
+        b"XCLIENT NAME=\r\n",
         b"QUIT\r\n",
     ]
 )
@@ -87,7 +90,7 @@ BEGINNINGS = st.sampled_from(
         b"EHLO c\r\nAUTH LOGIN\r\n",
     ]
 )
-OFFER = Offer(size=800, starttls=True, auth=("PLAIN", "LOGIN"))
+OFFER = Offer(size=800, starttls=True, auth=("PLAIN", "LOGIN"), xclient=True)
 
 
 def judge(event: Event, number: int) -> Reply:
@@ -98,7 +101,13 @@ def judge(event: Event, number: int) -> Reply:
         return event.refusal
     if number % 7 == 6:
         return Reply(451, "Later", "4.3.0")
-    codes: dict[type[Any], int] = {Data: 354, StartTls: 220, Quit: 221, AuthLine: 235}
+    codes: dict[type[Any], int] = {
+        Data: 354,
+        StartTls: 220,
+        Xclient: 220,
+        Quit: 221,
+        AuthLine: 235,
+    }
     if isinstance(event, Auth):
         return Reply(235 if event.initial is not None else 334, "")
     return Reply(codes.get(type(event), 250), "")
@@ -285,6 +294,13 @@ COMMANDS = st.one_of(
     st.builds(Vrfy, PRINTABLE.map(str.rstrip).filter(bool)),
     st.builds(Expn, PRINTABLE.map(str.rstrip).filter(bool)),
     st.builds(Help, st.sampled_from(["", "MAIL"])),
+    st.builds(
+        Xclient,
+        st.dictionaries(
+            st.sampled_from(["NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "HOST"]),
+            st.none() | PRINTABLE | st.sampled_from(["192.0.2.7", "::1", "25", "ESMTP", "c.x"]),
+        ),
+    ),
     st.sampled_from([Data(), Rset(), Noop(), Quit(), StartTls()]),
 )
 

@@ -26,6 +26,15 @@ def test_what_is_read() -> None:
     )  # fmt: skip
 
 
+def test_one_spelling_of_an_address() -> None:
+    """A client that came by IPv6 as IPv4 is the IPv4 client; a zone is no part of an address."""
+    for line in (b"XCLIENT ADDR=::ffff:192.0.2.1", b"XCLIENT ADDR=IPV6:::FFFF:c000:201"):
+        assert parse_command(line) == Xclient({"ADDR": "192.0.2.1"})
+    for address in (b"fe80::1%eth0", b"IPV6:fe80::1%<x>", b"192.0.2.1%1", b"IPV6:", b"192.0.2"):
+        for name in (b"ADDR=", b"DESTADDR="):
+            assert isinstance(parse_command(b"XCLIENT " + name + address), Reply)
+
+
 def test_the_last_of_two_counts() -> None:
     """As in Postfix."""
     assert parse_command(b"XCLIENT PORT=1 PORT=2") == Xclient({"PORT": "2"})
@@ -37,9 +46,10 @@ def test_names_that_are_none(value: str) -> None:
     assert isinstance(parse_command(f"XCLIENT NAME={value}".encode()), Reply)
 
 
+_ADDRESSES = st.ip_addresses().map(lambda ip: str(getattr(ip, "ipv4_mapped", None) or ip))
 _VALUES = {
-    "ADDR": st.ip_addresses().map(str),
-    "DESTADDR": st.ip_addresses().map(str),
+    "ADDR": _ADDRESSES,
+    "DESTADDR": _ADDRESSES,
     "PORT": st.integers(0, 65535).map(str),
     "DESTPORT": st.integers(0, 65535).map(str),
     "PROTO": st.sampled_from(["SMTP", "ESMTP"]),
