@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 from .interfaces import (
     ICertificateChecker,
     IDeliveryAgent,
+    IDeparture,
     IFilter,
     IObserver,
     IQueueStore,
@@ -35,6 +36,7 @@ from .interfaces import (
     IRouter,
     IServedProtocol,
     IStoredKeys,
+    ITlsPolicy,
     ITokenChecker,
 )
 from .plugin import Plugin, Site
@@ -49,6 +51,8 @@ STAGES = MappingProxyType(
         "filter": IFilter,
         "route": IRouter,
         "queue": IQueueStore,
+        "departure": IDeparture,
+        "tls_policy": ITlsPolicy,
         "deliver": IDeliveryAgent,
         "observe": IObserver,
         "serve": IService,
@@ -69,6 +73,8 @@ COMMON_KEYS = MappingProxyType(
         "filter": ("on", "timeout", "on_error"),
         "route": ("on", "timeout"),
         "queue": (),
+        "departure": ("on", "timeout", "on_error"),
+        "tls_policy": ("timeout",),
         "deliver": ("timeout",),
         "observe": (),
         "serve": (),
@@ -151,11 +157,11 @@ def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
 
 def _name_of(stage: str, module: str) -> str:
     """The plugin's name that a module's name says, "" for a module of another stage."""
-    first, _, rest = module.partition("_")
-    if first == stage:
-        return rest
+    if module.startswith(f"{stage}_"):
+        return module.removeprefix(f"{stage}_")
     owner, separator, rest = module.partition(f"_{stage}_")
-    return f"{owner}_{rest}" if separator and rest and owner not in STAGES else ""
+    others = any(f"{owner}_".startswith(f"{each}_") for each in STAGES)
+    return f"{owner}_{rest}" if separator and rest and not others else ""
 
 
 def _met(stage: str, name: str) -> Plugin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from ..eventual import Eventual
 from ..hooks import Channel, Hooks
 from ..interfaces import IInspected, IQueueStore
 from ..maildir.mailboxes import Mailboxes
-from ..message import Client, Envelope, new_id
+from ..message import Client, Departed, Envelope, Message, Route, TlsDemand, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
 from ..serving import served_protocols
@@ -129,6 +129,14 @@ class Resources:
         channel = Channel(private=True)  # how it came is the plugin's business
         return self.hooks.logins.by_password(name, password, client, channel)
 
+    def depart(self, message: Message, routes: Sequence[Route]) -> Eventual[Departed | Reply]:
+        """See Site."""
+        return self.hooks.depart(message, routes)
+
+    def tls_demand(self, domain: str, exchange: str) -> Eventual[TlsDemand | Reply | None]:
+        """See Site."""
+        return self.hooks.demand(domain, exchange)
+
     async def ask(self, question: str, **fields: Any) -> list[dict[str, Any]]:
         """See Site."""
         if self.control is None:
@@ -207,6 +215,8 @@ class Resources:
             may_give=self._may_give,
             authenticate=self.authenticate,
             ask=self.ask,
+            depart=self.depart,
+            tls_demand=self.tls_demand,
             certificates=lambda: self.certificates,
             tell=partial(self._tell, section),
         )
