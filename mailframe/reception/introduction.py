@@ -76,7 +76,8 @@ class Introduction:
     def speak_for(self, command: Xclient) -> Client:
         """The client that XCLIENT names, in place of the one that was known; its session is new.
 
-        What is not named stays as it is; what is not known of the other ("[UNAVAILABLE]") is
+        An address or a port that is not named stays as it is; the name, HELO, PROTO and LOGIN
+        begin anew, as at a new connection. What is not known of the other ("[UNAVAILABLE]") is
         not known at all. Its TLS is that of the connection.
         """
         old, said = self.client, command.attributes

@@ -111,7 +111,7 @@ class Transaction:
         if refusal is not None:
             return refusal
         self.accepted += 1
-        for each in redirected(recipient, others) if others else (recipient,):
+        for each in redirected((recipient,), others) if others else (recipient,):
             if each.address not in self._addresses:
                 self._addresses.add(each.address)
                 self.envelope = self.envelope.to(each)
