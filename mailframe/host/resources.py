@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -27,12 +27,10 @@ from ..resolver import Resolver
 from ..serving import served_protocols
 from ..smtp.reply import Reply
 from ..wire.certificates import Certificates
+from .control import Control
 from .privileges import NoSuchAccount, account, may_give
 from .shards import whole_queue
 from .state_folder import SECRET, StateFolder
-
-if TYPE_CHECKING:
-    from .control import Control
 
 InThread = Callable[..., Deferred[Any]]
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from ..message import Client
-from ..names.ip import NetworkSet
-from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
-from ..wire.listener import ListenerFactory, NotAdmitted
 from ..wire.peer import Peer
 from .connection import Connection
-from .shared import Shared
-
-_REFUSALS = {
-    NotAdmitted.STOPPING: SHUTTING_DOWN,
-    NotAdmitted.TOO_MANY: TOO_MANY_CONNECTIONS,
-}
+from .entrance import SmtpEntrance
 
 
-class Reception(ListenerFactory):
+class Reception(SmtpEntrance):
     """The way in at one `[[listen]]`.
 
     When it stops no command is begun any more: idle clients read 421 now, others after the
@@ -24,30 +15,6 @@ class Reception(ListenerFactory):
     listener needs certificates and there are none, or a network is none.
     """
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.listener, shared.limits, shared.certificates, shared.reactor)
-        self.shared = shared
-        self._xclient = NetworkSet(shared.listener.xclient)
-
     def client_protocol(self, peer: Peer | None) -> Connection:
         """See ListenerFactory."""
         return Connection(self, peer)
-
-    def no_header(self, proxy: str, why: str) -> None:
-        """See ListenerFactory; observers are told as well."""
-        super().no_header(proxy, why)
-        self.shared.hooks.tell("session", "no PROXY header", client=proxy, why=why)
-
-    def may_speak_for_others(self, client: Client) -> bool | None:
-        """Whether this client may say XCLIENT; None: nobody may here."""
-        return client.address in self._xclient if self._xclient else None
-
-    def refusal_of(self, connection: Connection, client: Client) -> Reply | None:
-        """Count the client; the refusal if there are too many, or at the end."""
-        why = self.admit(connection, client.address)
-        if why is None:
-            return None
-        refusal, hooks = _REFUSALS[why], self.shared.hooks
-        if why is NotAdmitted.TOO_MANY and hooks.observers:
-            hooks.tell("session", str(refusal), session=client.session, client=client.address)
-        return refusal

@@ -12,10 +12,9 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from .control import Control
+from .subject import Refused, Subject
 
 PAGE = 500  # rows of one answer, ids of one request
 
@@ -26,10 +25,6 @@ Rows: TypeAlias = AsyncGenerator[Row, None]
 Ask: TypeAlias = Callable[..., Iterator[Row]]
 #: How the answers of several workers become one: merge(workers, **fields).
 Merge: TypeAlias = Callable[..., Iterator[Row]]
-
-
-class Refused(ValueError):
-    """A request that cannot be answered; the text is for the person who asked."""
 
 
 def of_the_first(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
@@ -69,7 +64,7 @@ def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
 class Question:
     """What can be asked.
 
-    `answer(control, **fields)` gives the rows; its parameters are the question's. It raises
+    `answer(subject, **fields)` gives the rows; its parameters are the question's. It raises
     Refused, at once or while it answers. `of_queue`: if all workers share one queue, any of
     them knows the whole answer, and only one is asked.
     """
@@ -79,10 +74,10 @@ class Question:
     merge: Merge = of_the_first
     of_queue: bool = True
 
-    def ask(self, control: Control, **fields: Any) -> Rows:
+    def ask(self, subject: Subject, **fields: Any) -> Rows:
         """The answer of one host. Raises Refused for fields that it does not have."""
         try:
-            return self.answer(control, **fields)
+            return self.answer(subject, **fields)
         except TypeError as wrong:
             raise Refused(f"{self.name}: {wrong}") from None
 
