@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.logger import Logger
 
 from ..eventual import at_once, is_later
+from ..hooks import PASSED, Filtered
 from ..interfaces import IDraft
 from ..message import Envelope, Recipient, new_id
 from ..mime.write import field_octets
@@ -29,9 +30,6 @@ from . import header
 from .demands import Demands, redirected
 from .rewriting import rewrite, rewritten
 from .shared import Shared, fault_reply
-
-if TYPE_CHECKING:
-    from ..hooks import Filtered
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -77,7 +75,8 @@ class Transaction:
         self.gone = False
         self.size = 0
         for each in found:
-            self._keep(each)
+            if each is not PASSED:
+                self._keep(each)
 
     async def sender(self) -> Reply | None:
         """What the filters refuse the sender with, None where they let it pass."""
@@ -259,6 +258,8 @@ class Transaction:
 
     def _taken(self, found: Filtered) -> Reply | None:
         """Keep what filters found; their refusal."""
+        if found is PASSED:
+            return None
         if found.signals:
             signals = {**self.envelope.signals, **found.signals}
             self.envelope = replace(self.envelope, signals=signals)
