@@ -8,15 +8,20 @@ is named is imported.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import json
 import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
@@ -39,7 +44,7 @@ from .interfaces import (
     ITlsPolicy,
     ITokenChecker,
 )
-from .plugin import Plugin, Site
+from .plugin import Filter, Plugin, Site
 
 MEETING_PLACE = "mailframe_plugins"
 
@@ -78,6 +83,24 @@ COMMON_KEYS = MappingProxyType(
         "deliver": ("timeout",),
         "observe": (),
         "serve": (),
+    }
+)
+
+
+#: Methods of a filter by the names that other servers' authors give them.
+_MEANT = MappingProxyType(
+    {
+        "connect": "connected",
+        "connection": "connected",
+        "helo": "hello",
+        "ehlo": "hello",
+        "mail": "sender",
+        "mail_from": "sender",
+        "rcpt": "recipient",
+        "rcpt_to": "recipient",
+        "data": "content",
+        "body": "content",
+        "message": "content",
     }
 )
 
@@ -125,6 +148,8 @@ def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
             verifyObject(interface, built, tentative=":" in plugin.name)
         except Invalid as wrong:
             raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
+        if isinstance(built, Filter) and (wrong_names := _misnamed(built)):
+            raise PluginError(f"plugin {plugin.name!r}: {wrong_names}")
         if interface is ICredentialsChecker and not any(
             IUsernamePassword.isOrExtends(each) for each in built.credentialInterfaces
         ):
@@ -132,6 +157,13 @@ def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
                 f"plugin {plugin.name!r} does not check IUsernamePassword credentials"
             )
     return built
+
+
+def _misnamed(built: Filter) -> str:
+    """What is wrong with a filter whose methods have the names of something else; "" if nothing."""
+    wrong = [name for name in vars(type(built)) if name in _MEANT]
+    words = (f"{name!r} is never asked; did you mean {_MEANT[name]!r}?" for name in wrong)
+    return " ".join(words)
 
 
 def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
@@ -147,12 +179,38 @@ def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
 def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
     """(plugin's name, module's name, folder) of all modules that are named after the stage."""
     meeting_place = importlib.import_module(MEETING_PLACE)
+    for folder in _editable_folders():
+        if folder not in meeting_place.__path__:
+            meeting_place.__path__.append(folder)
     folders = dict.fromkeys(os.path.realpath(folder) for folder in meeting_place.__path__)
     for folder in folders:
         for module in pkgutil.iter_modules([folder]):
             name = _name_of(stage, module.name)
             if name:
                 yield name, module.name, folder
+
+
+@cache
+def _editable_folders() -> tuple[str, ...]:
+    """Folders of plugins in distributions that were installed by `pip install -e`.
+
+    Some build tools have such a distribution imported by a hook that knows single names, so that
+    no folder of it is on Python's path. Where its files are is in its direct_url.json (PEP 610).
+    """
+    folders = []
+    for distribution in importlib.metadata.distributions():
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = urlsplit(origin.get("url", ""))
+        if url.scheme == "file" and origin.get("dir_info", {}).get("editable"):
+            root = Path(url2pathname(url.path))
+            places = (root / each / MEETING_PLACE for each in (".", "src", "plugins"))
+            # One with an __init__.py is a package of its own: the stock plugins of a checkout.
+            folders += [
+                str(place.resolve())
+                for place in places
+                if place.is_dir() and not (place / "__init__.py").exists()
+            ]
+    return tuple(folders)
 
 
 def _name_of(stage: str, module: str) -> str:
