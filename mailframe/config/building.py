@@ -1,4 +1,4 @@
-"""A Composition into Hooks: every plugin built, all of their complaints at once."""
+"""Builds Hooks from a Composition: builds every plugin, and tells all of their errors together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .convert import Mistakes, convert
 from .suggest import did_you_mean
 
 _TIMEOUT = 30.0  # seconds that a plugin may take for one answer
-# The store is built first: whoever cannot keep mail need not be asked about it.
+# The store is built first: if there is nowhere to keep mail, no other plugin need be asked.
 _ORDER = ("queue", "observe", "auth", "relay", "filter", "route", "deliver", "serve")
 
 
@@ -28,8 +28,8 @@ def compose(
 ) -> Hooks:
     """Build all plugins, in the order of the configuration. Raises ConfigErrors.
 
-    `site_for` is asked once for each section, and once for the host itself (stage "host").
-    `found` are mistakes that are known already; they are raised with the plugins' own.
+    `site_for` is asked once for each section, and once for the host itself (stage "host"). `found`
+    are mistakes that are known already; they are raised together with those of the plugins.
     """
     errors = list(found)
     built: dict[str, list[Bound]] = {stage: [] for stage in _ORDER}
@@ -63,7 +63,9 @@ def compose(
 
 
 def settings_of(section: Section, folder: Path) -> tuple[Plugin, Any]:
-    """The section's plugin and its settings as the plugin takes them. Raises ConfigErrors."""
+    """The section's plugin, and its settings in the form that the plugin takes. Raises
+    ConfigErrors.
+    """
     try:
         plugin = registry.find(section.stage, section.plugin, folder)
     except UnknownPlugin as wrong:
@@ -94,7 +96,7 @@ def _built(section: Section, folder: Path, site: Site) -> Any:
         error = section.error("plugin", str(wrong))
     except OSError as wrong:
         error = section.error("", f"cannot be built: {wrong}")
-    # A plugin's build may raise whatever it likes.
+    # A plugin's build may raise any exception.
     except Exception as wrong:  # noqa: BLE001
         error = section.error("", f"cannot be built: {type(wrong).__name__}: {wrong}")
     raise ConfigErrors((error,))
@@ -115,7 +117,10 @@ def _bound(section: Section, plugin: Any, composition: Composition) -> Bound:
 
 
 def _misplaced(composition: Composition) -> list[ConfigError]:
-    """Sections of no stage, and more than one [queue] or [deliver.NAME] of a name."""
+    """Sections of unknown stages, and second ones of what there may be only one of.
+
+    That is `[queue]`, and each name of `[deliver.NAME]`.
+    """
     errors = []
     names = set()
     for section in composition.sections:
@@ -129,7 +134,7 @@ def _misplaced(composition: Composition) -> list[ConfigError]:
 
 
 def _misdirected(composition: Composition) -> list[ConfigError]:
-    """What reading a file would have found of listeners and agents that are not there."""
+    """References to listeners and agents that do not exist, as reading a file would find them."""
     agents = [each.agent for each in composition.sections if each.stage == "deliver"]
     return [
         section.error(str(place[0]), message)
