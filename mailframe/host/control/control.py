@@ -1,4 +1,4 @@
-"""Answers requests about one host, or about one worker of several."""
+"""Answers requests about one host, or about one of its workers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """What the questions are about.
+    """The parts of a host that the questions are about.
 
-    `look` is called when something may have become due; `now` gives seconds since the epoch;
-    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the
-    composition has none. `workers` is how many there are, each with a Control; `worker` is this
-    one's number. `inspected()` are the parts whose state can be looked at, by their names.
+    `look` is called when something may have become due. `now` gives seconds since the epoch.
+    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
+    has none. `workers` is the number of workers, each of which has a Control; `worker` is the
+    number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
 
-    The same answers if no host runs and the command line opens the store itself.
+    If no host runs and the command line opens the store itself, it uses a Control too.
     """
 
     store: IQueueStore | None
@@ -39,7 +39,10 @@ class Control:
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple
 
     def answer(self, request: Mapping[str, Any]) -> Rows:
-        """The rows that answer `{"ask": NAME, ...}`. Raises Refused if it makes no sense."""
+        """The rows that answer `{"ask": NAME, ...}`.
+
+        Raises Refused if the request makes no sense.
+        """
         question = QUESTIONS.get(str(request.get("ask")))
         if question is None:
             raise Refused(f"unknown question {request.get('ask')!r}")
@@ -58,7 +61,7 @@ def control_of(
     look: Callable[[], None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:
-    """The Control of one host's plugins; `inspected` are parts of the host besides those."""
+    """The Control for one host's plugins; `inspected` are further parts of the host."""
     traces = [each.plugin for each in resources.hooks.observers if ITrace.providedBy(each.plugin)]
     return Control(
         store=resources.hooks.store,
