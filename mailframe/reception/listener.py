@@ -1,4 +1,4 @@
-"""One listener of SMTP or LMTP: makes a connection of each client."""
+"""One listener of SMTP or LMTP: makes a connection for each client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _REFUSALS = {
 
 
 class Reception(ListenerFactory):
-    """The way in at one `[[listen]]`.
+    """The factory of one `[[listen]]`.
 
-    When it stops no command is begun any more: idle clients read 421 now, others after the
-    running one. Content that is under way may be finished and is committed. ValueError if the
-    listener needs certificates and there are none, or a network is none.
+    When it stops, no more commands are begun. Idle clients read 421 at once, and the others after
+    the command under way. Content that is under way may be finished and is committed. ValueError if
+    the listener needs certificates and there are none, or if a network is not one.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -39,11 +39,11 @@ class Reception(ListenerFactory):
         self.shared.hooks.tell("session", "no PROXY header", client=proxy, why=why)
 
     def may_speak_for_others(self, client: Client) -> bool | None:
-        """Whether this client may say XCLIENT; None: nobody may here."""
+        """True if this client may use XCLIENT; None if no client of this listener may."""
         return client.address in self._xclient if self._xclient else None
 
     def refusal_of(self, connection: Connection, client: Client) -> Reply | None:
-        """Count the client; the refusal if there are too many, or at the end."""
+        """Count the client; a refusal if there are too many clients, or if the host is stopping."""
         why = self.admit(connection, client.address)
         if why is None:
             return None
