@@ -1,7 +1,8 @@
-"""FLOOR 10: the way in for protocols that plugins bring (`[[serve]]`): the host's half of it.
+"""FLOOR 10: the host's part of the protocols that plugins bring (`[[serve]]`).
 
-`listener` is one `[[listen]]` of such a protocol; `connection` stands between Twisted and the
-plugin's protocol, in one of the phases of `phase`; `transport` is what that protocol writes to.
+`listener` is one `[[listen]]` of such a protocol. `connection` stands between Twisted and the
+plugin's protocol, and is in one of the phases of `phase`. `transport` is what that protocol writes
+to. `login` logs its clients in.
 """
 
 from .connection import ServedConnection

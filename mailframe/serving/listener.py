@@ -15,7 +15,7 @@ from .connection import ServedConnection
 
 
 class ServedListener(ListenerFactory):
-    """The way in for `plugin`'s protocol. ValueError as ListenerFactory."""
+    """Makes connections for `plugin`'s protocol. ValueError as ListenerFactory."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ServedListener(ListenerFactory):
 
 
 def served_protocols(hooks: Hooks) -> dict[str, Any]:
-    """The plugins that bring a protocol, by its name. ValueError for two of one name."""
+    """The plugins that bring a protocol, by its name. ValueError if two have the same name."""
     found: dict[str, Any] = {}
     for bound in hooks.services:
         if IServedProtocol.providedBy(bound.plugin) or hasattr(bound.plugin, "session"):
