@@ -1,7 +1,7 @@
-"""FLOOR 2: values that are there now or come later, without cost where they are there.
+"""FLOOR 2: values that are at hand or come later; those at hand cost next to nothing.
 
-A hook returns a value, a coroutine or a Deferred. Where a value is at hand, no Deferred
-and no task is made: asking ten such hooks costs less than a microsecond.
+A hook returns a value, a coroutine or a Deferred. If the value is at hand, no Deferred and no task
+is made: asking ten such hooks takes less than a microsecond.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Eventual: TypeAlias = T | Deferred[T] | Coroutine[Any, Any, T]
 
 
 def is_later(value: object) -> TypeIs[Deferred[Any]]:
-    """Whether it is a Deferred; many times quicker than isinstance() to say that it is not.
+    """True for a Deferred. If it is not one, this is many times faster than isinstance().
 
-    To Python a Deferred is an abstract class, which has its metaclass asked.
+    Python takes a Deferred for an abstract class, so isinstance() would ask its metaclass.
     """
     kind = type(value)
     return kind is Deferred or _is_deferred(kind)  # type: ignore[arg-type]
@@ -41,9 +41,8 @@ def _is_deferred(kind: type) -> bool:
 def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
     """The value if it can be had without waiting, else a Deferred of it.
 
-    A coroutine is run up to its first wait; if it returns before that, its value comes
-    straight out, and its exception is raised straight out. A Deferred that has already
-    fired with a value gives the value.
+    A coroutine is run until it first waits. If it ends before that, its value is returned or its
+    exception is raised here. A Deferred that has already fired with a value gives that value.
     """
     if type(eventual) is CoroutineType:
         try:
@@ -60,15 +59,15 @@ def at_once(eventual: Eventual[T]) -> T | Deferred[T]:
 
 
 async def settled(eventual: Eventual[T]) -> T:
-    """The value, waited for only if it is not at hand; in a coroutine: `await settled(…)`."""
+    """Wait for the value only if it is not at hand; in a coroutine: `await settled(…)`."""
     value = at_once(eventual)
     return await value if is_later(value) else value
 
 
 class _Course(Deferred[T]):
-    """The end of a coroutine that waits: it is run on whenever what it waits for is there.
+    """The result of a coroutine that waits; it is continued whenever what it waits for is there.
 
-    From its first wait on it does what Deferred.fromCoroutine does, with fewer layers.
+    From the first wait on it does the same as Deferred.fromCoroutine, with fewer layers.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], waiting_for: Any) -> None:
@@ -79,7 +78,7 @@ class _Course(Deferred[T]):
         self._wait(waiting_for)
 
     def _wait(self, waiting_for: Any) -> None:
-        # What is no Deferred, or is one that is there already, is sent back at once.
+        # A value that is no Deferred, or a Deferred that has fired, is sent back at once.
         while not is_later(waiting_for) or (waiting_for.called and not waiting_for.paused):
             if waiting_for is _ENDED:
                 return
@@ -98,14 +97,14 @@ class _Course(Deferred[T]):
             self._wait(waiting_for)
 
     def _step(self, value: Any) -> Any:
-        """Run to the next wait: what is waited for, or _ENDED."""
+        """Run until the next wait; returns what it waits for, or _ENDED."""
         try:
             if isinstance(value, Failure):
                 return self._context.run(value.throwExceptionIntoGenerator, self._coroutine)
             return self._context.run(self._coroutine.send, value)
         except StopIteration as done:
             end: Any = done.value
-        # Whatever it raises is for those who wait for the result.
+        # Any exception goes to those who wait for the result.
         except BaseException:  # noqa: BLE001
             end = Failure()  # type: ignore[no-untyped-call]
         self._waiting_for = None
@@ -113,7 +112,9 @@ class _Course(Deferred[T]):
         return _ENDED
 
     def cancel(self) -> None:
-        """Cancel what is waited for; the coroutine decides what follows, and when it ends."""
+        """Cancel the Deferred that is waited for; the coroutine decides what follows and when it
+        ends.
+        """
         if self.called:
             super().cancel()
         elif self._waiting_for is not None:

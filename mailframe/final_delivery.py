@@ -1,7 +1,7 @@
-"""FLOOR 6: what final delivery adds to a message, and what it must look for.
+"""FLOOR 6: the fields that final delivery adds to a message, and those it looks for.
 
-RFC 5321 section 4.4: the last host writes Return-Path. Delivered-To marks where a message
-has been, so that one that comes back to the same mailbox is known for a loop.
+RFC 5321 section 4.4: the last host adds Return-Path. Delivered-To marks the mailboxes that a
+message has been delivered to, so a message that comes back to one of them is known to loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LineEnds = Literal["lf", "crlf"]
 
 
 def final_header(message: Message, recipient: Recipient, original_to: bool = False) -> bytes:
-    """Return-Path, Delivered-To and, if wished, X-Original-To: whole lines ended by CRLF."""
+    """Return-Path, Delivered-To and, if wanted, X-Original-To: whole lines that end with CRLF."""
     sender = recipient.sender or message.envelope.sender
     return final_fields.final_fields(
         "" if sender is None else str(sender),
@@ -40,25 +40,25 @@ def delivered_to(content: Content) -> frozenset[bytes]:
 
 
 class LineEnder:
-    """Gives octets the line ends wished for, piece by piece, and counts them.
+    """Converts the line ends of octets, piece by piece, and counts the octets.
 
-    "lf" makes LF of CRLF, "crlf" leaves all as it is.
+    "lf" turns CRLF into LF; "crlf" leaves everything as it is.
     """
 
     def __init__(self, line_ends: LineEnds) -> None:
         self._lf = line_ends == "lf"
-        self._kept = b""  # a CR whose LF may come with the next octets
+        self._kept = b""  # a CR; its LF may come with the next octets
         self._last = b""
-        self.size = 0  # octets given
-        self._bare = 0  # LFs without a CR among them
+        self.size = 0  # octets returned so far
+        self._bare = 0  # LFs without a CR among the octets
 
     @property
     def wire_size(self) -> int:
-        """What `size` would be with every line ended by CRLF."""
+        """The size that it would have with every line ended by CRLF."""
         return self.size + self._bare
 
     def feed(self, octets: bytes) -> bytes:
-        """What to write for these octets, now."""
+        """The octets to write now."""
         if self._lf:
             octets = self._kept + octets
             self._kept = b"\r" if octets.endswith(b"\r") else b""
@@ -66,7 +66,7 @@ class LineEnder:
         return self._count(octets)
 
     def finish(self) -> bytes:
-        """What to write at the end."""
+        """The octets to write at the end."""
         kept, self._kept = self._kept, b""
         return self._count(kept)
 

@@ -1,8 +1,8 @@
-"""FLOOR 8: finding plugins, building them, and making sure that they are what they say.
+"""FLOOR 8: finds plugins, builds them, and verifies that they provide what they declare.
 
-A name is looked for in every folder `mailframe_plugins` that Python's path has: "mx" in
-`[[route]]` is `route_mx.py`, "acme_mx" is `route_acme_mx.py` or `acme_route_mx.py`. Only what
-is named is imported.
+A name is looked up in every folder `mailframe_plugins` on Python's path. "mx" in `[[route]]` is
+`route_mx.py`; "acme_mx" is `route_acme_mx.py` or `acme_route_mx.py`. Only the module that is named
+is imported.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from .plugin import Filter, Plugin, Site
 
 MEETING_PLACE = "mailframe_plugins"
 
-#: What the plugins of each stage provide.
+#: The interface of the plugins of each stage.
 STAGES = MappingProxyType(
     {
         "auth": ICredentialsChecker,
@@ -63,7 +63,7 @@ STAGES = MappingProxyType(
         "serve": IService,
     }
 )
-#: What a plugin of a stage may provide instead, or besides.
+#: Other interfaces that a plugin of a stage may provide instead of that one, or besides it.
 ALTERNATIVES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "auth": (IStoredKeys, ITokenChecker, ICertificateChecker),
@@ -106,22 +106,22 @@ _MEANT = MappingProxyType(
 
 
 class PluginError(Exception):
-    """A plugin cannot be used; the message says which file and why, for the operator."""
+    """A plugin cannot be used. The message tells the operator which file it is and why."""
 
 
 class UnknownPlugin(PluginError):
-    """There is none of that name."""
+    """There is no plugin of that name."""
 
 
 def known(stage: str) -> tuple[str, ...]:
-    """The names of all plugins of a stage, sorted; nothing is imported for it."""
+    """The names of all plugins of a stage, sorted. Nothing is imported to find them."""
     return tuple(sorted({name for name, _, _ in _modules(stage)}))
 
 
 def find(stage: str, name: str, folder: Path | None = None) -> Plugin:
-    """The plugin of that name, or "module:Class" beside the configuration in `folder`.
+    """The plugin of that name, or of "module:Class" beside the configuration in `folder`.
 
-    Raises UnknownPlugin, or PluginError for two of one name and for a broken module.
+    Raises UnknownPlugin, or PluginError for two plugins of one name or a broken module.
     """
     plugin = _beside(stage, name, folder) if ":" in name else _met(stage, name)
     wanted = (STAGES[stage], *ALTERNATIVES.get(stage, ()))
@@ -140,11 +140,13 @@ def find(stage: str, name: str, folder: Path | None = None) -> Plugin:
 
 
 def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
-    """The plugin's object, verified. Raises SettingError, PluginError and what `build` raises."""
+    """Build the plugin's object and verify it. Raises SettingError, PluginError and what `build`
+    raises.
+    """
     built = plugin.build(settings, site)
     for interface in _provided(plugin, stage, built):
         try:
-            # A class beside the configuration need not declare what it plainly provides.
+            # A class beside the configuration need not declare an interface if it has the methods.
             verifyObject(interface, built, tentative=":" in plugin.name)
         except Invalid as wrong:
             raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
@@ -167,7 +169,7 @@ def _misnamed(built: Filter) -> str:
 
 
 def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
-    """Which of the stage's interfaces it has to keep: the declared ones, or the stage's own."""
+    """The interfaces that the object must provide: those that it declares, or the stage's own."""
     wanted = (STAGES[stage], *ALTERNATIVES.get(stage, ()))
     if ":" not in plugin.name:
         found = [each for each in wanted if each.providedBy(built)]
@@ -177,7 +179,7 @@ def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
 
 
 def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
-    """(plugin's name, module's name, folder) of all modules that are named after the stage."""
+    """(plugin's name, module's name, folder) of all modules that are named for the stage."""
     meeting_place = importlib.import_module(MEETING_PLACE)
     for folder in _editable_folders():
         if folder not in meeting_place.__path__:
@@ -261,7 +263,7 @@ def _beside(stage: str, name: str, folder: Path | None) -> Plugin:
 
 
 def _forget_other(name: str, own: Path) -> None:
-    """Let a module of that name go which was found beside another configuration."""
+    """Forget a module of that name that was imported from beside another configuration."""
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ and own.exists() and not _is_from(loaded, own):
         place = Path(loaded.__file__).parent
@@ -276,7 +278,7 @@ def _is_from(module: ModuleType, file: Path) -> bool:
 def _imported(name: str, place: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
-    # A plugin's module may raise whatever it likes while it is imported.
+    # A plugin's module may raise any exception while it is imported.
     except Exception as wrong:
         if isinstance(wrong, ModuleNotFoundError) and wrong.name == name:
             raise UnknownPlugin(f"there is no module {name!r} ({place}.py)") from wrong
@@ -286,7 +288,7 @@ def _imported(name: str, place: Path) -> ModuleType:
 
 @contextmanager
 def _importable_from(folder: Path) -> Iterator[None]:
-    """Last on Python's path, so that no file there can stand in for somebody else's module."""
+    """Put the folder last on Python's path, so that no file there can replace another module."""
     importlib.invalidate_caches()
     sys.path.append(str(folder))
     try:

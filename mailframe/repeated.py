@@ -1,6 +1,6 @@
-"""FLOOR 2: what would be logged over and over, logged once a minute with how often it came.
+"""FLOOR 2: logs repeated events once a minute, with the number of times that they happened.
 
-A full disk fails every message the same way. The log of it must not need a disk of its own.
+With a full disk every message fails in the same way. The log of that must not fill another disk.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ SAY_EVERY = 60.0  # seconds
 MOST_KINDS = 256
 
 _MORE = "{format} (and {{unsaid}} more like it before this one)"
-_OTHERS = object()  # the kind of all those that find no room
+_OTHERS = object()  # the kind of everything beyond MOST_KINDS
 
 
 class RepeatedLog:
-    """The first of a kind is logged whole; more of it within a minute are counted only.
+    """Logs the first event of a kind; more of the kind within a minute are only counted.
 
-    The next one after that minute is logged again, with that number as `unsaid`. A kind is a
-    format, with a failure's type, or what the caller names as `kind`; of more than
-    MOST_KINDS within a minute the rest is one kind. `seconds` is any clock; where it goes
-    back, too much is said rather than too little. Each method returns whether it was logged.
+    The next one after that minute is logged again, with that number as `unsaid`. A kind is a format
+    together with a failure's type, unless the caller names it by `kind`. Beyond MOST_KINDS within a
+    minute, all others are one kind. `seconds` is any clock; if it goes back, too much is logged
+    rather than too little. Each method returns True if the event was logged.
     """
 
     def __init__(self, log: Logger, seconds: Callable[[], float]) -> None:
         self._log = log
         self._seconds = seconds
-        self._kinds: dict[Hashable, tuple[float, int]] = {}  # when it was said, how often not
+        self._kinds: dict[Hashable, tuple[float, int]] = {}  # when logged, how often not since
 
     def warn(self, format: str, *, kind: Hashable = None, **fields: Any) -> bool:
         """As Logger.warn."""
@@ -68,7 +68,7 @@ class RepeatedLog:
         return True
 
     def _has_room(self, now: float) -> bool:
-        """Whether one more kind may be remembered, once those of earlier minutes are not."""
+        """True if one more kind can be remembered, after those of earlier minutes are forgotten."""
         if len(self._kinds) >= MOST_KINDS:
             self._kinds = {
                 kind: (said, unsaid)

@@ -6,11 +6,11 @@ import re
 from dataclasses import MISSING, field
 from typing import Any, NewType
 
-#: Seconds; the configuration takes numbers and texts such as "90s", "15m", "4h", "5d".
+#: Seconds. The configuration takes numbers and texts such as "90s", "15m", "4h", "5d".
 Duration = NewType("Duration", float)
-#: Octets; the configuration takes numbers and texts such as "512K", "25M", "2G" (1024 each).
+#: Octets. The configuration takes numbers and texts such as "512K", "25M", "2G" (1024 each).
 Size = NewType("Size", int)
-#: What must not be shown: the configuration takes a text, or { file = "..." } or { env = "..." }.
+#: Not to be shown. The configuration takes a text, { file = "..." } or { env = "..." }.
 Secret = NewType("Secret", str)
 
 _SIZE = re.compile(r"(\d+)([KMGT]?)")
@@ -18,19 +18,19 @@ _OCTETS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def setting(meaning: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
-    """A field of a settings dataclass; `meaning` is what `mailframe check` and the docs say.
+    """A field of a settings dataclass; `mailframe check` and the docs show `meaning`.
 
-    Types: str, int, float, bool, Path (relative to the configuration's folder), Duration,
-    Size, Secret, Literal, Mailbox, tuples and dicts of these, other settings dataclasses,
-    and `X | None`. A field without a default must be given.
+    Types: str, int, float, bool, Path (relative to the configuration's folder), Duration, Size,
+    Secret, Literal, Mailbox, tuples and dicts of these, other settings dataclasses, and `X | None`.
+    A field without a default must be given.
     """
     return field(default=default, default_factory=factory, metadata={"meaning": meaning})
 
 
 class SettingError(ValueError):
-    """A value that is well-formed but wrong, raised by a plugin's `build`.
+    """A value of the right form that cannot be used; raised by a plugin's `build`.
 
-    `key` is the setting's name; the operator reads `file:line: key: message`.
+    `key` is the setting's name. The operator reads `file:line: key: message`.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -40,7 +40,7 @@ class SettingError(ValueError):
 
 
 def parse_size(text: str) -> Size:
-    """Octets of a text such as "512K", "25M", "2G" or "1000". ValueError if it is none."""
+    """The octets of a text such as "512K", "25M", "2G" or "1000". ValueError for any other text."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no size such as 512K, 25M or 2G")

@@ -17,7 +17,7 @@ from .host.workers.supervisor import Supervisor
 
 
 class Options(usage.Options):
-    """What stands after `twistd … mailframe`."""
+    """The options after `twistd … mailframe`."""
 
     synopsis = "[options]"
     longdesc = "Runs a mail host. `mailframe check -c FILE` looks for mistakes first."
@@ -34,12 +34,12 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> Host | Supervisor:
-    """The host, or its workers' supervisor.
+    """The host, or the supervisor of its workers.
 
-    Or every error of its configuration on stderr and exit status 1.
+    If the configuration has errors, prints all of them on stderr and exits with status 1.
     """
     sys.excepthook = _in_words
-    # twistd changes the folder when it becomes a daemon.
+    # twistd changes the current folder when it becomes a daemon.
     named = options["config"] or os.environ.get("MAILFRAME_CONFIG") or "mailframe.toml"
     file = Path(named).absolute()
     try:
@@ -56,7 +56,7 @@ def makeService(options: Options) -> Host | Supervisor:
 
 
 def _in_words(kind: type[BaseException], wrong: BaseException, trace: TracebackType | None) -> None:
-    """A start that fails after this, when a port is taken, is told in one line as well."""
+    """Report a start that fails later, for example because a port is taken, in one line as well."""
     if isinstance(wrong, StartError):
         print(f"mailframe: not started: {wrong}", file=sys.stderr)  # noqa: T201
     else:

@@ -1,10 +1,10 @@
-"""`make demo`: a mail host on loopback, a small rest of the world, and mail between them.
+"""`make demo`: a mail host on loopback, a second host as the rest of the world, and mail.
 
     python examples/sandbox/demo.py [--once]
 
-Starts both hosts and a name server, sends five messages, shows the decisions about each as
-they are made, and stays up until Ctrl-C (`--once` ends after the messages; the exit status
-says whether each became what it should).
+It starts both hosts and a name server, sends five messages, shows the decisions about each as
+they are made, and keeps running until Ctrl-C. With `--once` it ends after the messages, and its
+exit status is 0 if each message ended as it should.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ WORLD = HERE / "world" / "mailframe.toml"
 PROGRAMS = Path(sys.executable).parent
 USER, PASSWORD = "alice@sandbox.example", "wonderland"
 PORTS = {"the host's MX": 2525, "submission": 2587, "the world's MX": 2526, "DNS": 2553}
-PATIENCE = 60.0  # seconds for a message to become what it should
+PATIENCE = 60.0  # seconds within which a message must end as it should
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One message: who sends what to whom, by which door, and how it ends."""
+    """One message: its sender, its recipient, how it is sent, and how it should end."""
 
     title: str
     sender: str
     recipient: str
     submitted: bool
-    end: str  # the verdict that ends it; "refused" is read from the dialogue
+    end: str  # the last verdict about it; "refused" if RCPT should be refused
 
 
 SCENES = (
@@ -79,7 +79,7 @@ def say(text: str = "") -> None:
 
 
 def prepare() -> None:
-    """Fresh certificates, a user, and room for the mail, all under .demo."""
+    """Make new certificates and a user, and an empty folder for the mail, all under .demo."""
     shutil.rmtree(FILES, ignore_errors=True)
     FILES.mkdir()
     make_authority().issue("mx.sandbox.example").write_live(FILES / "certificates")
@@ -114,7 +114,7 @@ def running(name: str, ports: tuple[int, ...], *words: str | Path) -> Iterator[N
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on this loopback port."""
+    """True if something listens on this loopback port."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1):
             return True
@@ -123,7 +123,7 @@ def answers(port: int) -> bool:
 
 
 def wait_until(true: Callable[[], object]) -> bool:
-    """Whether it became true in time."""
+    """True if `true()` became true within PATIENCE."""
     end = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > end:
@@ -133,7 +133,7 @@ def wait_until(true: Callable[[], object]) -> bool:
 
 
 def send(scene: Scene) -> str | None:
-    """The message's id in the queue, or None where the dialogue refused it."""
+    """Send the message; its id in the queue, or None if RCPT was refused."""
     host, port = ("127.0.0.1", PORTS["submission" if scene.submitted else "the host's MX"])
     with smtplib.SMTP(host, port, timeout=20) as client:
         client.ehlo("demo.example")
@@ -153,7 +153,7 @@ def send(scene: Scene) -> str | None:
 
 
 def follow(message: str, end: str) -> bool:
-    """Prints the decisions about the message as they come; True once `end` is among them."""
+    """Print the decisions about the message as they are made; True once `end` is among them."""
     seen = 0
     finish = time.monotonic() + PATIENCE
     while time.monotonic() < finish:
@@ -172,7 +172,7 @@ def follow(message: str, end: str) -> bool:
 
 
 def play(scene: Scene) -> bool:
-    """Whether the message became what it should."""
+    """Send one message and follow it; True if it ended as it should."""
     say(f"\n{scene.title}")
     message = send(scene)
     if message is None:
@@ -181,13 +181,13 @@ def play(scene: Scene) -> bool:
 
 
 def maildir(address: str) -> Path:
-    """Where an address's new mail is."""
+    """The folder of new mail for this address."""
     user, _, domain = address.partition("@")
     return FILES / "mail" / domain / user / "Maildir" / "new"
 
 
 def report_arrived() -> bool:
-    """Whether Alice has the report of message 5."""
+    """True if Alice has the bounce of message 5."""
     folder = maildir(USER)
     mails = list(folder.iterdir()) if folder.exists() else []
     return any(b"multipart/report" in mail.read_bytes() for mail in mails)
@@ -210,7 +210,7 @@ The composition is {config}; change it and start the demo again.
 
 
 def main() -> int:
-    """The exit status: 0 where all went as it should."""
+    """Run the demo; the exit status, 0 if every message ended as it should."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the messages")
     once = parser.parse_args().once

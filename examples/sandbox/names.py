@@ -1,4 +1,4 @@
-"""The demo's name server: the exchanges of sandbox.example and world.example, on loopback."""
+"""The demo's name server. It gives sandbox.example and world.example exchanges on loopback."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ mx.world.example    A  127.0.0.1
 
 
 async def serve(reactor: Any) -> None:
-    """Answers on UDP and TCP port 2553 until the process is ended."""
+    """Answer on UDP and TCP port 2553 until the process is ended."""
     DnsServer(ZONE).start(reactor, 2553)
     await task.deferLater(reactor, 10**9)
 

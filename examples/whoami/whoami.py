@@ -1,4 +1,4 @@
-"""A protocol of one question, to show how a plugin brings one: who am I?
+"""A protocol with one question, "who am I?", which shows how a plugin adds a protocol.
 
 C: WHOAMI              S: 192.0.2.7, in the clear
 C: STARTTLS            S: + begin TLS
@@ -30,16 +30,16 @@ class Whoami:
         self.hostname = site.hostname
 
     def session(self, connection: IServedConnection) -> Session:
-        """One client."""
+        """The dialogue with one client."""
         return Session(self.hostname, connection)
 
     def refusal(self, why: str) -> bytes:
-        """What a client reads that is not let in."""
+        """What a client reads if it is turned away."""
         return f"- {why}\r\n".encode()
 
 
 class Session(LineReceiver):
-    """A line each way; limits, TLS and the end are the host's business."""
+    """Reads lines and answers each with one; the host looks after limits, TLS and stopping."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = 512
@@ -61,7 +61,7 @@ class Session(LineReceiver):
                 self.say(self.who())
             case "STARTTLS", [] if self.connection.can_start_tls:
                 self.say("+ begin TLS")
-                self.clearLineBuffer()  # nothing said in the clear survives
+                self.clearLineBuffer()  # forget what came without TLS
                 self.connection.start_tls()
             case "LOGIN", [name, password] if "PLAIN" in self.connection.mechanisms():
                 ensureDeferred(self.log_in(name, password)).addErrback(self.connection.failed)

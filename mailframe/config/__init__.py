@@ -1,10 +1,15 @@
-"""FLOOR 9: `mailframe.toml` into Hooks, every mistake at once with its line and the right word.
+"""FLOOR 9: reads `mailframe.toml` and builds Hooks; every mistake is told with its line.
 
-`composition` what is read, as values; `toml_index` which line says what; `convert` and
-`units` tables into settings dataclasses; `sections` the plugins' tables; `checks` what must
-fit together; `reading` a file into a Composition; `building` a Composition into Hooks;
-`mailboxes` what `[mailboxes]` says; `describe` settings as rows for people; `suggest` the
-nearest right word.
+- `composition`: what a configuration says, as values.
+- `toml_index`: which line of the file says what.
+- `convert`, `units`: tables into settings dataclasses.
+- `sections`: the tables of plugins.
+- `checks`: what must fit together.
+- `reading`: a file into a Composition.
+- `building`: a Composition into Hooks.
+- `mailboxes`: what `[mailboxes]` says.
+- `describe`: settings as rows for people.
+- `suggest`: the nearest right word for a wrong one.
 """
 
 from .building import compose

@@ -1,4 +1,4 @@
-"""A Composition into Hooks: every plugin built, all of their complaints at once."""
+"""Builds Hooks from a Composition: builds every plugin, and tells all of their errors together."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def compose(
 ) -> Hooks:
     """Build all plugins, in the order of the configuration. Raises ConfigErrors.
 
-    `site_for` is asked once for each section, and once for the host itself (stage "host").
-    `found` are mistakes that are known already; they are raised with the plugins' own.
+    `site_for` is asked once for each section, and once for the host itself (stage "host"). `found`
+    are mistakes that are known already; they are raised together with those of the plugins.
     """
     errors = list(found)
     built: dict[str, list[Bound]] = {stage: [] for stage in _ORDER}
@@ -73,7 +73,9 @@ def _hooks(built: dict[str, list[Bound]], host: Site) -> Hooks:
 
 
 def settings_of(section: Section, folder: Path) -> tuple[Plugin, Any]:
-    """The section's plugin and its settings as the plugin takes them. Raises ConfigErrors."""
+    """The section's plugin, and its settings in the form that the plugin takes. Raises
+    ConfigErrors.
+    """
     try:
         plugin = registry.find(section.stage, section.plugin, folder)
     except UnknownPlugin as wrong:
@@ -104,7 +106,7 @@ def _built(section: Section, folder: Path, site: Site) -> Any:
         error = section.error("plugin", str(wrong))
     except OSError as wrong:
         error = section.error("", f"cannot be built: {wrong}")
-    # A plugin's build may raise whatever it likes.
+    # A plugin's build may raise any exception.
     except Exception as wrong:  # noqa: BLE001
         error = section.error("", f"cannot be built: {type(wrong).__name__}: {wrong}")
     raise ConfigErrors((error,))
@@ -125,7 +127,10 @@ def _bound(section: Section, plugin: Any, composition: Composition) -> Bound:
 
 
 def _misplaced(composition: Composition) -> list[ConfigError]:
-    """Sections of no stage, and more than one [queue] or [deliver.NAME] of a name."""
+    """Sections of unknown stages, and second ones of what there may be only one of.
+
+    That is `[queue]`, and each name of `[deliver.NAME]`.
+    """
     errors = []
     names = set()
     for section in composition.sections:
@@ -139,7 +144,7 @@ def _misplaced(composition: Composition) -> list[ConfigError]:
 
 
 def _misdirected(composition: Composition) -> list[ConfigError]:
-    """What reading a file would have found of listeners and agents that are not there."""
+    """References to listeners and agents that do not exist, as reading a file would find them."""
     agents = [each.agent for each in composition.sections if each.stage == "deliver"]
     return [
         section.error(str(place[0]), message)

@@ -1,6 +1,6 @@
-"""What must fit together in a configuration beyond the types of its values.
+"""Checks what must fit together in a configuration, beyond the types of its values.
 
-Each check yields (place, message): the path of the key that is wrong, and why.
+Each check yields (place, message): the path of the key that is wrong, and what is wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AT_LEAST_ONE = ("active", "per_destination")
 
 
 def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Complaint]:
-    """Everything about the host's own tables."""
+    """Check the host's own tables."""
     try:
         if parse_domain(settings.hostname).startswith("["):
             raise AddressError("an address literal is no name")
@@ -54,7 +54,7 @@ def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Compl
 
 
 def _numbers(settings: HostSettings) -> Iterator[Complaint]:
-    """Counts and times that nothing would work with."""
+    """Counts and times with which nothing would work."""
     yield from _limits(("limits",), settings.limits)
     for number, listener in enumerate(settings.listen):
         if listener.limits is not None:
@@ -84,13 +84,13 @@ def _limits(place: Place, limits: Limits) -> Iterator[Complaint]:
 
 
 def _endpoint(place: Place, listener: Listener) -> Iterator[Complaint]:
-    """Whether Twisted can read the endpoint; nothing is bound."""
+    """Check that Twisted can read the endpoint; nothing is bound."""
     kind = listener.endpoint.partition(":")[0]
     port = _PORT.match(listener.endpoint)
     try:
-        # The parsers only keep the reactor for later.
+        # The parsers only keep the reactor for later use.
         serverFromString(Clock(), listener.endpoint)  # type: ignore[no-untyped-call]
-    # The parsers of endpoints, third parties' too, raise what they like.
+    # The parsers of endpoints, those of third parties too, may raise any exception.
     except Exception as wrong:  # noqa: BLE001
         near = "" if kind in _ENDPOINTS else did_you_mean(kind, _ENDPOINTS)
         said = str(wrong) or type(wrong).__name__
@@ -107,7 +107,7 @@ def _requirements(
     settings: HostSettings,
     authenticating: list[frozenset[str] | None],
 ) -> Iterator[Complaint]:
-    """Whether a client can do what the listener requires of it."""
+    """Check that a client can do what the listener requires of it."""
     if settings.tls is None and listener.tls == "implicit":
         yield (*place, "tls"), 'tls = "implicit" needs certificates: [tls] is missing'
     for key in ("proxy", "xclient"):
@@ -133,7 +133,7 @@ def _requirements(
 
 
 def listeners_of(section: Section, settings: HostSettings) -> Iterator[Complaint]:
-    """Whether the listeners that `on` names are there."""
+    """Check that the listeners named by `on` exist."""
     known = [listener.name for listener in settings.listen]
     for name in sorted(section.on or ()):
         if name not in known:
@@ -141,7 +141,7 @@ def listeners_of(section: Section, settings: HostSettings) -> Iterator[Complaint
 
 
 def agent_of(section: Section, converted: Any, agents: Iterable[str]) -> Iterator[Complaint]:
-    """Whether the agent that a route's `deliver` names has its `[deliver.NAME]`."""
+    """Check that there is a `[deliver.NAME]` for the agent that a route's `deliver` names."""
     written = converted if isinstance(converted, Mapping) else _vars_of(converted)
     agent = written.get("deliver") if section.stage == "route" else None
     known = list(agents)
@@ -150,5 +150,5 @@ def agent_of(section: Section, converted: Any, agents: Iterable[str]) -> Iterato
 
 
 def _vars_of(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as a dict of its fields, not of theirs."""
+    """The fields of a settings dataclass as a dict; dataclasses in it stay as they are."""
     return {each.name: getattr(settings, each.name) for each in fields(settings)}

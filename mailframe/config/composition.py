@@ -1,4 +1,4 @@
-"""What a configuration says, as values: the host's settings and one Section per plugin."""
+"""What a configuration says, as values: the host's settings, and a Section for each plugin."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..settings import HostSettings
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a file: what an error points to. `line` counts from 1, 0 is no line.
+    """A place in a file, for errors to point to. `line` counts from 1; 0 means no line.
 
-    `keys` are the lines of the section's own keys, "path" or "credentials.user".
+    `keys` are the lines of the section's own keys, such as "path" or "credentials.user".
     """
 
     file: Path | None = None
@@ -22,7 +22,7 @@ class Location:
     keys: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, key: str) -> Location:
-        """Where that key is, or the section where it is not written."""
+        """The line of that key, or that of the section if the key is not written."""
         while key and key not in self.keys:
             key = key.rpartition(".")[0]
         return Location(self.file, self.keys.get(key, self.line))
@@ -35,7 +35,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class ConfigError:
-    """One mistake: where, the key, and what was expected in the operator's words."""
+    """One mistake: its place, the key, and what was expected, in words for the operator."""
 
     file: Path | None
     line: int
@@ -50,8 +50,8 @@ class ConfigError:
 class ConfigErrors(Exception):
     """All mistakes of a configuration, in the order of its lines.
 
-    `sound` is what can be built without the sections that have a mistake: whoever wants the
-    plugins' own complaints too composes it; None where the host's settings are wrong.
+    `sound` is the part that can be built, without the sections that have a mistake; compose it to
+    find the plugins' own errors as well. It is None if the host's settings are wrong.
     """
 
     def __init__(self, errors: tuple[ConfigError, ...], sound: Composition | None = None) -> None:
@@ -64,9 +64,9 @@ class ConfigErrors(Exception):
 class Section:
     """One plugin's table. `settings` are its own keys, as TOML gives them.
 
-    `name` is the section's: "deliver.archive", else the stage ("relay"). `timeout` is seconds
-    for one answer, None the stage's own; `on_error` is for filters; `on` names listeners,
-    None all.
+    `name` is "deliver.archive" for an agent, else the stage ("relay"). `timeout` is in seconds, for
+    one answer; None means the default of the stage. `on_error` is for filters. `on` names
+    listeners; None means all.
     """
 
     stage: str
@@ -86,11 +86,11 @@ class Section:
 
     @property
     def agent(self) -> str:
-        """The name by which a Route names a `[deliver.NAME]`."""
+        """The NAME of `[deliver.NAME]`, by which a Route names the agent."""
         return self.name.removeprefix("deliver.")
 
     def error(self, key: str, message: str) -> ConfigError:
-        """A mistake at one of the section's keys, "" for the section itself."""
+        """A mistake at one of the section's keys; "" is the section itself."""
         place = self.where.of(key)
         return ConfigError(
             place.file, place.line, f"{self.name}.{key}" if key else self.name, message
@@ -99,7 +99,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A whole host. `file` is the configuration it was read from, None for one of Python's.
+    """A whole host. `file` is the configuration that it was read from; None if Python code made it.
 
     `where` has the lines of the host's own tables, by dotted key ("tls.certificates").
     """
@@ -111,10 +111,10 @@ class Composition:
 
     @property
     def folder(self) -> Path:
-        """What relative paths are relative to."""
+        """The folder that relative paths begin at."""
         return self.file.absolute().parent if self.file else Path.cwd()
 
     def error(self, key: str, message: str) -> ConfigError:
-        """A mistake in the host's own tables, at the key with all its tables."""
+        """A mistake in the host's own tables; `key` includes the tables around it."""
         place = self.where.of(key)
         return ConfigError(place.file, place.line, key, message)

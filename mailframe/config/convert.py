@@ -1,4 +1,4 @@
-"""Tables into settings dataclasses, with every mistake at once and in the operator's words."""
+"""Converts tables into settings dataclasses, and tells every mistake in words for the operator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LISTS: dict[Any, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One wrong value: the key's path within the table, and what is wrong there."""
+    """One wrong value: the path of its key within the table, and what is wrong with it."""
 
     path: tuple[str | int, ...]
     message: str
@@ -52,9 +52,9 @@ class Mistakes(Exception):
 
 
 def convert(table: Any, settings: type[S], folder: Path) -> S:
-    """The table as that dataclass; paths are relative to `folder`. Raises Mistakes.
+    """Convert the table to that dataclass; relative paths begin at `folder`. Raises Mistakes.
 
-    What is of the right type already, from a composition in Python, is taken as it is.
+    A value that has the right type already, as in a composition made in Python, is taken as it is.
     """
     try:
         return converter_for(folder).structure(table, settings)
@@ -64,7 +64,9 @@ def convert(table: Any, settings: type[S], folder: Path) -> S:
 
 
 def converter_for(folder: Path) -> Converter:
-    """cattrs' Converter, strict: no text becomes a number, no text a list of letters."""
+    """cattrs' Converter, but strict: no text becomes a number, and no text becomes a list of
+    letters.
+    """
     converter = Converter()
     for type_, hook in _leaves(folder).items():
         converter.register_structure_hook(type_, hook)
@@ -157,7 +159,7 @@ def _table(structure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _several(value: Any, type_: Any, converter: Converter) -> Any:
-    """A list, each element of its type; `tuple[X, Y]` of just as many."""
+    """A list with each element of its type; for `tuple[X, Y]` of exactly so many elements."""
     arguments = get_args(type_)
     if not isinstance(value, list | tuple | set | frozenset):
         raise expected("a list", value)
@@ -172,7 +174,7 @@ def _several(value: Any, type_: Any, converter: Converter) -> Any:
 
 
 def _by_key(value: Any, type_: Any, converter: Converter) -> dict[Any, Any]:
-    """A table of any keys, each value of its type."""
+    """A table with any keys, and each value of its type."""
     if not isinstance(value, Mapping):
         raise expected("a table", value)
     _, of = get_args(type_)
@@ -195,9 +197,9 @@ def _each(elements: Any, converter: Converter) -> list[Any]:
 
 
 def _any_of(value: Any, type_: Any, converter: Converter) -> Any:
-    """`X | None`, or the first of several types that takes the value.
+    """`X | None`, or the first of several types that accepts the value.
 
-    TOML has no None: `false` says "none of it" where that could mean nothing else.
+    TOML has no None, so `false` means None, unless the type could also take it as a value.
     """
     arms = get_args(type_)
     if NoneType in arms and (value is None or (value is False and bool not in arms)):
@@ -218,7 +220,7 @@ def _any_of(value: Any, type_: Any, converter: Converter) -> Any:
 
 
 def _mistakes(wrong: BaseException, path: tuple[str | int, ...]) -> Iterator[Mistake]:
-    """The tree of errors that cattrs gives, leaf by leaf."""
+    """Walks the tree of errors that cattrs gives; one Mistake for each leaf."""
     if isinstance(wrong, Mistakes):
         for each in wrong.mistakes:
             yield Mistake((*path, *each.path), each.message)

@@ -1,4 +1,4 @@
-"""Settings as rows for people: what the documentation and the hints of `check` are made of."""
+"""Describes settings as rows for people: the tables in the docs, and the hints of `check`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _UNITS: dict[Any, tuple[tuple[str, int], ...]] = {
 
 
 class DescribedKey(NamedTuple):
-    """One key: its type in words, its default as the configuration writes it, its meaning.
+    """One key: its type in words, its default as it would be written in TOML, its meaning.
 
-    `default` is None for a key that must be given, "" for one that may be left out.
+    `default` is None for a key that must be given, and "" for one that may be left out.
     """
 
     key: str
@@ -44,7 +44,7 @@ class DescribedKey(NamedTuple):
 
 
 def describe(settings: type[Any]) -> tuple[DescribedKey, ...]:
-    """The keys of a settings dataclass in their order; those of tables in it as "table.key"."""
+    """The keys of a settings dataclass in their order; keys of tables in it are "table.key"."""
     if not is_dataclass(settings):
         return ()
     types = typing.get_type_hints(settings)
@@ -65,7 +65,7 @@ def describe(settings: type[Any]) -> tuple[DescribedKey, ...]:
 
 
 def words(type_: Any) -> str:
-    """A type as an operator calls it: "list of text", "duration or false"."""
+    """The name that an operator has for a type: "list of text", "duration or false"."""
     origin, arguments = get_origin(type_), get_args(type_)
     if origin is Literal:
         return " or ".join(f'"{choice}"' for choice in arguments)
@@ -96,7 +96,7 @@ def _default(each: Any, type_: Any) -> str | None:
 
 
 def _written(value: Any, type_: Any) -> str:
-    """A default as TOML writes it; a duration and a size in their largest unit."""
+    """A default as TOML writes it; durations and sizes in their largest unit."""
     arms = [arm for arm in get_args(type_) if arm is not NoneType]
     if get_origin(type_) in (Union, UnionType):
         return _written(value, arms[0])

@@ -1,4 +1,4 @@
-"""`[mailboxes]` made into what plugins ask, and every mistake in it with its line."""
+"""Turns `[mailboxes]` into the Mailboxes that plugins ask, and finds every mistake in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..setting import SettingError
 from ..settings import MailboxSettings
 from .composition import Composition, ConfigError
 
-# What stands in for what is wrong, so that the rest of the configuration can be checked as well.
+# Replaces a wrong value, so that the rest of the configuration can be checked as well.
 _RIGHT = MailboxSettings(Path("/{domain}/{user}"))
 
 
 def mailboxes_of(
     composition: Composition, now: Callable[[], float]
 ) -> tuple[Mailboxes | None, tuple[ConfigError, ...]]:
-    """The mailboxes of a host, None if it has no `[mailboxes]`, and what is wrong with them.
+    """The mailboxes of a host (None if it has no `[mailboxes]`), and the mistakes in that table.
 
-    What is wrong is left out of them, so they must not be used if there is anything. `now` gives
+    Wrong values are left out, so do not use the mailboxes if there is a mistake. `now` gives
     seconds. Reads the files that the table names.
     """
     errors: list[ConfigError] = []

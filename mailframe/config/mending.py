@@ -1,4 +1,4 @@
-"""A document without its mistakes, so that what is right in it can be checked further."""
+"""Takes the mistakes out of a document, so that the rest of it can be checked further."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from .convert import Mistakes
 
-# For what must be given; no check complains of these.
+# For keys that must be given; no check complains of these values.
 _STAND_INS: Mapping[tuple[str, ...], Any] = {
     ("hostname",): "localhost",
     ("state",): ".",
@@ -19,9 +19,9 @@ _STAND_INS: Mapping[tuple[str, ...], Any] = {
 
 
 def mended(document: dict[str, Any], wrong: Mistakes) -> dict[str, Any]:
-    """The document with every wrong value taken out, or replaced where one must be."""
+    """The document with every wrong value removed, or replaced if the key must be given."""
     copy = deepcopy(document)
-    # From the end: what is taken out of a list must not move what comes next.
+    # From the end: removing an element of a list must not move those that are still to be removed.
     for mistake in reversed(wrong.mistakes):
         _mend(copy, mistake.path)
     return copy

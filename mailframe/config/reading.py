@@ -1,4 +1,4 @@
-"""A configuration file into a Composition; all of its mistakes at once."""
+"""Reads a configuration file into a Composition, and finds all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
 def load(path: Path) -> Composition:
-    """What `mailframe.toml` says. Raises ConfigErrors.
+    """Read `mailframe.toml`. Raises ConfigErrors.
 
-    Plugins are found and their settings are checked, but none is built: `compose` does that.
+    Plugins are found and their settings are checked, but no plugin is built; `compose` does that.
     """
     text = _text(path)
     return _Reading(path, _document(path, text), index(text)).composition()
@@ -60,7 +60,7 @@ def _only(path: Path, line: int, message: str) -> ConfigErrors:
 
 
 class _Reading:
-    """One document on its way to a Composition."""
+    """One document that is being read into a Composition."""
 
     def __init__(self, file: Path, document: dict[str, Any], lines: Mapping[Place, int]) -> None:
         self._file = file
@@ -68,7 +68,7 @@ class _Reading:
         self._document = document
         self._lines = lines
         self._errors: list[ConfigError] = []
-        self._mended: set[Place] = set()  # where something was taken out
+        self._mended: set[Place] = set()  # where something was removed
 
     def composition(self) -> Composition:
         reader = Sections(self._document, self._lines, self._file)
@@ -85,7 +85,7 @@ class _Reading:
         ]
         if settings is not None:
             for place, message in checks.check(settings, sections):
-                # What is missing there now has its error already.
+                # A missing key here was removed for an error that is reported already.
                 if not any(path[: len(place)] == place for path in self._mended):
                     self._wrong(place, message)
         file = self._file.absolute()
@@ -103,9 +103,9 @@ class _Reading:
         return Location(file, 0, {".".join(map(str, place)): own[place] for place in own})
 
     def _settings(self) -> HostSettings | None:
-        """The host's own tables, what is wrong in them left out so that the rest can be checked.
+        """The host's own tables, without wrong values, so that the rest can be checked.
 
-        None where too little remains.
+        None if too little remains.
         """
         known = {each.name for each in fields(HostSettings)}
         for key in self._unknown():
@@ -139,7 +139,7 @@ class _Reading:
         return [key for key in self._document if key not in known]
 
     def _limited(self, listener: Listener, table: Any, settings: HostSettings) -> Listener:
-        """The listener with its own limits, the others as in `[limits]`."""
+        """The listener with its own limits, and those of `[limits]` for the rest."""
         if listener.limits is None:
             return listener
         own = {key: getattr(listener.limits, key) for key in table["limits"]}
@@ -148,7 +148,7 @@ class _Reading:
     def _is_sound(
         self, section: Section, settings: HostSettings | None, agents: Mapping[str, Any]
     ) -> bool:
-        """Whether nothing is wrong with a plugin's table, without building the plugin."""
+        """Check a plugin's table without building the plugin; True if nothing is wrong with it."""
         found = len(self._errors)
         try:
             converted = settings_of(section, self._folder)[1]

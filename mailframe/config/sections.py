@@ -1,4 +1,4 @@
-"""The plugins' tables of a configuration: which there are, and the keys that the host takes."""
+"""Reads the plugins' tables of a configuration, and the keys in them that the host itself takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = "deliver"
 
 
 class Sections:
-    """Reads all plugins' tables of one document; `errors` collects what is wrong with them."""
+    """Reads all plugins' tables of one document; `errors` collects their mistakes."""
 
     def __init__(self, document: Mapping[str, Any], lines: Mapping[Place, int], file: Path) -> None:
         self._document = document
@@ -26,7 +26,7 @@ class Sections:
         self.errors: list[ConfigError] = []
 
     def read(self) -> Iterator[Section]:
-        """Every section that says which plugin it is, in the file's order of each stage."""
+        """Every section that names its plugin, stage by stage, in the order of the file."""
         for stage in STAGES:
             for place, name, table in self._tables(stage):
                 section = self._section(stage, place, name, table)
@@ -34,7 +34,7 @@ class Sections:
                     yield section
 
     def _tables(self, stage: str) -> Iterator[tuple[Place, str, Mapping[str, Any]]]:
-        """(place, section's name, table) of one stage."""
+        """(place, name of the section, table) for each table of one stage."""
         written = self._document.get(stage)
         if written is None:
             return
@@ -87,7 +87,7 @@ class Sections:
         return self._lines.get(place, 1)
 
     def _keys(self, section: Place) -> dict[str, int]:
-        """The lines of what is within the section, by dotted key."""
+        """The lines of the keys within the section, by dotted key."""
         depth = len(section)
         return {
             ".".join(map(str, place[depth:])): line

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """`; did you mean "maildir"?`, or the words there are where none is near, or ""."""
+    """`; did you mean "maildir"?`, or the list of known words if none is similar, or ""."""
     words = sorted(set(known))
     near = get_close_matches(str(word).lower(), words, n=1, cutoff=0.6)
     if near:

@@ -1,7 +1,7 @@
-"""Which line of a TOML text says what: an index from paths to lines.
+"""Finds the line of each key in a TOML text: an index from paths to lines.
 
-A path is a tuple of keys and indexes: ("listen", 0, "endpoint"). `tomllib` has read the text
-without complaint before, so that only valid TOML is met here.
+A path is a tuple of keys and indexes, such as ("listen", 0, "endpoint"). The text is valid TOML,
+because `tomllib` has read it before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[^,\]}\n#]+")
 
 
 def index(text: str) -> dict[Path, int]:
-    """The line, from 1, of every table, every key and every element of an array."""
+    """The line of every table, every key and every element of an array, counted from 1."""
     return _Indexing(text).lines
 
 
@@ -53,7 +53,7 @@ class _Indexing:
         self.lines.setdefault(path, bisect_right(self._starts, self._at) + 1)
 
     def _header(self) -> Path:
-        """`[a.b]` or `[[a.b]]`; the path of the table that the following keys are in."""
+        """`[a.b]` or `[[a.b]]`; the path of the table that the keys after it belong to."""
         line_start = self._at
         several = self._text.startswith("[[", self._at)
         self._at += 2 if several else 1
@@ -73,7 +73,7 @@ class _Indexing:
         return path
 
     def _keys(self) -> list[str]:
-        """A key with its dots, and what follows it up to "=" or "]" left alone."""
+        """The parts of a dotted key; stops before the "=" or "]" that follows it."""
         keys = []
         while True:
             self._skip(_SPACE)

@@ -1,4 +1,4 @@
-"""How the configuration's own types are written: durations, sizes, secrets, mailboxes, paths."""
+"""Reads the types that the configuration has of its own: durations, sizes, secrets and so on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60
 
 
 class WrongValue(ValueError):
-    """A value that is not what its key takes; the message is for the operator."""
+    """A value that its key does not take; the message is for the operator."""
 
 
 def expected(what: str, got: object) -> WrongValue:
-    """The error that names both."""
+    """The error that says what was expected and what was found."""
     return WrongValue(f"expected {what}, got {shown(got)}")
 
 
 def shown(value: object) -> str:
-    """A value as TOML writes it, cut to a readable length."""
+    """A value as TOML writes it, shortened to a readable length."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
@@ -52,7 +52,7 @@ def duration(value: object) -> Duration:
 
 
 def size(value: object) -> Size:
-    """Octets: a number, or a text such as "512K", "25M", "2G" (of 1024 each)."""
+    """Octets: a number, or a text such as "512K", "25M", "2G" (in powers of 1024)."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Size(value)
     what = 'a size: octets as a number, or a text such as "512K", "25M" or "2G"'
@@ -65,9 +65,10 @@ def size(value: object) -> Size:
 
 
 def secret(value: object, folder: Path) -> Secret:
-    """A text, or { file = "..." } with one, or { env = "..." } of a variable with one.
+    """A text, or `{ file = "..." }` that holds it, or `{ env = "..." }` for an environment
+    variable.
 
-    A file's last line end is not part of it. The error never shows the secret.
+    The last line end of a file is left out. The error never shows the secret.
     """
     if isinstance(value, str):
         return Secret(value)
@@ -102,13 +103,13 @@ def mailbox(value: object) -> Mailbox:
 
 
 def path(value: object, folder: Path) -> Path:
-    """A path, relative ones from the configuration's folder, "~" the user's home."""
+    """A path; a relative one begins at the configuration's folder, and "~" is the user's home."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise expected("a path", value)
     try:
         parts = (folder / Path(value).expanduser()).parts
     except RuntimeError as wrong:
         raise WrongValue(f"{shown(value)}: {wrong}") from wrong
-    # Only what is before the last ".." is resolved: links after it may change later.
+    # Only the part before the last ".." is resolved, because links after it may change later.
     up = max((at for at, part in enumerate(parts, 1) if part == ".."), default=0)
     return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)

@@ -9,9 +9,9 @@
     @old.example: @example.org
     @shop.example: erin
 
-A name without @ holds for all our domains, and a target without @ is in the domain of the
-address that was asked for. Indented lines continue the one before. A file named by :include:
-has an address a line. There are no pipes and no files here: those are delivery agents.
+A name without @ applies to all domains of this host. A target without @ is in the domain of the
+address that was looked up. Indented lines continue the one before. A file named by :include: has
+one address in each line. There are no pipes and no files here; use delivery agents for them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..smtp.address import AddressError, Mailbox, parse_domain
 from .watched import LineError, WatchedFile, significant_lines
 from .watched_list import WatchedList
 
-#: (folded local part, domain): "" as domain for all our domains, "" as local part for all else.
+#: (folded local part, domain). The domain "" means all our domains, the local part "" a catch-all.
 Name = tuple[str, str]
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -39,26 +39,26 @@ _INCLUDE = ":include:"
 
 @dataclass(frozen=True, slots=True)
 class AliasTarget:
-    """An address; its local part or its domain is "" where it is that of who was asked for."""
+    """An address. If its local part or its domain is "", that of the address looked up is used."""
 
     local: str
     domain: str
 
     def address(self, local: str, domain: str) -> Mailbox:
-        """The address for one who was asked for."""
+        """The target for the address that was looked up."""
         return Mailbox(self.local or local, self.domain or domain)
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """One alias: `line` is where it stands, `lists` the files that it includes."""
+    """One alias. `line` is its line in the file; `lists` are the files that it includes."""
 
     line: int
     targets: tuple[AliasTarget, ...]
     lists: tuple[WatchedFile[tuple[AliasTarget, ...]], ...] = ()
 
     def addresses(self, local: str, domain: str) -> Iterator[Mailbox]:
-        """What it stands for, asked for this address; included files as they are now."""
+        """The targets for the address that was looked up; included files are read as they are."""
         for target in self.targets:
             yield target.address(local, domain)
         for file in self.lists:
@@ -67,9 +67,9 @@ class Alias:
 
 
 class Aliases:
-    """All aliases of a file. Raises LineError for those that lead back to themselves.
+    """All aliases of a file. Raises LineError for aliases that lead back to themselves.
 
-    `domains` are ours: where names without @ hold.
+    `domains` are the domains to which names without @ apply.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Aliases:
         return len(self._entries)
 
     def look(self, local: str, domain: str) -> tuple[str, Alias] | None:
-        """The alias for this address, and the name it is found by; "" is the catch-all.
+        """The alias for this address, and the name under which it was found; "" is the catch-all.
 
-        The whole local part comes before the one without its tag, an address before a bare
-        name, and the domain's catch-all last. `domain` is in its `one_spelling`.
+        The whole local part is tried before the one without its tag, a full address before a bare
+        name, and the catch-all of the domain last. `domain` must be in its `one_spelling`.
         """
         local = folded(local)
         names = [local]
@@ -109,7 +109,7 @@ class Aliases:
             named.add(self._domains.first)
         settled: set[Name] = set()
         for local, domain in self._entries:
-            # A bare name is the same in all domains but those that the file names.
+            # A bare name means the same in all domains, unless the file names one of them.
             for each in [domain] if domain else sorted(named):
                 circle = self._circle((local, each), settled)
                 found = self.look(*circle[0]) if circle else None
@@ -118,7 +118,9 @@ class Aliases:
                     raise LineError(found[1].line, f"the alias leads back to itself: {way}")
 
     def _circle(self, start: Name, settled: set[Name]) -> list[Name]:
-        """Depth first from here, without recursion: the way that comes back, [] for none."""
+        """Follow the aliases depth first, without recursion; the names of a loop, [] if there is
+        none.
+        """
         way = {start: iter(self._next(start))} if start not in settled else {}
         while way:
             last = next(reversed(way))
@@ -134,7 +136,7 @@ class Aliases:
         return []
 
     def _next(self, name: Name) -> list[Name]:
-        """Where its mail goes; a copy that it keeps itself leads nowhere."""
+        """The names that its mail goes to; a copy for the name itself does not count."""
         found = self.look(*name)
         if found is None:
             return []
@@ -153,7 +155,7 @@ def parse_aliases(
     now: Callable[[], float] = time.monotonic,
     separator: str = "+",
 ) -> Aliases:
-    """The file's aliases; included files are looked for in `folder`. Raises LineError."""
+    """Parse the file; included files are looked up in `folder`. Raises LineError."""
     entries: dict[Name, Alias] = {}
     for number, line in _logical_lines(text):
         match = _LINE.fullmatch(line)
@@ -167,7 +169,7 @@ def parse_aliases(
 
 
 def parse_members(text: str) -> tuple[AliasTarget, ...]:
-    """An included file: addresses, one or several a line. Raises LineError."""
+    """Parse an included file: one or several addresses in a line. Raises LineError."""
     return tuple(
         _target(number, word, is_catch_all=False)
         for number, line in significant_lines(text)
@@ -176,7 +178,7 @@ def parse_members(text: str) -> tuple[AliasTarget, ...]:
 
 
 def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
-    """The lines with those that continue them, numbered by their first."""
+    """The lines joined with those that continue them, each numbered by its first line."""
     found: list[tuple[int, str]] = []
     for number, row in enumerate(text.splitlines(), 1):
         line = re.split(r"\s#", row)[0].rstrip()
@@ -233,7 +235,7 @@ def _include(
 
 
 def _words(number: int, text: str) -> Iterator[str]:
-    """What stands between the commas that are not quoted."""
+    """The parts between the commas that are not quoted."""
     at, text = 0, text.strip()
     while at < len(text):
         match = _TARGETS.match(text, at)
@@ -259,7 +261,7 @@ def _target(number: int, word: str, is_catch_all: bool) -> AliasTarget:
             raise AddressError("its local part is empty")
         if not user.domain or user.domain.startswith("["):
             return AliasTarget(user.local, user.domain)
-        # A-labels: a U-label would ask for SMTPUTF8 on its way out (RFC 6531 section 3.2).
+        # A-labels: mail to a U-label would need SMTPUTF8 (RFC 6531 section 3.2).
         return AliasTarget(user.local, one_spelling(user.domain))
     except ValueError as wrong:
         raise LineError(number, f"{word!r} is no address: {wrong}") from wrong

@@ -1,4 +1,4 @@
-"""A file of domains."""
+"""Reads a file of domains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .watched import LineError, significant_lines
 
 
 def parse_domains(text: str) -> DomainSet:
-    """A file with a domain a line, # comments. Raises LineError."""
+    """Parse a file with one domain in a line and # comments. Raises LineError."""
     lines = significant_lines(text)
     for number, line in lines:
         try:

@@ -1,4 +1,4 @@
-"""What makes names in a folder durable."""
+"""Makes the names in a folder durable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """What was created, renamed or removed in the folder outlives a power cut once this returns.
+    """Sync the folder: files created, renamed or removed in it stay so after a power cut.
 
-    Blocks. OSError if it cannot be synced.
+    Blocks. Raises OSError if it cannot be synced.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,7 @@
-"""A file that is read again when it changes, and never half believed.
+"""A file that is read again when it changes; a broken version is not used.
 
-Lists of users, aliases and domains are edited while the host runs. A new version counts
-only when all of it could be read; until then the last good one does.
+Lists of users, aliases and domains are edited while the host runs. A new version is used only if
+all of it can be read; until then the last good version stays in use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHECK_EVERY = 1.0  # seconds between two looks at the file
 
 
 class LineError(ValueError):
-    """A line that cannot be; raised by a file's parser. `line` counts from 1."""
+    """A line that cannot be parsed; raised by the parser of a file. `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}")
@@ -31,12 +31,12 @@ class LineError(ValueError):
 
 
 class WatchedFile(Generic[T]):
-    """What `parse` makes of the file's text (UTF-8), kept up to date.
+    """The value that `parse` makes of the file's text (UTF-8), kept up to date.
 
-    The file is read at once: OSError where that fails, ValueError (LineError) where it
-    makes no sense. Afterwards `value()` looks at it once per second at most; a version that
-    cannot be read or parsed is logged once, with its line, and the last good value stays.
-    `now` gives seconds. Reading blocks: meant for files of a few megabytes at most.
+    The file is read when the object is made: OSError if that fails, ValueError (LineError) if it
+    cannot be parsed. After that `value()` looks at the file once a second at most. If a new version
+    cannot be read or parsed, that is logged once, with its line, and the last good value stays.
+    `now` gives seconds. Reading blocks, so files should have a few megabytes at most.
     """
 
     _log = Logger()
@@ -73,24 +73,24 @@ class WatchedFile(Generic[T]):
         return self._value
 
     def _signature(self) -> tuple[int, ...]:
-        """What differs between two versions of the file: place, size and times."""
+        """Values that differ between two versions of the file: its inode, size and times."""
         stat = self.path.stat()
         return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def _is_settled(self, seen: tuple[int, ...]) -> bool:
-        """False for a version that may not be whole yet: it is looked at again later."""
+        """False for a version that may not be complete yet; it is looked at again later."""
         return True
 
     def _read(self) -> T:
         return self._believed(self.path.read_text("utf-8-sig"))
 
     def _believed(self, text: str) -> T:
-        """The value that counts now that the file says this."""
+        """The value to use, now that the file has this text."""
         return self._parse(text)
 
     def _complain(self, seen: tuple[int, ...] | None, where: str, problem: str) -> None:
         if seen is None and self._seen is None:
-            return  # still unreachable, and said already
+            return  # still unreadable, and logged already
         self._log.error(
             "{where}: {problem}; the last good version stays", where=where, problem=problem
         )
@@ -102,14 +102,14 @@ def watch_setting(
     parse: Callable[[str], T],
     now: Callable[[], float] = time.monotonic,
 ) -> WatchedFile[T]:
-    """The file that the setting `key` names; SettingError, with the line, where it is wrong."""
+    """The file that the setting `key` names. SettingError, with the line, if it cannot be used."""
     with wrong_setting(key, path):
         return WatchedFile(path, parse, now)
 
 
 @contextmanager
 def wrong_setting(key: str, path: Path) -> Iterator[None]:
-    """What goes wrong with reading a file, as a SettingError of `key` that names its line."""
+    """Turns an error from reading a file into a SettingError of `key` that names the line."""
     try:
         yield
     except LineError as wrong:
@@ -121,6 +121,6 @@ def wrong_setting(key: str, path: Path) -> Iterator[None]:
 
 
 def significant_lines(text: str) -> list[tuple[int, str]]:
-    """The lines that say something, with their numbers: no comments (#), no empty ones."""
+    """The lines that are neither empty nor comments (#), with their numbers."""
     rows = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     return [(number, line) for number, line in rows if line and not line.startswith("#")]

@@ -1,7 +1,7 @@
-"""A list on disk that is doubted if it loses most of what it had.
+"""A list on disk that is doubted if it loses most of its entries.
 
-A full disk, a script that failed or an editor amid its work leaves a list empty or cut short.
-Read at once, it would make every mailbox unknown, and queued mail bounce.
+A full disk, a failing script or an editor in the middle of its work can leave a list empty or cut
+short. If that were believed at once, every mailbox would be unknown and queued mail would bounce.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from .watched import WatchedFile, wrong_setting
 
 T = TypeVar("T", bound=Sized)
 
-SETTLED = 1.0  # seconds without a change after which a file that was written in place is whole
-FEW = 4  # entries; of fewer, losing some is ordinary
+SETTLED = 1.0  # seconds without a change after which a file written in place is complete
+FEW = 4  # entries; a shorter list may lose some without being doubted
 _MEANT = re.compile(r"^#\s*shortened\b", re.MULTILINE | re.IGNORECASE)
 
 
 class WatchedList(WatchedFile[T]):
     """A watched file whose parsed value has a length.
 
-    A new version that is empty, or has lost more than half of FEW entries or more, is not
-    believed: the last good one stays and `doubted` is True, until the list is whole again,
-    says with a comment line `# shortened` that it is meant, or the host starts anew. A file
-    that is being written in place is read once it has not changed for SETTLED seconds; one that is
-    put in the other's place by a rename is read at once.
+    A new version is not believed if it is empty, or if a list of FEW entries or more has lost more
+    than half of them. The last good one stays and `doubted` is True. That ends when the list is
+    whole again, when it has the comment line `# shortened`, or when the host is restarted. A file
+    that is written in place is read once it has not changed for SETTLED seconds; a file that
+    replaces the old one by a rename is read at once.
 
     `now` is seconds since the epoch. `value()` never raises.
     """
@@ -78,6 +78,6 @@ def _is_cut(had: int, left: int) -> bool:
 def watch_list(
     key: str, path: Path, parse: Callable[[str], T], now: Callable[[], float]
 ) -> WatchedList[T]:
-    """The list that the setting `key` names; SettingError, with the line, if it is wrong."""
+    """The list that the setting `key` names. SettingError, with the line, if it cannot be used."""
     with wrong_setting(key, path):
         return WatchedList(path, parse, now)

@@ -1,6 +1,6 @@
-"""What may be written a little later: collected here, written together in a thread.
+"""Collects what may be written a little later, and writes it together in a thread.
 
-For observers, who must return at once. What is lost in a crash must not matter.
+For observers, which must return at once. Items may be lost in a crash.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ T = TypeVar("T")
 
 
 class WriteBehind(Service, Generic[T]):
-    """Calls `write(items, dropped)` in a thread, never twice at a time, soon after `add`.
+    """Calls `write(items, dropped)` in a thread soon after `add`; never two calls at a time.
 
-    `every` is seconds from the first item to its writing; `limit` how many items wait at
-    most. What finds no room, and what `write` raises an exception for, is dropped; the next
-    `write` is told how many. `close` is called in a thread once all is written at the stop.
+    `every` is how many seconds the first item may wait, and `limit` how many items may wait. Items
+    beyond that are dropped, and so are those for which `write` raises an exception; the next
+    `write` is told how many were dropped. When the service stops and everything is written, `close`
+    is called in a thread.
     """
 
     _log = Logger()
@@ -53,7 +54,7 @@ class WriteBehind(Service, Generic[T]):
         self._repeated = RepeatedLog(self._log, site.reactor.seconds)
 
     def add(self, item: T) -> None:
-        """Put it with the others; returns at once."""
+        """Add an item; returns at once."""
         if len(self._items) >= self._limit:
             self._dropped += 1
             return
@@ -92,7 +93,7 @@ class WriteBehind(Service, Generic[T]):
             self._later()
 
     async def flush(self) -> None:
-        """Returns once all that was added so far is written (or dropped)."""
+        """Returns once everything added so far has been written or dropped."""
         while self._writing or self._items:
             if not self._writing:
                 if self._timer is not None:
@@ -104,7 +105,7 @@ class WriteBehind(Service, Generic[T]):
                 await done
 
     def stopService(self) -> Deferred[None]:
-        """Write what waits, and let go of the file."""
+        """Write what still waits, and close the file."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 

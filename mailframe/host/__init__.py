@@ -1,4 +1,4 @@
-"""FLOOR 12: the rooms put together as one Twisted service.
+"""FLOOR 12: puts all rooms together as one Twisted service.
 
     # mailframe.tac, run by `twistd -ny mailframe.tac`
     from twisted.application.service import Application
@@ -7,8 +7,8 @@
     application = Application("mailframe")
     make_service("mailframe.toml").setServiceParent(application)
 
-`make_service` takes a Composition too, so that the settings and the sections can be values
-of Python: `Composition(settings=HostSettings(...), sections=(Section(...), ...), file=None)`.
+`make_service` also takes a Composition, whose settings and sections are Python values:
+`Composition(settings=HostSettings(...), sections=(Section(...), ...), file=None)`.
 """
 
 from .service import Host, make_service

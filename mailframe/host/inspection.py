@@ -12,7 +12,7 @@ from ..wire.listener import ListenerFactory
 
 @implementer(IInspected)
 class Listeners:
-    """How many sessions each listener has."""
+    """Shows how many sessions each listener has."""
 
     def __init__(
         self, factories: Mapping[str, ListenerFactory], ports: Callable[[], Mapping[str, object]]
@@ -21,7 +21,10 @@ class Listeners:
         self._ports = ports
 
     def state(self) -> Iterator[dict[str, object]]:
-        """A row a listener: `listener`, `sessions`, `most` of them, `address` once it is bound."""
+        """A row for each listener: `listener`, `sessions`, `most`, and `address` once it is bound.
+
+        `most` is the limit of sessions.
+        """
         ports = self._ports()
         for name, factory in self._factories.items():
             yield {

@@ -1,4 +1,4 @@
-"""The ports that clients connect to, bound by name, with errors in words."""
+"""Binds the ports that clients connect to, by name, and explains errors in words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def why(wrong: BaseException | None) -> str:
 
 
 def certificates_of(settings: HostSettings) -> Certificates | None:
-    """The certificates of `[tls]`, read now, and clients' authorities. Raises StartError."""
+    """The certificates of `[tls]` and the authorities for clients, read now. Raises StartError."""
     if settings.tls is None:
         return None
     client_cas = [file for each in settings.listen if (file := client_ca_of(each)) is not None]
@@ -48,7 +48,10 @@ def certificates_of(settings: HostSettings) -> Certificates | None:
 
 
 def client_ca_of(listener: Listener) -> Path | None:
-    """The file of clients' authorities, None for none. Raises StartError if it is not one."""
+    """The listener's file of authorities for clients, if any.
+
+    Raises StartError if it cannot be used.
+    """
     file = listener.client_ca
     if file is not None:
         try:
@@ -61,8 +64,8 @@ def client_ca_of(listener: Listener) -> Path | None:
 class Listening:
     """The bound ports of one host.
 
-    `adopted` are sockets, by the listener's name, that are bound already. With `taking` False
-    nobody is let in: the ports are only held, for other processes to let clients in.
+    `adopted` are sockets, by listener name, that are bound already. If `taking` is False, no client
+    is accepted: the ports are only held, so that other processes can accept clients.
     """
 
     def __init__(
@@ -76,7 +79,10 @@ class Listening:
         self._stopped = False
 
     def bind(self, listener: Listener, factory: IProtocolFactory) -> None:
-        """Listen there. Raises StartError where the endpoint fails at once, ValueError for none."""
+        """Bind this listener.
+
+        Raises StartError if that fails at once, ValueError for an unusable endpoint.
+        """
         reactor = self._reactor
         if listener.name in self._adopted:
             reactor = AdoptedSocket(reactor, self._adopted[listener.name])
@@ -105,11 +111,11 @@ class Listening:
         self._binding.append(binding)
 
     def all_bound(self) -> Deferred[Any]:
-        """Fires when every port is bound, fails with the first StartError."""
+        """Fires when every port is bound; fails with the first StartError."""
         return gatherResults(self._binding, consumeErrors=True)
 
     def addresses(self) -> dict[str, tuple[str, int]]:
-        """Address and port by listener's name; the path and 0 for a unix socket."""
+        """Address and port by listener name; for a unix socket its path and 0."""
         return {name: _address(port.getHost()) for name, port in self._ports.items()}
 
     def in_words(self) -> str:
@@ -120,13 +126,13 @@ class Listening:
         )
 
     def sockets(self) -> dict[str, int]:
-        """The descriptor of each bound port, to be handed on."""
+        """The descriptor of each bound port, to be handed to other processes."""
         return {name: port.fileno() for name, port in self._ports.items()}  # type: ignore[attr-defined]
 
     def stop(self) -> Deferred[Any]:
-        """Take no more connections; those that are there stay."""
+        """Accept no more connections; those that are open stay open."""
         self._stopped = True
-        ports, self._ports = self._ports, {}  # Twisted's do not bear being stopped twice
+        ports, self._ports = self._ports, {}  # Twisted's ports must not be stopped twice
         stopped = [maybeDeferred(port.stopListening) for port in ports.values()]
         return gatherResults(stopped, consumeErrors=True)
 

@@ -1,4 +1,4 @@
-"""The queue and the traces of a host that is down, opened for as long as somebody looks."""
+"""Opens the queue and the trace of a host that is down, for as long as a command needs them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .stopping import Stopping
 
 
 class Offline:
-    """Builds only what keeps mail and traces; no port is bound and nothing is delivered.
+    """Builds only the plugins that keep mail and traces; binds no port and delivers nothing.
 
-    Whoever uses it holds the state folder. Raises ConfigErrors.
+    The caller must hold the state folder. Raises ConfigErrors.
     """
 
     def __init__(self, composition: Composition, reactor: Any) -> None:
@@ -23,13 +23,13 @@ class Offline:
         self.control: Control = control_of(self._resources, look=lambda: None)
 
     def begin(self) -> None:
-        """Open them, in the reactor. OSError if the queue cannot be opened."""
+        """Open them; call this in the reactor. OSError if the queue cannot be opened."""
         self._resources.open()
         for each in self._resources.services():
             each.startService()
 
     async def end(self) -> None:
-        """Give back what was leased and let go of the files; a hanging store is left behind."""
+        """Give all leases back and close the files; a store that hangs is abandoned."""
         resources = self._resources
         stopping = Stopping(resources.reactor, resources.settings.stop_timeout)
         for each in reversed(resources.services()):

@@ -1,4 +1,4 @@
-"""Which addresses are this host's own: mail that its exchanges lead there would come back."""
+"""Knows which addresses are this host's own: mail sent there would come back to it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import lru_cache
 from ..names.ip import parse_ip
 
 _KNOWN_FOR = 60.0  # seconds
-_ANY = {"0.0.0.0": (4,), "::": (4, 6), "": (4,)}  # and the versions of IP that come there
+_ANY = {"0.0.0.0": (4,), "::": (4, 6), "": (4,)}  # with the IP versions that they accept
 
 
 class OwnAddresses:
-    """Whether one of our SMTP listeners has an address and port.
+    """Tells whether an address and port belong to one of our SMTP listeners.
 
-    `ports` gives the address and port of each that is bound now, by its name; `now` is
-    seconds, of any clock.
+    `ports` gives the address and port of each listener that is bound now, by name; `now` gives
+    seconds of any clock.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class OwnAddresses:
         self._is_here = lru_cache(1024)(self._look)
 
     def has(self, address: str, port: int) -> bool:
-        """Whether mail that is sent to this IP address and port comes to us."""
+        """True if mail that is sent to this IP address and port comes to this host."""
         for host, bound in self._ports().values():
             if bound != port:
                 continue
@@ -40,10 +40,11 @@ class OwnAddresses:
 
     @staticmethod
     def _look(address: str, versions: tuple[int, ...], period: float) -> bool:
-        """Whether an interface of this machine has the address. Sends nothing.
+        """True if an interface of this machine has the address. Sends nothing.
 
-        The way from here to here begins where it ends. Binding would not tell: some hosts allow
-        that for any address (net.ipv4.ip_nonlocal_bind).
+        A route from this machine to itself has its own address as the source. Binding to the
+        address would not tell, because some hosts allow that for any address
+        (net.ipv4.ip_nonlocal_bind).
         """
         ip = parse_ip(address)
         if ip.version not in versions:

@@ -1,4 +1,4 @@
-"""Becoming an ordinary user once ports are bound and keys are read."""
+"""Gives up root's rights once ports are bound and keys are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 class NoSuchAccount(ValueError):
-    """The configuration names a user or group that this machine has not.
+    """The configuration names a user or group that this machine does not have.
 
     `key` is the setting: "user" or "group".
     """
@@ -29,9 +29,9 @@ class Account:
 
 
 def account(user: str | None, group: str | None) -> Account | None:
-    """Whom `user` and `group` of the configuration name; None if no user is given.
+    """The account that `user` and `group` of the configuration name; None if no user is given.
 
-    The group is by default the user's own. Raises NoSuchAccount.
+    By default the group is the user's own. Raises NoSuchAccount.
     """
     if user is None:
         return None
@@ -47,10 +47,10 @@ def account(user: str | None, group: str | None) -> Account | None:
 
 
 def may_give(whom: Account | None, uid: int, gid: int) -> bool:
-    """Whether a file may be given to this user and group by `whom`, None: by this process.
+    """True if `whom` may give a file to this user and group; None means this process.
 
-    -1 is nobody in particular. Root may give files to anybody; others keep them, and may choose
-    among their own groups.
+    -1 stands for no particular user or group. Root may give files to anybody. Other users can only
+    keep them, and choose among their own groups.
     """
     if whom is None:
         me, groups = os.geteuid(), {os.getegid(), *os.getgroups()}
@@ -60,15 +60,15 @@ def may_give(whom: Account | None, uid: int, gid: int) -> bool:
 
 
 def become(whom: Account | None) -> bool:
-    """Give root's rights up for good; False where there is nothing to give up.
+    """Give up root's rights for good; False if there is nothing to give up.
 
-    That is: no account is configured, or this process is not root (twistd's `--uid`, or a
-    service manager, was quicker). Afterwards no call brings the rights back.
+    That is so if no account is configured, or if this process is not root (any more, after twistd's
+    `--uid` or by a service manager). Afterwards no call can bring the rights back.
     """
     if whom is None or os.geteuid() != 0:
         return False
     os.initgroups(whom.name, whom.gid)
-    # The group first: without root's rights it could no longer be changed.
+    # The group first: without root's rights it could not be changed any more.
     os.setresgid(whom.gid, whom.gid, whom.gid)
     os.setresuid(whom.uid, whom.uid, whom.uid)
     return True

@@ -1,4 +1,4 @@
-"""What a host lends to its plugins: a reactor, a clock, threads, DNS, the queue."""
+"""What a host offers to its plugins: a reactor, a clock, threads, DNS, the queue."""
 
 from __future__ import annotations
 
@@ -36,21 +36,25 @@ InThread = Callable[..., Deferred[Any]]
 
 
 class _DaemonThread(threading.Thread):
-    """Does not keep the process: a plugin's work that hangs ends with it."""
+    """A thread that does not keep the process alive.
+
+    So if a plugin's work hangs, it ends with the process.
+    """
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how, daemon=True)
 
 
 class Resources:
-    """The place where one composition's plugins work, and the plugins built into it.
+    """Builds the plugins of one composition, and gives them what they work with.
 
-    `stages` limits what is built ("queue", "observe", …); None builds all. Raises
-    ConfigErrors with everything that the plugins say against their settings; `warnings` are
-    what they say of settings that are right and yet a trap. No file is opened for writing and
-    no thread runs before `open`. `worker` of `workers` processes this is; each has a part of
-    the queue, and takes care of parts that nobody has any more.
-    `in_thread` takes the place of a pool of threads, if no reactor runs here.
+    `stages` limits what is built ("queue", "observe", …); None builds everything. Raises
+    ConfigErrors with all errors that the plugins find in their settings. `warnings` are what they
+    say about settings that are valid but likely to be mistakes. Before `open` no file is opened for
+    writing and no thread runs.
+
+    This process is `worker` of `workers`; each has its part of the queue and takes care of parts
+    that have no worker any more. `in_thread` replaces the pool of threads if no reactor runs here.
     """
 
     _log = Logger()
@@ -66,15 +70,16 @@ class Resources:
         in_thread: InThread | None = None,
     ) -> None:
         self.worker, self.workers = worker, workers
-        #: Known once there are listeners; the host's word.
+        #: Set by the host once there are listeners.
         self.is_own: Callable[[str, int], bool] = lambda address, port: False
-        #: The door for mail of the host's own, once there is a scheduler; the host's word.
+        #: Queues mail of the host's own; set by the host once there is a scheduler.
         self.door: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
-        #: Who answers questions, and the certificates, once the host has them.
+        #: What answers questions, and the certificates; set by the host once it has them.
         self.control: Control | None = None
         self.certificates: Certificates | None = None
         self.settings = composition.settings
-        #: Names this start of this process: whose the leases are in a queue of several hosts.
+        #: Names this start of this process: the owner of leases in a queue that several hosts
+        #: share.
         self.owner = f"{self.settings.hostname}/{worker}/{new_id(now())}"
         self.folder = composition.folder
         self.reactor = reactor
@@ -96,7 +101,10 @@ class Resources:
         self.served: Mapping[str, Any] = {} if stages is not None else self._protocols(composition)
 
     def _protocols(self, composition: Composition) -> dict[str, Any]:
-        """The protocols that plugins bring. ConfigErrors for a listener that none speaks."""
+        """The protocols that plugins bring.
+
+        ConfigErrors for a listener whose protocol no plugin has.
+        """
         sections = [each for each in composition.sections if each.stage == "serve"]
         try:
             served = served_protocols(self.hooks)
@@ -124,7 +132,7 @@ class Resources:
 
     def authenticate(self, client: Client, name: str, password: str) -> Eventual[str | Reply]:
         """See Site."""
-        channel = Channel(private=True)  # how it came is the plugin's business
+        channel = Channel(private=True)  # the plugin must know how the password came
         return self.hooks.logins.by_password(name, password, client, channel)
 
     def depart(self, message: Message, routes: Sequence[Route]) -> Eventual[Departed | Reply]:
@@ -146,21 +154,21 @@ class Resources:
     ) -> tuple[Mailboxes | None, tuple[ConfigError, ...]]:
         mailboxes, wrong = mailboxes_of(composition, self.now)
         if wrong and stages is not None:
-            return None, ()  # a command that does something else must not fail for them
+            return None, ()  # a command that does something else must not fail because of these
         for key, trap in mailboxes.traps(self._may_give) if mailboxes and not wrong else ():
             self.warnings.append(composition.error(f"mailboxes.{key}", f"warning: {trap}"))
         return mailboxes, wrong
 
     def _in_pool(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Run blocking work in one of `threads` threads; more of it waits for its turn."""
+        """Run blocking work in one of `threads` threads; if all are busy, it waits for its turn."""
         return deferToThreadPool(self.reactor, self._threads, function, *args, **kwargs)
 
     def open(self) -> None:
-        """Let the threads run: after the fork into a daemon, which would lose them."""
+        """Let the threads run. Call it after the fork into a daemon, which would lose them."""
         self._threads.start()
 
     def close(self) -> Deferred[None]:
-        """End the threads; fires once they have done what they are at."""
+        """End the threads; fires once they have done what they are doing."""
         done: Deferred[None] = Deferred()
         if not self._threads.started:
             done.callback(None)
@@ -170,7 +178,7 @@ class Resources:
             self._threads.stop()
             self.reactor.callFromThread(done.callback, None)
 
-        # A thread that hangs must keep neither the reactor nor the process.
+        # A thread that hangs must not keep the reactor or the process alive.
         threading.Thread(target=wait, name="mailframe-threads-end", daemon=True).start()
         return done
 
@@ -186,7 +194,7 @@ class Resources:
 
     @cached_property
     def secret(self) -> bytes:
-        """The host's own, out of its state folder; one for this process alone if it has none."""
+        """The host's secret from its state folder; without that, one for this process only."""
         try:
             return StateFolder(self.settings.state).secret()
         except (OSError, ValueError) as wrong:
@@ -229,7 +237,7 @@ class Resources:
         try:
             whom = account(self.settings.user, self.settings.group)
         except NoSuchAccount:
-            return True  # it will not start
+            return True  # the host will not start
         return may_give(whom, uid, gid)
 
     def _is_own(self, address: str, port: int) -> bool:
@@ -240,7 +248,7 @@ class Resources:
         return self.door(envelope, octets)
 
     def store(self) -> IQueueStore:
-        """The queue's store, for plugins that send mail; once all plugins are built."""
+        """The queue's store, for plugins that send mail; available once all plugins are built."""
         store = self.hooks.store
         if store is None:
             raise LookupError("this composition has no [queue]")

@@ -40,14 +40,14 @@ from .workers.launch import Launch
 from .workers.supervisor import Supervisor
 
 CONTROL_MODE = 0o600
-_CLOSING = 0.2  # of stop_timeout, kept for the store: it gives the leases back
+_CLOSING = 0.2  # fraction of stop_timeout that is kept for the store, which gives the leases back
 
 
 def make_service(composition: Composition | str | Path) -> Host | Supervisor:
     """The host of a composition or of a configuration file, on Twisted's own reactor.
 
-    With `workers` above 1 it is the supervisor of so many processes, a Host in each. Raises
-    ConfigErrors with everything that is wrong, and StartError.
+    If `workers` is more than 1 it is the supervisor of that many processes, with a Host in each.
+    Raises ConfigErrors with everything that is wrong, and StartError.
     """
     from twisted.internet import reactor
 
@@ -60,26 +60,26 @@ def make_service(composition: Composition | str | Path) -> Host | Supervisor:
 
 
 def steady(reactor: Any) -> None:
-    """Let the reactor's time be one that nobody sets: its own is the wall clock's.
+    """Give the reactor a clock that cannot be set; its own is the wall clock.
 
-    A clock set back would let every delayed call sleep that much longer. It can be done only
-    while none waits.
+    If the wall clock were set back, every delayed call would wait that much longer. Call this while
+    no delayed call waits.
     """
     if not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
 
 
 class Host(service.MultiService):
-    """One mail host. Binding needs root's rights, the rest does not.
+    """One mail host. Only binding needs root's rights.
 
-    `privilegedStartService` takes the state folder and the ports; `startService` gives
-    root's rights up where `user` says so, and starts the plugins' services, the queue and
-    the control socket. `stopService` fires once no commit is under way, all leases are given
-    back and the store is closed, at the latest after `stop_timeout`. Raises ConfigErrors and
-    StartError; each start method raises StartError.
+    `privilegedStartService` takes the state folder and binds the ports. `startService` gives up
+    root's rights if `user` is set, and starts the plugins' services, the queue and the control
+    socket. `stopService` fires once no commit is under way, all leases are given back and the store
+    is closed, at the latest after `stop_timeout`. Raises ConfigErrors and StartError; each start
+    method raises StartError.
 
-    With a `launch` it is one worker of several: the state folder is its supervisor's, and the
-    ports are bound already. `ready` fires when clients are let in.
+    With a `launch` it is one worker of several: the supervisor holds the state folder and has bound
+    the ports. `ready` fires when clients are accepted.
     """
 
     _log = Logger()
@@ -122,7 +122,7 @@ class Host(service.MultiService):
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
-        """Those of the plugins, and the watchdog."""
+        """Add the plugins' services and the watchdog."""
         for each in self.resources.services():
             each.setServiceParent(self)
         if self.settings.block_warning is not None:
@@ -175,7 +175,7 @@ class Host(service.MultiService):
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
-        """Where each listener is, once bound: its address and port; a unix socket's path, 0."""
+        """Address and port of each listener that is bound; for a unix socket its path and 0."""
         return self._listening.addresses()
 
     def _smtp_ports(self) -> dict[str, tuple[str, int]]:
@@ -183,7 +183,7 @@ class Host(service.MultiService):
         return {name: port for name, port in self.ports.items() if name in smtp}
 
     def privilegedStartService(self) -> None:
-        """Take the state folder and every port, with whatever rights this process has."""
+        """Take the state folder and bind every port, with the rights that this process has."""
         try:
             if not self._launch.supervised:
                 self._state.take(self._account)
@@ -197,7 +197,10 @@ class Host(service.MultiService):
             raise self._given_up(why(wrong)) from None
 
     def startService(self) -> None:
-        """Be an ordinary user, then begin; clients that came meanwhile are answered now."""
+        """Become an ordinary user, then start.
+
+        Clients that have connected meanwhile are answered now.
+        """
         try:
             if become(self._account):
                 self._log.info("running as {user}", user=self.settings.user)
@@ -213,14 +216,14 @@ class Host(service.MultiService):
         self._listening.all_bound().addCallbacks(self._ready, self._not_ready)
 
     def _given_up(self, message: str) -> StartError:
-        """Let everything go that a failed start had taken; the error to raise."""
+        """Release everything that a failed start has taken; returns the error to raise."""
         self._log.critical("not started: {reason}", reason=message)
         self._listening.stop()
         self._state.let_go()
         return StartError(message)
 
     def _open_control(self) -> None:
-        # We hold the folder: a socket that lies here is a dead host's.
+        # We hold the folder, so a socket file here is left over from a host that died.
         self._state.control.unlink(missing_ok=True)
         self._control_port = self._reactor.listenUNIX(
             str(self._state.control), self._control, mode=CONTROL_MODE
@@ -231,7 +234,7 @@ class Host(service.MultiService):
             try:
                 self._state.write_ports(self.ports)
             except OSError as failed:
-                # A full disk: the host serves, and tells its clients so.
+                # A full disk: the host serves all the same, and tells its clients so.
                 self._log.warn("the ports could not be written down: {why}", why=why(failed))
             self._log.info(
                 "{hostname} ready: {listeners}",
@@ -252,20 +255,20 @@ class Host(service.MultiService):
             )
 
     def reload(self) -> None:
-        """Read the certificates again, at SIGHUP; they are watched without it too."""
+        """Read the certificates again, at SIGHUP. They are also watched without it."""
         self._log.info("reloading")
         if self.certificates is not None:
             self.certificates.reload()
 
     def retire(self) -> Deferred[None]:
-        """Let nobody in any more, while those who are here may finish; `stopService` is next.
+        """Accept no more clients and let the present ones finish; `stopService` comes next.
 
-        Fires when the last client is gone, at the latest after `stop_timeout`.
+        Fires when the last client has gone, at the latest after `stop_timeout`.
         """
         return Deferred.fromCoroutine(self._retire())
 
     def close_ports(self) -> Deferred[Any]:
-        """Let nobody in any more."""
+        """Accept no more clients."""
         return self._listening.stop()
 
     async def _retire(self) -> None:
@@ -275,7 +278,7 @@ class Host(service.MultiService):
         await patience.step("sessions", lambda: gatherResults(emptied))
 
     def stopService(self) -> Deferred[None]:
-        """Stop in order: the way in, the queue, the plugins, the store. Never fails."""
+        """Stop in this order: listeners, queue, plugins, store. Never fails."""
         service.Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
@@ -311,7 +314,7 @@ class Host(service.MultiService):
 
 
 def _deferred(result: Any) -> Deferred[Any]:
-    """A Deferred of what Twisted gives as a value or a Deferred."""
+    """A Deferred of a result that Twisted gives as a value or as a Deferred."""
     if isinstance(result, Deferred):
         return result
     done: Deferred[Any] = Deferred()

@@ -1,7 +1,7 @@
-"""The queue of one worker: its own part, and those of workers that there are no more.
+"""The queue of one worker: its own part, and the parts of workers that do not exist any more.
 
-Mail comes into the own part only; what an adopted part holds is claimed, tried and removed
-where it lies, with its attempts and times as they were. A part that is empty is closed.
+New mail goes only into the worker's own part. Mail in an adopted part is claimed, tried and removed
+there; its attempts and times stay as they were. An adopted part that is empty is closed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def whole_queue(
     worker: int,
     workers: int,
 ) -> IQueueStore:
-    """`own` and every part whose worker is gone that falls to this `worker` of so many.
+    """`own`, together with the parts without a worker that this `worker` adopts.
 
-    The orphans are dealt out in turn: part 5 of 2 workers is worker 1's. Raises ConfigErrors.
+    Such parts are dealt out in turn: with 2 workers, part 5 goes to worker 1. Raises ConfigErrors.
     """
     if not IShardedStore.providedBy(own):
         return own
@@ -52,7 +52,7 @@ def whole_queue(
 
 @implementer(IShardedStore)
 class Shards(Service):
-    """One store for whoever asks: `own`, and the `adopted` ones by their worker's number."""
+    """Several stores as one: `own`, and the `adopted` ones by the number of their former worker."""
 
     _log = Logger()
 
@@ -60,14 +60,14 @@ class Shards(Service):
         self.name = getattr(own, "name", None) or "queue"
         self._own = own
         self._adopted = dict(adopted)
-        self._claimed: dict[str, IQueueStore] = {}  # what is leased in an adopted store
+        self._claimed: dict[str, IQueueStore] = {}  # what is leased, and in which adopted store
 
     @property
     def _all(self) -> tuple[IQueueStore, ...]:
         return self._own, *self._adopted.values()
 
     def startService(self) -> None:
-        """Open all. OSError where one cannot be."""
+        """Open all stores. OSError if one cannot be opened."""
         for store in self._all:
             if IService.providedBy(store):
                 store.startService()
@@ -76,7 +76,7 @@ class Shards(Service):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """As the stores themselves stop."""
+        """Stop all stores, each in its own way."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -96,13 +96,16 @@ class Shards(Service):
             store.watch(call)
 
     def begin(self, envelope: Envelope) -> IDraft:
-        """See IQueueStore: in the own store."""
+        """See IQueueStore. New mail goes into the worker's own store."""
         return self._own.begin(envelope)
 
     async def claim(
         self, now: float, limit: int, until: float, excluding: frozenset[str] = frozenset()
     ) -> Sequence[Entry]:
-        """See IQueueStore. Adopted mail gets up to half of the room, so that neither starves."""
+        """See IQueueStore.
+
+        Adopted mail gets up to half of the places, so that neither kind starves.
+        """
         entries: list[Entry] = []
         for number, store in tuple(self._adopted.items()):
             room = max(1, limit // 2) - len(entries)
@@ -120,7 +123,7 @@ class Shards(Service):
         if store in self._claimed.values() or await settled(store.next_due()) is not None:
             return
         counts = await settled(store.counts())
-        # What was set aside stays in sight: `queue summary` names it.
+        # Messages that were set aside stay visible: `queue summary` names them.
         if counts.get("messages") or counts.get("corrupt") or number not in self._adopted:
             return
         del self._adopted[number]

@@ -1,4 +1,4 @@
-"""What must hold before a host starts, whichever way its composition came."""
+"""Checks and preparations before a host starts, from a file or from Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .privileges import Account, NoSuchAccount, account
 
 
 def check(composition: Composition) -> None:
-    """What reading a file would have found, for a composition of Python's. Raises StartError."""
+    """Check a composition made in Python as reading a file would have done. Raises StartError."""
     wrong = checks.check(composition.settings, composition.sections)
     problems = [f"{'.'.join(map(str, place))}: {message}" for place, message in wrong]
     if problems:
@@ -19,10 +19,11 @@ def check(composition: Composition) -> None:
 
 
 def spare_the_collector() -> None:
-    """For a process that is a host and nothing else, once it is composed.
+    """Let the garbage collector run less often; for a process that is a host and nothing else.
 
-    What was made at the start stays, and is not looked at again for rings of garbage; those of
-    the sessions are rare, and looked for less often than in a program that ends soon.
+    Call it once the host is composed. Objects that exist by then are not looked at again, and
+    sessions rarely leave cyclic garbage, so it is looked for less often than Python does by
+    default.
     """
     gc.collect()
     gc.freeze()
@@ -30,7 +31,7 @@ def spare_the_collector() -> None:
 
 
 def account_of(settings: HostSettings) -> Account | None:
-    """Whom the host becomes, None where it stays who it is. Raises StartError."""
+    """The account that the host becomes; None if it keeps its own. Raises StartError."""
     try:
         return account(settings.user, settings.group)
     except NoSuchAccount as wrong:

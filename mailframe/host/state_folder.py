@@ -1,9 +1,9 @@
-"""The host's folder: who may enter, who is at home, and what lies at its door.
+"""The host's state folder: its lock, its secret and its sockets.
 
-secret    32 random octets, made once: what strangers must not be able to compute
-lock      held (flock) by the host, or by a command while no host runs
-control   the unix socket that the commands ask (mode 0600); of worker 2 control.2
-ports     JSON, name of a listener -> [address, port], while the host runs
+secret    32 random octets, made once: what strangers must not be able to compute lock      held
+(flock) by the host, or by a command while no host runs control   the unix socket that the commands
+ask (mode 0600); of worker 2 control.2 ports     JSON, name of a listener -> [address, port], while
+the host runs
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SECRET = 32  # octets
 
 
 class InUse(Exception):
-    """Another host, or a command that opened the store itself, holds the folder."""
+    """Another host holds the folder, or a command that has opened the store itself."""
 
 
 class StateFolder:
-    """`state` of the configuration, as worker number `worker` sees it."""
+    """The folder `state` of the configuration, as seen by the worker with this number."""
 
     _log = Logger()
 
@@ -40,9 +40,9 @@ class StateFolder:
         self._whom: Account | None = None
 
     def take(self, whom: Account | None) -> None:
-        """Make it where it is missing, mode 0700, hold it, and give it to `whom`.
+        """Create the folder with mode 0700 if it is missing, hold it, and give it to `whom`.
 
-        Only root can give it away. Raises InUse and OSError.
+        Only root can give it to another user. Raises InUse and OSError.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self.path.stat()
@@ -50,19 +50,23 @@ class StateFolder:
             self.path.chmod(0o700)
         self.hold()
         made = [self.path / "lock", *self._keep_secret()]
-        for number in self.siblings():  # we hold the folder: nobody is behind these
+        for number in self.siblings():  # we hold the folder, so no process serves these sockets
             StateFolder(self.path, number).close_door()
         if whom is None or os.geteuid() != 0:
             return
         self._whom = whom
-        # A host that ran as root left root's files here, and nobody else could enter. In
-        # another's folder only what we made is given: it may hold links to what is not ours.
+        # If a host ran as root before, root owns its files here, and no other user could open them.
+        # In somebody else's folder only what we have made is given away: links there may lead
+        # elsewhere.
         files = self.path.rglob("*") if found.st_uid == 0 else made
         for path in (*files, self.path):
             os.chown(path, whom.uid, whom.gid, follow_symlinks=False)
 
     def _keep_secret(self) -> list[Path]:
-        """Make the secret if there is none yet; what was made. The folder is held."""
+        """Make the secret if there is none yet.
+
+        Returns the files that were made. Hold the folder first.
+        """
         new = self.path / "secret.new"
         try:
             if len(self._read_secret()) == SECRET:
@@ -73,15 +77,15 @@ class StateFolder:
                 file.write(secrets.token_bytes(SECRET))
             new.rename(self._secret)
         except OSError as failed:
-            # A full disk: each process has a secret of its own until the next start.
+            # A full disk: each process uses its own secret until the next start.
             self._log.warn("no secret in {folder}: {why}", folder=str(self.path), why=str(failed))
             return []
         return [self._secret]
 
     def secret(self) -> bytes:
-        """The host's secret, the same in all its processes and after a restart.
+        """The host's secret: the same in all its processes and after a restart.
 
-        Raises OSError, and ValueError if the file is not what was made.
+        Raises OSError, and ValueError if the file does not hold a secret.
         """
         found = self._read_secret()
         if len(found) != SECRET:
@@ -96,11 +100,11 @@ class StateFolder:
             return b""
 
     def hold(self) -> None:
-        """Be the only one at work here until `let_go` or the end of the process.
+        """Hold the folder, alone, until `let_go` or the end of the process.
 
-        Raises InUse, and OSError where the folder is missing or not ours to write.
+        Raises InUse, and OSError if the folder is missing or cannot be written.
         """
-        # No link that lies in the way is followed.
+        # A symbolic link in place of the file is not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         lock = os.open(self.path / "lock", flags, 0o600)
         try:
@@ -114,24 +118,24 @@ class StateFolder:
 
     @property
     def lock(self) -> int:
-        """The descriptor that holds the folder, while `hold` lasts; for other processes."""
+        """The descriptor that holds the lock while `hold` lasts, to be given to other processes."""
         if self._lock is None:
             raise LookupError("the state folder is not held")
         return self._lock
 
     def siblings(self) -> list[int]:
-        """The workers, other than worker 0, whose control sockets lie here, dead or alive."""
+        """The workers other than worker 0 that have a control socket here, running or not."""
         found = (path.suffix[1:] for path in self.path.glob("control.*"))
         return sorted(int(number) for number in found if number.isdecimal())
 
     def let_go(self) -> None:
-        """Give the folder up; harmless where it was not held."""
+        """Release the folder; harmless if it is not held."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def write_ports(self, ports: Mapping[str, tuple[str, int]]) -> None:
-        """Say where the listeners are, in one atomic step."""
+        """Write down where the listeners are, in one atomic step."""
         new = self.path / "ports.new"
         new.write_text(json.dumps(ports) + "\n")
         if self._whom is not None and os.geteuid() == 0:
@@ -139,11 +143,11 @@ class StateFolder:
         new.rename(self.ports)
 
     def close_door(self) -> None:
-        """Take `control` away. Raises OSError."""
+        """Remove `control`. Raises OSError."""
         self.control.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Take `ports` and `control` away, then let go: nobody is at home. Raises OSError."""
+        """Remove `ports` and `control`, then release the folder. Raises OSError."""
         try:
             self.ports.unlink(missing_ok=True)
             self.close_door()

@@ -1,4 +1,4 @@
-"""Stopping one thing after another, and all of it in time."""
+"""Stops one thing after another, with a time limit for all of them together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 
 class Stopping:
-    """Steps that together take `seconds` at most; a step that fails does not keep the next."""
+    """Steps that together may take `seconds`; if a step fails, the next one is still done."""
 
     _log = Logger()
 
@@ -21,7 +21,7 @@ class Stopping:
         self._end = reactor.seconds() + seconds
 
     async def step(self, what: str, stop: Callable[[], Any]) -> None:
-        """Do it and wait for it, no longer than there is time; never raises."""
+        """Do this step and wait for it, but not beyond the time limit; never raises."""
         done: Deferred[bool] = Deferred()
         finished = maybeDeferred(stop)
         finished.addErrback(self._failed, what)

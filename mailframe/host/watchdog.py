@@ -1,8 +1,8 @@
-"""Naming what keeps the reactor: while it is blocked nobody is served, and nothing else says why.
+"""Finds out what blocks the reactor: while it is blocked no session is served.
 
-A thread looks at what the reactor's thread is doing, some times in the time that may pass
-without a warning. One and the same call, look after look, is logged once, with its stack, while
-it still goes on. The reactor itself does nothing for it.
+A thread looks at the reactor's thread several times within the time that is allowed. If it sees the
+same call every time, it logs that call once, with its stack, while the call still runs. The reactor
+itself does no work for this.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from twisted.logger import Logger
 
 from ..hooks import Bound
 
-QUIET = 60.0  # seconds in which the same call is not named again
-_REMEMBERED = 100  # calls
-_DEEPEST = 40  # frames of a stack that are logged, the innermost
-# What runs between the reactor's loop and what it calls.
+QUIET = 60.0  # seconds in which the same call is not logged again
+_REMEMBERED = 100  # calls that are remembered
+_DEEPEST = 40  # innermost frames of a stack that are logged
+# Modules that run between the reactor's loop and the code that it calls.
 _ITS_OWN = frozenset({
     "twisted.internet.base", "twisted.internet.main", "twisted.internet.posixbase",
     "twisted.internet.pollreactor", "twisted.internet.epollreactor",
@@ -35,10 +35,11 @@ _ITS_OWN = frozenset({
 
 
 class Watchdog(service.Service):
-    """Warns of calls that keep `reactor`, one that is run by the thread that starts it, `seconds`.
+    """Logs calls that block `reactor` for `seconds` or longer.
 
-    `plugins` are named where a frame of the stack is in their module. A call of half as long
-    again is always seen, one of half as long never.
+    The reactor must be run by the thread that starts this service. A plugin is named if a frame of
+    the stack is in its module. A call that takes half as long again is always seen, and one that
+    takes half as long never.
     """
 
     _log = Logger()
@@ -49,16 +50,16 @@ class Watchdog(service.Service):
         self._seconds = seconds
         self._places = _places(plugins)
         self._first_round: IDelayedCall | None = None
-        self._over = threading.Event()  # the end of the thread that was started last
+        self._over = threading.Event()  # ends the thread that was started last
 
     def startService(self) -> None:
-        """Begin with the reactor's next round: what is done to start is no fault."""
+        """Begin in the reactor's next round, because what blocks during the start does no harm."""
         super().startService()
         self._over = threading.Event()
         self._first_round = self._reactor.callLater(0, self._begin)
 
     def stopService(self) -> None:
-        """The thread ends by itself, at once."""
+        """Tell the thread to end; it does so at once."""
         super().stopService()
         if self._first_round is not None and self._first_round.active():
             self._first_round.cancel()
@@ -92,7 +93,7 @@ class Watchdog(service.Service):
         self._log.info("the reactor was free again after {seconds:.2f} s", seconds=seconds)
 
     def _plugin(self, frames: list[FrameType]) -> str:
-        """The plugins that the innermost frame of a plugin may belong to; "" for none."""
+        """The plugins that the innermost frame of a plugin may belong to; "" if there is none."""
         for frame in reversed(frames):
             plugin = self._places.get(frame.f_code.co_filename)
             if plugin:
@@ -101,9 +102,10 @@ class Watchdog(service.Service):
 
 
 class Watch:
-    """What is seen of one thread, by its number: `look` again and again, from another one.
+    """Watches one thread, given by its number: call `look` again and again from another thread.
 
-    `warn(seconds, frames, left_out)` hears of a call once, `freed(seconds)` of its end.
+    `warn(seconds, frames, left_out)` is called once for each call that blocks, `freed(seconds)`
+    when it has ended.
     """
 
     def __init__(
@@ -118,25 +120,26 @@ class Watch:
         self._warn = warn
         self._freed = freed
         self._looked, self._worked = float("inf"), 0.0
-        self._call: FrameType | None = None  # what the reactor is at
-        self._since = (0.0, 0.0)  # the last look without it, the first with it
+        self._call: FrameType | None = None  # the call that the reactor is making
+        self._since = (0.0, 0.0)  # when the last look did not see it, and when the first did
         self._judged = False  # this call needs no more looks
         self._warned = False
-        # By code: when a call was named, and how often it has not been since.
+        # By code: when a call was logged, and how often it was not logged since.
         self._named: dict[object, tuple[float, int]] = {}
 
     def worked(self) -> float:
-        """Seconds of a processor that the thread has had; 0.0 where that cannot be known."""
+        """Seconds of CPU time that the thread has used; 0.0 if that cannot be found out."""
         if sys.platform != "linux":
             return 0.0
         return time.clock_gettime(time.pthread_getcpuclockid(self._thread))
 
     def look(self, now: float, worked: float) -> float:
-        """Seconds until the next look; `worked` is what `worked()` says now."""
+        """Look once; seconds until the next look. `worked` is what `worked()` gives now."""
         frames = called_by_the_reactor(sys._current_frames().get(self._thread))
         call = frames[0] if frames else None
         between = now - self._looked
-        # A call into C that holds the interpreter keeps us from looking, too, and works meanwhile.
+        # A call into C that holds the interpreter's lock also keeps us from looking, and uses the
+        # CPU.
         overslept = between > self._seconds and worked - self._worked > between / 2
         if call is not self._call:
             if self._warned:
@@ -152,7 +155,7 @@ class Watch:
         return self._seconds / 4
 
     def _judge(self, now: float, seconds: float, frames: list[FrameType]) -> None:
-        """Name this call, unless it was named a moment ago."""
+        """Log this call, unless it was logged a moment ago."""
         self._judged = True
         code = frames[0].f_code, frames[-1].f_code
         named, left_out = self._named.get(code, (float("-inf"), 0))
@@ -167,7 +170,7 @@ class Watch:
 
 
 def called_by_the_reactor(innermost: FrameType | None) -> list[FrameType]:
-    """The stack from what the reactor called inwards; [] where it waits or works itself."""
+    """The frames inwards from the reactor's call; [] if the reactor waits or runs its own code."""
     frames: list[FrameType] = []
     frame = innermost
     while frame is not None:

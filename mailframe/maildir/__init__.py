@@ -1,8 +1,9 @@
 """FLOOR 8: Maildirs: their names, messages, flags and quotas, and delivery into them.
 
-`safe_name` and `Template` name the folders, `Maildir` is one mailbox with its messages and their
-flags, `deliver` brings in new messages durably, `quota` keeps Maildir++ quotas. `mailboxes` is
-what `[mailboxes]` says: where each one is, who owns it, what it may hold and who reads it.
+`safe_name` and `Template` name the folders. `Maildir` is one mailbox with its messages and their
+flags. `deliver` adds new messages durably, and `quota` keeps Maildir++ quotas. `mailboxes` is what
+`[mailboxes]` says: where each mailbox is, who owns its files, how much it may hold, and which user
+has it.
 """
 
 from .delivery.copies import Copy, deliver

@@ -21,12 +21,12 @@ _FLAGS = re.compile(r"2,([A-Za-z]*)")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """What one message's file name says.
+    """The parts of one message's file name.
 
     `unique` is the part that stays when flags change; the sizes belong to it. `size` (S=) is the
-    octets on disk and `wire_size` (W=) the octets with CRLF line ends, None if the name does not
-    say. `flags` are D(raft), F(lagged), P(assed), R(eplied), S(een) and T(rashed), and a folder's
-    own keywords in small letters.
+    octets on disk, and `wire_size` (W=) the octets with CRLF line ends; None if the name does not
+    say. `flags` are D(raft), F(lagged), P(assed), R(eplied), S(een) and T(rashed), and the folder's
+    own keywords as small letters.
     """
 
     unique: str
@@ -34,7 +34,10 @@ class FileName:
 
     @classmethod
     def parse(cls, name: str) -> FileName:
-        """Every name can be read. Flags are taken from an info part that begins with "2," only."""
+        """Parse any name.
+
+        This never fails. Flags are taken only from an info part that begins with "2,".
+        """
         unique, _, info = name.partition(":")
         match = _FLAGS.fullmatch(info)
         return cls(unique, frozenset(match.group(1)) if match else frozenset())
@@ -61,7 +64,7 @@ class FileName:
         return replace(self, flags=chosen)
 
     def __str__(self) -> str:
-        """The name in cur, with the flags in ASCII order as the specification asks."""
+        """The name in cur, with the flags in ASCII order, as the specification asks."""
         return f"{self.unique}:2,{''.join(sorted(self.flags))}"
 
 
@@ -69,8 +72,8 @@ class FileName:
 class UniqueNames:
     """Makes names that no other delivery makes, on this host or on another.
 
-    `now` gives seconds since the epoch. The random part tells apart processes that share a host
-    name and a process id, as in containers. Safe to use from several threads.
+    `now` gives seconds since the epoch. The random part makes names differ even if two processes
+    have the same host name and process id, as in containers. Several threads may use it at once.
     """
 
     hostname: str
@@ -90,5 +93,5 @@ class UniqueNames:
 
 
 def with_sizes(unique: str, size: int, wire_size: int) -> str:
-    """The name for new: with the sizes in it, readers need not open the file to know them."""
+    """The name for new. With the sizes in it, readers need not open the file to know them."""
     return f"{unique},S={size},W={wire_size}"

@@ -16,19 +16,19 @@ from .filename import FileName
 from .owner import Owner
 
 _FOLDER = re.compile(r"(\.[^./\x00]+)+", re.DOTALL)
-STALE = 36 * 3600.0  # seconds; what has been in tmp for longer will never be finished
+STALE = 36 * 3600.0  # seconds; a file that has been in tmp for longer will never be finished
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message in a Maildir. `recent` is True if it is in new: no reader has seen it yet."""
+    """A message in a Maildir. `recent` is True if it is in new, so no reader has seen it yet."""
 
     file: str
     recent: bool
 
     @property
     def name(self) -> FileName:
-        """What the file's name says."""
+        """The parts of the file's name."""
         return FileName.parse(self.file)
 
 
@@ -36,8 +36,8 @@ class Stored:
 class Maildir:
     """A Maildir at `path`, or a Maildir++ folder in one.
 
-    `root` is a folder that the path must not leave once symbolic links are followed; None if any
-    place will do. `owner` owns what is created; modes are 0700 and 0600.
+    `root` is a folder that the path must not leave once symbolic links are followed; None allows
+    any place. `owner` owns what is created. Modes are 0700 and 0600.
     """
 
     path: Path
@@ -49,9 +49,9 @@ class Maildir:
         return (self.path / "new").is_dir() and (self.path / "cur").is_dir()
 
     def create(self) -> None:
-        """Make the Maildir and the folders above it; once this returns they outlive a power cut.
+        """Make the Maildir and the folders above it; once this returns they survive a power cut.
 
-        Does nothing if everything is there already. OSError if it cannot be made.
+        Does nothing if everything exists already. OSError if it cannot be made.
         """
         above = [path for path in (self.path, *self.path.parents) if not path.exists()]
         inside = [self.path / name for name in ("tmp", "new", "cur")]
@@ -83,7 +83,7 @@ class Maildir:
                 raise OSError(errno.ELOOP, "the mailbox leads out of its folder", str(self.path))
 
     def folder(self, name: str) -> Maildir:
-        """The Maildir++ folder of this name; "" is the inbox, dots separate levels.
+        """The Maildir++ folder of this name; "" is the inbox, and dots separate levels.
 
         ValueError if it cannot be the name of a folder.
         """
@@ -100,7 +100,10 @@ class Maildir:
         return sorted(name for name in names if self.folder(name).exists())
 
     def messages(self) -> Iterator[Stored]:
-        """All messages of this folder, in no order. FileNotFoundError if there is no folder."""
+        """All messages of this folder, in no particular order.
+
+        FileNotFoundError if there is no folder.
+        """
         for inside in ("new", "cur"):
             with os.scandir(self.path / inside) as entries:
                 for entry in entries:
@@ -116,22 +119,25 @@ class Maildir:
         return open(self.file(message), "rb")
 
     def size(self, message: Stored) -> int:
-        """Octets on disk: what the name says, else the size of the file."""
+        """Octets on disk: from the name, or else the size of the file."""
         said = message.name.size
         return said if said is not None else self.file(message).stat().st_size
 
     def set_flags(self, message: Stored, flags: Iterable[str]) -> Stored:
-        """Give the message these flags, which moves it to cur. What it is called then."""
+        """Give the message these flags, which moves it to cur.
+
+        Returns the message with its new name.
+        """
         moved = Stored(str(message.name.with_flags(flags)), recent=False)
         os.rename(self.file(message), self.file(moved))
         return moved
 
     def remove(self, message: Stored) -> None:
-        """Remove the message. FileNotFoundError if somebody else has done so."""
+        """Remove the message. FileNotFoundError if another reader has done so."""
         os.unlink(self.file(message))
 
     def clean(self, now: float) -> int:
-        """Remove what a crash left in tmp 36 hours ago or earlier; the number of files."""
+        """Remove files that a crash left in tmp 36 hours ago or earlier; returns their number."""
         removed = 0
         with os.scandir(self.path / "tmp") as entries:
             for entry in entries:

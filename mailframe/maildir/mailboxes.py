@@ -1,6 +1,6 @@
-"""The mailboxes of this host: where each one is, who owns it, what it may hold, who reads it.
+"""The mailboxes of this host: where each one is, who owns it, how much it may hold, who has it.
 
-`[mailboxes]` says so once; delivery, routes and retrieval ask `site.mailboxes`.
+`[mailboxes]` says all of that once; delivery, routes and retrieval ask `site.mailboxes`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .owners import Owners, parse_owner
 from .per_mailbox import PerMailbox, pairs
 from .quota import Quota, parse_quota
 
-#: Where mailboxes are if nothing says so.
+#: Where mailboxes are if no setting says so.
 USUAL_PATH = Path("/var/mail/{domain}/{user}/Maildir")
 
 
 @dataclass(frozen=True)
 class Mailboxes:
-    """What `[mailboxes]` says, ready to be asked; `read` makes it of the settings.
+    """What `[mailboxes]` says, in a form that can be asked; `read` makes it from the settings.
 
-    A mailbox is named by its address; the domain of the bare Postmaster's is "". Local parts are
-    taken as they are: routes and `of_user` give them in one spelling.
+    A mailbox is named by its address; the domain of the bare Postmaster is "". Local parts are
+    taken as they are, because routes and `of_user` give them in one spelling.
     """
 
     settings: MailboxSettings
@@ -40,13 +40,13 @@ class Mailboxes:
     owners: Owners
     single_quotas: PerMailbox[Quota] | None
     users: WatchedFile[dict[str, Mailbox]] | None
-    domain: str = ""  # of users who log in without one, "" if there is none
+    domain: str = ""  # of users who log in without one; "" if there is none
 
     @classmethod
     def read(cls, settings: MailboxSettings, folder: Path, now: Callable[[], float]) -> Mailboxes:
-        """By the settings; paths are relative to `folder`, `now` gives seconds.
+        """Make it from the settings; relative paths begin at `folder`, `now` gives seconds.
 
-        SettingError for the first wrong one, and for a file that cannot be read.
+        SettingError for the first wrong setting, and for a file that cannot be read.
         """
         case = settings.case_sensitive
         domain = _domain(settings.domain)
@@ -71,11 +71,11 @@ class Mailboxes:
 
     @property
     def root(self) -> Path:
-        """The folder that all mailboxes are in, and that none may lead out of."""
+        """The folder that contains all mailboxes; no mailbox may be outside it."""
         return self.template.prefix
 
     def path(self, mailbox: Mailbox) -> Path:
-        """Where its Maildir is, whether it exists or not."""
+        """The path of its Maildir, whether that exists or not."""
         try:
             domain = to_ascii(mailbox.domain)
         except ValueError:
@@ -83,7 +83,7 @@ class Mailboxes:
         return self.template.path(mailbox.local, domain)
 
     def owner(self, mailbox: Mailbox) -> Owner:
-        """Who owns what is created in it. May block. NoSuchOwner, OSError."""
+        """The owner of what is created in it. May block. NoSuchOwner, OSError."""
         own = self.owners.own(mailbox)
         if own is not None:
             return owner_by_name(own)
@@ -93,16 +93,16 @@ class Mailboxes:
 
     @property
     def quota_of_all(self) -> Quota | None:
-        """What a mailbox may hold if nothing is said about it alone; None: see `quota`."""
+        """How much a mailbox may hold if it has no quota of its own; None: see `quota`."""
         octets, messages = self.settings.quota or 0, self.settings.quota_messages or 0
         return Quota(octets, messages) if octets or messages else None
 
     def own_quota(self, mailbox: Mailbox) -> Quota | None:
-        """What the file of single quotas says about this mailbox, None if nothing."""
+        """The quota of this mailbox in the file of single quotas; None if it has none there."""
         return None if self.single_quotas is None else self.single_quotas.of(mailbox)
 
     def quota(self, mailbox: Mailbox) -> Quota | None:
-        """What it may hold; None: what its maildirsize says, if it has one."""
+        """How much it may hold; None: what its maildirsize says, if there is one."""
         return self.own_quota(mailbox) or self.quota_of_all
 
     def maildir(self, mailbox: Mailbox) -> Maildir:
@@ -112,8 +112,8 @@ class Mailboxes:
     def exists(self, mailbox: Mailbox) -> bool | None:
         """True if it has a folder; None if that cannot be known. Blocks. OSError.
 
-        It cannot if even the folder above all users is missing: an empty mount point must not
-        make every mailbox unknown, and its mail bounce.
+        It cannot be known if even the folder above all users is missing. An empty mount point must
+        not make every mailbox unknown, so that its mail bounces.
         """
         path = self.path(mailbox)
         if path.is_dir():
@@ -123,15 +123,16 @@ class Mailboxes:
     def of_user(self, user: str) -> Mailbox | None:
         """The mailbox of the user who logged in by this name; None if there can be none.
 
-        It is the one that the file of users names, else the one whose address is the name. A
-        name without a domain is one in `domain`, if that is set. The mailbox need not exist.
+        It is the one that the file of users names, or else the one whose address is the name. A
+        name without a domain is taken to be in `domain`, if that is set. The mailbox need not
+        exist.
         """
         name = folded(user, self.settings.case_sensitive)
         found = self.users.value().get(name) if self.users is not None else None
         return found or _address(name, self.domain)
 
     def traps(self, may_give: Callable[[int, int], bool]) -> Iterator[tuple[str, str]]:
-        """(key, what it leads to) of settings that are right and yet a trap.
+        """(key, warning) for settings that are valid but likely to be mistakes.
 
         `may_give` says whether the host could give files to a user and a group, by number.
         """
@@ -148,7 +149,7 @@ class Mailboxes:
 
 
 def parse_users(text: str, domain: str = "", case_sensitive: bool = False) -> dict[str, Mailbox]:
-    """The file of users by login name. LineError."""
+    """Parse the file of users, by login name. LineError."""
     found: dict[str, Mailbox] = {}
     for number, login, said in pairs(text):
         name = folded(login, case_sensitive)
@@ -162,7 +163,10 @@ def parse_users(text: str, domain: str = "", case_sensitive: bool = False) -> di
 
 
 def _address(name: str, domain: str) -> Mailbox | None:
-    """The mailbox with this address, or of this user in `domain`; None if there can be none."""
+    """The mailbox with this address, or that of this user in `domain`.
+
+    None if there can be none.
+    """
     try:
         user = parse_user(name)
         domain = one_spelling(user.domain) if user.domain else domain

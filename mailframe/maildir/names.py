@@ -1,4 +1,4 @@
-"""File and folder names made from what strangers choose: local parts, domains and tags."""
+"""File and folder names made from texts that strangers choose: local parts, domains and tags."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 def safe_name(local: str) -> str:
     """A folder name for any text, different for each text; `original_name` undoes it.
 
-    Letters (in their case), digits and `_+=@.-` stay as they are; every other octet of the UTF-8
+    Letters (in their case), digits and `_+=@.-` stay as they are. Every other octet of the UTF-8
     form becomes %XX, and so does a leading dot or hyphen. The result is never empty, ".", ".." or
-    hidden, contains no slash and no NUL, and has 255 octets at most: a longer one ends in a
+    hidden, and contains no slash and no NUL. It has 255 octets at most: a longer one ends in a
     SHA-256, which cannot be undone.
     """
     octets = local.encode("utf-8", "surrogatepass")
@@ -30,7 +30,10 @@ def safe_name(local: str) -> str:
 
 
 def original_name(name: str) -> str | None:
-    """The text that `safe_name` made this name from; None if it did not, or if it hashed it."""
+    """The text from which `safe_name` made this name.
+
+    None if it did not, or if it hashed the text.
+    """
     if name == _EMPTY:
         return ""
     octets = name.encode("utf-8", "surrogateescape")
@@ -45,11 +48,11 @@ def original_name(name: str) -> str | None:
 
 
 def _bounded(name: str) -> str:
-    """The name if it is short enough, else its beginning and a hash of all of it."""
+    """The name if it is short enough, else its beginning and a hash of the whole."""
     octets = name.encode("utf-8", "surrogateescape")
     if len(octets) <= MAX_NAME:
         return name
-    # No quoted name contains "%-", so a hashed one is never mistaken for another.
+    # No quoted name contains "%-", so a hashed one is never taken for another.
     mark = "%-" + hashlib.sha256(octets).hexdigest()
     head = octets[: MAX_NAME - len(mark)].decode("utf-8", "ignore")
     return head + mark
@@ -57,10 +60,10 @@ def _bounded(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Where mailboxes are: "/var/mail/{domain}/{user}/Maildir".
+    """The places of mailboxes: "/var/mail/{domain}/{user}/Maildir".
 
-    `prefix` is the part before the first name with a placeholder: every mailbox is below it.
-    ValueError for a placeholder other than {user} and {domain}, for a path that is not absolute
+    `prefix` is the part before the first name with a placeholder; every mailbox is below it.
+    ValueError for a placeholder other than {user} and {domain}, for a path that is not absolute,
     and for one that contains "..".
     """
 
@@ -80,20 +83,20 @@ class Template:
 
     @property
     def prefix(self) -> Path:
-        """The folders at the beginning, which no address chooses."""
+        """The folders at the beginning, which do not depend on the address."""
         names = self.text.split("/")
         fixed = next((at for at, name in enumerate(names) if "{" in name), len(names))
         return Path("/", *names[1:fixed])
 
     @property
     def has_user(self) -> bool:
-        """True if each user has a place of their own."""
+        """True if each user has a separate place."""
         return "{user}" in self.text
 
     def above(self, path: Path) -> Path:
-        """The folder in which this mailbox's path has the name that comes from the user.
+        """The folder that contains the part of this mailbox's path that is made from the user.
 
-        If none does, the folder that the path is in.
+        If no part is, the folder that contains the path.
         """
         names = self.text.split("/")
         depth = next((at for at, name in enumerate(names) if "{user}" in name), len(names) - 1)

@@ -1,6 +1,6 @@
 """The owner of what is created in a Maildir: numbers, found by name or by the folder.
 
-Knows neither Twisted nor the configuration: a delivery process uses it as well.
+It uses neither Twisted nor the configuration, because a delivery process uses it as well.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-#: A user and a group, each by number (-1 for nobody in particular) or by name.
+#: A user and a group, each by number (-1 for no particular one) or by name.
 Named = tuple[int | str, int | str]
 
 
@@ -21,7 +21,7 @@ class NoSuchOwner(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns what is created: numbers, -1 for nobody in particular."""
+    """The owner of what is created: a user's and a group's number, -1 for no particular one."""
 
     uid: int = -1
     gid: int = -1
@@ -33,7 +33,10 @@ class Owner:
 
 
 def owner_by_name(named: Named) -> Owner:
-    """The owner of these names or numbers. NoSuchOwner; may ask a directory, and block."""
+    """The owner with these names or numbers.
+
+    NoSuchOwner. May ask a directory service, and so block.
+    """
     user, group = named
     return Owner(
         user if isinstance(user, int) else user_number(user),
@@ -42,16 +45,16 @@ def owner_by_name(named: Named) -> Owner:
 
 
 def owner_of_folder(path: Path) -> Owner:
-    """Who owns the nearest folder that exists: `path` itself or one above. Blocks. OSError.
+    """The owner of the nearest folder that exists: `path` itself or one above. Blocks. OSError.
 
-    Nobody in particular if that is this process's own user.
+    If that is this process's own user, the result names no particular owner.
     """
     for folder in (path, *path.parents):
         try:
             found = os.stat(folder)
         except FileNotFoundError:
             continue
-        # Only root may give a file to a group that it is not in; 0600 lets no group in anyway.
+        # Only root may give a file to a group that it is not in; mode 0600 lets no group in anyway.
         return Owner() if found.st_uid == os.geteuid() else Owner(found.st_uid, found.st_gid)
     return Owner()
 

@@ -1,4 +1,4 @@
-"""Who owns the files of which mailbox, as the settings say it."""
+"""The owners of mailboxes' files, as the settings give them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..smtp.address import Mailbox
 from .owner import Named, NoSuchOwner, Owner, group_number, owner_by_name, user_number
 from .per_mailbox import PerMailbox
 
-#: The value of the setting `owner` that leaves it to the folder that is there.
+#: The value of the setting `owner` that takes the owner of the existing folder.
 FROM_THE_FOLDER = "from the folder"
 
 _PLACEHOLDER = re.compile(r"\{(user|domain)\}")
@@ -19,10 +19,11 @@ _PLACEHOLDER = re.compile(r"\{(user|domain)\}")
 
 @dataclass(frozen=True)
 class Owners:
-    """Who owns what; `everyone` if nothing else is said.
+    """Finds the owner of a mailbox's files; it is `everyone` if nothing else is set.
 
-    `user` and `group` are names with {user} or {domain} in them, "" for `everyone`'s;
-    `from_folder` is True if the nearest folder that exists says who; `single` goes before all.
+    `user` and `group` are names with {user} or {domain} in them, "" for those of `everyone`. If
+    `from_folder` is True, the owner of the nearest folder that exists is taken. `single` is asked
+    before all of these.
     """
 
     everyone: Owner = Owner()
@@ -35,7 +36,10 @@ class Owners:
     def read(
         cls, owner: str | None, group: str | None, single: PerMailbox[Owner] | None = None
     ) -> Owners:
-        """By the settings of these names. SettingError for users and groups that are not there."""
+        """Make it from the settings of these names.
+
+        SettingError for users and groups that do not exist.
+        """
         from_folder = owner == FROM_THE_FOLDER
         if from_folder and group is not None:
             raise SettingError("group", f'owner = "{FROM_THE_FOLDER}" takes the group from there')
@@ -48,7 +52,7 @@ class Owners:
         return cls(everyone, user, of_group, from_folder, single)
 
     def own(self, mailbox: Mailbox) -> Named | None:
-        """What is said about this mailbox alone, None if that which holds for all does."""
+        """The owner of this mailbox alone; None if it has the owner that all have."""
         found = self.single.of(mailbox) if self.single is not None else None
         if found is not None:
             return found.uid, found.gid
@@ -62,9 +66,10 @@ class Owners:
     def without_rights(self, may_give: Callable[[int, int], bool]) -> Iterator[str]:
         """The settings that name an owner to whom this host could not give files.
 
-        `may_give` says whether it could, for a user's and a group's number, -1 for nobody.
+        `may_give` says whether it could, for a user's and a group's number (-1 for no particular
+        one).
         """
-        # A template may name anybody, and only root may give files to anybody.
+        # A template may name any user, and only root may give files to any user.
         if not may_give(0 if self.user else self.everyone.uid, -1):
             yield "owner"
         if not may_give(-1, 0 if self.group else self.everyone.gid):
@@ -87,7 +92,7 @@ def _number_or_name(text: str) -> int | str:
 
 
 def _number(key: str, name: str | None, look_up: Callable[[str], int]) -> int:
-    """The user's or group's number, -1 if none is set."""
+    """The user's or group's number; -1 if none is set."""
     if name is None:
         return -1
     try:

@@ -1,4 +1,4 @@
-"""Files that say something about single mailboxes, a line each.
+"""Files that give values for single mailboxes, one in a line.
 
     alice@example.org: 5G        this mailbox
     bob: 2G                      bob's in every domain
@@ -21,18 +21,19 @@ from ..smtp.address import Mailbox
 
 T = TypeVar("T")
 
-#: (folded local part, domain): "" as domain for every domain, "" as local part for all others.
+#: (folded local part, domain). The domain "" means every domain, the local part "" all others.
 Name = tuple[str, str]
 
-# A quoted local part and an IPv6 address may hold colons.
+# A quoted local part and an IPv6 address may contain colons.
 _LINE = re.compile(r'((?:"(?:[^"\\]|\\.)*"|\[[^\]]*\]|[^":\[])+):(.*)')
 
 
 class PerMailbox(Generic[T]):
-    """What the file at `path` says; `value` reads what follows the colon, or raises ValueError.
+    """The values in the file at `path`; `value` parses the text after the colon, or raises
+    ValueError.
 
-    SettingError, with the name of the setting `key` and the line, if the file is wrong at first;
-    later a wrong version is logged, and the last good one stays. `now` gives seconds.
+    SettingError, with the setting's name `key` and the line, if the file is wrong at first. Later a
+    wrong version is logged, and the last good one stays. `now` gives seconds.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class PerMailbox(Generic[T]):
         )
 
     def of(self, mailbox: Mailbox) -> T | None:
-        """What is said about this mailbox, its user or its domain; None if nothing is."""
+        """The value for this mailbox, its user or its domain; None if there is none."""
         values = self._file.value()
         local, domain = folded(mailbox.local, self._case_sensitive), _one_domain(mailbox.domain)
         for name in ((local, domain), (local, ""), ("", domain)):
@@ -58,7 +59,7 @@ class PerMailbox(Generic[T]):
         return None
 
     def all(self) -> list[T]:
-        """Everything that the file says now."""
+        """All values in the file now."""
         return list(self._file.value().values())
 
 
@@ -72,7 +73,10 @@ def pairs(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def parse(text: str, value: Callable[[str], T], case_sensitive: bool = False) -> dict[Name, T]:
-    """What a file says, by name. LineError for a wrong line, and for a name that is there twice."""
+    """The values of a file, by name.
+
+    LineError for a wrong line, and for a name that is there twice.
+    """
     found: dict[Name, T] = {}
     for number, name, said in pairs(text):
         key = _name(number, name, case_sensitive)
@@ -97,7 +101,7 @@ def _name(number: int, text: str, case_sensitive: bool) -> Name:
 
 
 def _one_domain(domain: str) -> str:
-    """The domain in the spelling that all comparing sees; what is no domain as it is."""
+    """The domain in the spelling used for comparing; a text that is no domain stays as it is."""
     try:
         return one_spelling(domain) if domain else ""
     except ValueError:

@@ -1,7 +1,7 @@
 """Maildir++ quotas: the file `maildirsize` adds up what a Maildir and its folders hold.
 
-Its first line is the quota ("1073741824S,10000C"); every other line is a number of octets and of
-messages that came or, with a minus sign, went.
+Its first line is the quota ("1073741824S,10000C"). Every other line is a number of octets and of
+messages that were added or, with a minus sign, removed.
 https://www.courier-mta.org/imap/README.maildirquota.html
 """
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from ..setting import parse_size
 from .mailbox import Maildir
 
-MAX_FILE = 5120  # octets; a longer maildirsize is written anew
-MAX_AGE = 900.0  # seconds that an "over quota" is believed without counting again
+MAX_FILE = 5120  # octets; a longer maildirsize is written again
+MAX_AGE = 900.0  # seconds during which "over quota" is believed without counting again
 
 _TERM = re.compile(r"(\d{1,18})([SC])")
 
@@ -27,14 +27,14 @@ class OverQuota(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The octets and the messages that a mailbox may hold; 0 for no limit."""
+    """The octets and the messages that a mailbox may hold; 0 means no limit."""
 
     octets: int = 0
     messages: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Quota | None:
-        """The quota that the first line of a maildirsize says; None if we cannot read it."""
+        """The quota in the first line of a maildirsize; None if it cannot be read."""
         terms = text.strip().split(",")
         found = [match for match in map(_TERM.fullmatch, terms) if match]
         if len(found) != len(terms):
@@ -54,7 +54,10 @@ class Quota:
 
 
 def parse_quota(text: str) -> Quota:
-    """ "2G", or "2G, 10000" with messages, as the file of single quotas has it. ValueError."""
+    """ "2G", or "2G, 10000" with a number of messages, as in the file of single quotas.
+
+    ValueError.
+    """
     octets, comma, messages = map(str.strip, text.partition(","))
     if comma and not messages.isdecimal():
         raise ValueError(f"{messages!r} is no number of messages")
@@ -63,7 +66,7 @@ def parse_quota(text: str) -> Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The sums in a maildirsize, and what tells how far to trust them."""
+    """The sums in a maildirsize, and what shows whether they can be trusted."""
 
     quota: Quota | None
     octets: int
@@ -80,7 +83,7 @@ class Usage:
 
 
 def read(maildir: Maildir) -> Usage | None:
-    """The sums in maildirsize; None if there is none, or if it must be written anew. OSError."""
+    """The sums in maildirsize; None if there is none, or if it must be written again. OSError."""
     try:
         with open(maildir.path / "maildirsize", "rb") as file:
             content = file.read(MAX_FILE + 1)
@@ -96,7 +99,7 @@ def read(maildir: Maildir) -> Usage | None:
             size, count = line.split()
             octets, messages = octets + int(size), messages + int(count)
     except ValueError:
-        return None  # cut off, or not written by the rules: count again
+        return None  # cut off, or not as the rules want it: count again
     return Usage(Quota.parse(first), octets, messages, len(rest), modified)
 
 
@@ -114,7 +117,7 @@ def count(maildir: Maildir) -> tuple[int, int]:
 
 
 def recount(maildir: Maildir, quota: Quota, unique: str, now: float) -> Usage:
-    """Count, and write maildirsize anew. `unique` is a name that is free in tmp. OSError."""
+    """Count, and write maildirsize again. `unique` is a name that is free in tmp. OSError."""
     octets, messages = count(maildir)
     draft = maildir.path / "tmp" / unique
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -134,7 +137,7 @@ def recount(maildir: Maildir, quota: Quota, unique: str, now: float) -> Usage:
 
 
 def add(maildir: Maildir, octets: int, messages: int) -> None:
-    """Note that so much came (or went), if this Maildir has a maildirsize. OSError."""
+    """Note that so much was added (or removed), if this Maildir has a maildirsize. OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         file = os.open(maildir.path / "maildirsize", flags)
@@ -147,15 +150,15 @@ def add(maildir: Maildir, octets: int, messages: int) -> None:
 
 
 def is_kept(maildir: Maildir, quota: Quota | None) -> bool:
-    """True if this Maildir has a quota to be counted against."""
+    """True if this Maildir has a quota."""
     return quota is not None or os.path.exists(maildir.path / "maildirsize")
 
 
 def reserve(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> None:
-    """Reserve room for a message of so many octets; `add` with minus signs gives it back.
+    """Reserve space for a message of so many octets; `add` with negative numbers gives it back.
 
-    If `quota` is None, it is the one that maildirsize says, if there is one. OverQuota if there
-    is no room, OSError if maildirsize cannot be written.
+    If `quota` is None, it is the one in maildirsize, if there is one. OverQuota if there is not
+    enough space, OSError if maildirsize cannot be written.
     """
     usage = read(maildir)
     if quota is None:

@@ -1,4 +1,4 @@
-"""FLOOR 4: what travels through the house. Frozen values.
+"""FLOOR 4: the values that all rooms pass to each other. They are frozen.
 
 Client, Envelope, Recipient, Content, Message, Route, Redirect, Finding, Departure, TlsDemand,
 Outcome, Entry, Event.

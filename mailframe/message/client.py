@@ -1,4 +1,4 @@
-"""Who speaks to us."""
+"""The client of a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .copier import copier
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The TLS layer of a session: "TLSv1.3", the cipher's name, the name asked by SNI."""
+    """The TLS layer of a session: "TLSv1.3", the cipher's name, the name that SNI asked for."""
 
     version: str
     cipher: str
@@ -19,14 +19,14 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who speaks to us: one session's facts so far.
+    """The client of a session: what is known of it so far.
 
-    `address` and `local_address` are IP addresses as text ("unix" for a unix socket);
-    `listener` the name of its `[[listen]]`; `hello` the name it gave, "" before; `protocol`
-    the "with" keyword of RFC 3848 (SMTP, ESMTP, ESMTPSA, LMTP, …); `user` who is
-    authenticated, None for nobody; `signals` what filters found at connect and hello. `name` is
-    the host's name by DNS, as far as somebody who may (XCLIENT) told it, "" if it is not known.
-    Behind a proxy all of this is the client's, and `address` "unknown" if nobody knows it.
+    `address` and `local_address` are IP addresses as text ("unix" for a unix socket). `listener` is
+    the name of its `[[listen]]`. `hello` is the name that it gave, "" before. `protocol` is the
+    "with" keyword of RFC 3848 (SMTP, ESMTP, ESMTPSA, LMTP, …). `user` is the user who has logged
+    in, or None. `signals` are what filters found at connect and hello. `name` is the host's name by
+    DNS, if a client that is allowed to (XCLIENT) has told it, else "". Behind a proxy all of this
+    is about the real client; `address` is "unknown" if the proxy does not know it.
     """
 
     address: str
@@ -43,7 +43,7 @@ class Client:
     name: str = ""
 
     def greeted(self, hello: str, protocol: str, signals: Mapping[str, str]) -> Client:
-        """The same after it said hello."""
+        """The same client after its hello."""
         return _greeted(self, hello, protocol, signals)
 
 

@@ -1,8 +1,8 @@
-"""Every value that travels as JSON, and back: for stores, recordings and other processes.
+"""Writes every value as JSON and reads it back: for stores, recordings and other processes.
 
-What a value is made of follows from its fields, so that a new field is written, too; what is at
-its default is left out. Everything written carries a version: a later form can be told from
-this one. Decoding raises Damaged for whatever is not exactly what encoding made.
+What is written follows from a value's fields, so a new field is written as well. Fields at their
+default are left out. Everything written carries a version, so that a later form can be told from
+this one. Decoding raises Damaged for anything that is not exactly what encoding made.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .route import NextHop, Redirect, Route
 
 VERSION = 1
 
-#: What `encode` writes. A Message's content must be at hand; of an Event's facts, what JSON
-#: has no form for is written as text. A NextHop is written with its password.
+#: What `encode` can write. A Message's content must be at hand. Those facts of an Event that JSON
+#: has no form for are written as text. A NextHop is written with its password.
 VALUES: tuple[type[Any], ...] = (
     AuthResult, Client, Content, Entry, Envelope, Event, Finding, Mailbox, Message, NextHop,
     Outcome, Pending, Recipient, Redirect, Reply, Route, Tls, Without,
@@ -40,7 +40,7 @@ VALUES: tuple[type[Any], ...] = (
 T = TypeVar("T")
 _As = Callable[[Any], Any]
 
-_LISTS = (Mailbox, Reply, Tls)  # by their fields' order
+_LISTS = (Mailbox, Reply, Tls)  # written as lists, in the order of their fields
 _KEYS = {
     (Recipient, "address"): "at",
     (Recipient, "came_from"): "from",
@@ -54,11 +54,11 @@ _encode = json.JSONEncoder(
 
 
 class Damaged(Exception):
-    """What was stored cannot be read back; the message says why."""
+    """Stored data cannot be read back; the message says why."""
 
 
 class _Form(NamedTuple):
-    """How one type is written, None for as it is, and read; reading raises one of _WRONG."""
+    """How one type is written (None: as it is) and read; reading raises one of _WRONG."""
 
     write: _As | None
     read: _As
@@ -67,13 +67,13 @@ class _Form(NamedTuple):
 class _Field(NamedTuple):
     name: str
     key: str
-    default: Any  # MISSING for none
+    default: Any  # MISSING if there is none
     write: _As | None
     read: _As
 
 
 def encode(value: Any) -> bytes:
-    """One of VALUES as JSON in UTF-8. TypeError for content that is not at hand."""
+    """One of VALUES as JSON in UTF-8. TypeError if its content is not at hand."""
     row = to_row(value)
     return _octets(row if isinstance(row, dict) else {"is": row})
 
@@ -85,14 +85,14 @@ def decode(kind: type[T], octets: bytes) -> T:
 
 
 def to_row(value: Any) -> Any:
-    """One of VALUES as a dict or a list for JSON, with no version. TypeError as `encode`."""
+    """One of VALUES as a dict or a list for JSON, without a version. TypeError as in `encode`."""
     kind: Any = type(value)
     write = _form(kind).write
     return value if write is None else write(value)
 
 
 def from_row(kind: type[T], row: Any) -> T:
-    """What `to_row` made of a value of this kind. Raises Damaged."""
+    """The value of this kind that `to_row` made the row from. Raises Damaged."""
     hint: Any = kind
     try:
         value: T = _form(hint).read(row)
@@ -117,7 +117,7 @@ def encode_pending(pending: Iterable[Pending]) -> bytes:
 
 
 def decode_pending(octets: bytes) -> tuple[Pending, ...]:
-    """The waiting recipients, one at least. Raises Damaged."""
+    """The waiting recipients, at least one. Raises Damaged."""
     rows = _parse(octets).get("pending")
     if not isinstance(rows, list) or not rows:
         raise Damaged("no recipient waits")
@@ -202,7 +202,7 @@ def _fields(kind: Any) -> list[_Field]:
             continue
         hint, default = hints[each.name], each.default
         if default is None:
-            # It is left out then, so what is written or read is not None.
+            # None is left out, so a value that is written or read is not None.
             hint = _some(hint)
         elif default is MISSING and each.default_factory is not MISSING:
             default = each.default_factory()
@@ -213,7 +213,7 @@ def _fields(kind: Any) -> list[_Field]:
 
 
 def _sequence(kind: Any) -> _Form:
-    """A value written as the list of its fields; they are plain."""
+    """The form of a value that is written as the list of its fields, which are plain."""
     found = _fields(kind)
     reads = [_form(get_type_hints(kind)[each.name]).read for each in found]
 
@@ -224,10 +224,11 @@ def _sequence(kind: Any) -> _Form:
 
 
 def _object(kind: Any) -> _Form:
-    """A value written as an object of its fields that are not at their defaults.
+    """The form of a value that is written as an object of those fields that are not at their
+    defaults.
 
-    As dataclasses does, this writes Python for each kind: loops over the fields of a message's
-    envelope and recipients take half as long again.
+    Like dataclasses, this generates Python code for each kind. Loops over the fields of an envelope
+    and its recipients would take half as long again.
     """
     known: dict[str, Any] = {"kind": kind, "is_object": _is_object}
     writing = ["def write(value):", " row = {}"]
@@ -243,7 +244,7 @@ def _object(kind: Any) -> _Form:
         else:
             differs = "is not None" if default is None else f"!= d{number}"
             writing.append(f" if given {differs}: row[{key!r}] = {given}")
-            # A mapping is not shared, though nobody changes it.
+            # Each value gets its own mapping, though nothing changes it.
             absent = f"d{number}.copy()" if isinstance(default, dict) else f"d{number}"
             reading.append(f"  {name}={stored} if {key!r} in row else {absent},")
     exec("\n".join([*writing, " return row", *reading, " )"]), known)

@@ -1,4 +1,4 @@
-"""A message's octets, at hand or to be opened."""
+"""A message's octets, in memory or to be opened."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, BinaryIO
 from ..mime.header import HeaderSection
 from .envelope import Envelope
 
-_BLOCK = 1 << 14  # octets read at once for a header section
+_BLOCK = 1 << 14  # octets of one read of a header section
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A message's octets: `prefix` is what we put on top, the body as it came, untouched.
+    """A message's octets: `prefix`, which this host puts on top, and the body as it came.
 
-    `prefix` holds whole header lines ended by CRLF (Received:, what filters added). `body`
-    is the client's octets where they are at hand in memory, else what opens them for
-    reading from the start; the opener may block (a file, a database, a remote store): call
-    it and read what it gives in a thread. `body_size` is octets.
+    `prefix` holds whole header lines ended by CRLF (Received:, and what filters add). `body` is the
+    client's octets if they are in memory, or else a function that opens them for reading from the
+    start. That function may block (a file, a database, a remote store), so call it, and read what
+    it returns, in a thread. `body_size` is in octets.
     """
 
     prefix: bytes
@@ -29,24 +29,24 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Octets in all."""
+        """The number of octets of prefix and body."""
         return len(self.prefix) + self.body_size
 
     @property
     def at_hand(self) -> bytes | None:
-        """All octets where nothing must be opened, else None."""
+        """All octets if they are in memory, else None."""
         return self.prefix + self.body if isinstance(self.body, bytes) else None
 
     def open(self) -> BinaryIO:
-        """All octets as a file to be read and closed. OSError where the store cannot."""
+        """All octets as a file to be read and closed. OSError if the store cannot open it."""
         if isinstance(self.body, bytes):
             return io.BytesIO(self.prefix + self.body)
         return _Joined(self.prefix, self.body())
 
     def header_section(self, limit: int) -> HeaderSection:
-        """The header section, of which no more than `limit` octets are read.
+        """The header section; no more than `limit` octets are read.
 
-        Opens and reads what is not at hand, so it blocks then; OSError where the store cannot.
+        Opens and reads content that is not in memory, and blocks then. OSError if the store cannot.
         """
         section = HeaderSection(limit)
         with self.open() as source:
@@ -56,7 +56,7 @@ class Content:
 
 
 class _Joined(io.RawIOBase, BinaryIO):
-    """The prefix, then the file; for reading forwards only."""
+    """The prefix, followed by the file; it can only be read forwards."""
 
     def __init__(self, prefix: bytes, rest: BinaryIO) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _Joined(io.RawIOBase, BinaryIO):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a delivery agent is given: the envelope and the octets."""
+    """What a delivery agent is given: the envelope and the content."""
 
     id: str
     envelope: Envelope

@@ -11,11 +11,11 @@ from .envelope import Recipient
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """One recipient still waiting in the queue.
+    """One recipient that still waits in the queue.
 
-    `due` is seconds since the epoch; `attempts` counts finished attempts;
-    `last` is the last outcome's reply, `remote` who gave it; `warned` is True once the
-    sender has been told of the delay.
+    `due` is in seconds since the epoch. `attempts` counts finished attempts. `last` is the reply of
+    the last outcome, and `remote` the host that gave it. `warned` is True once the sender has been
+    told of the delay.
     """
 
     recipient: Recipient
@@ -28,10 +28,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message in the queue with the recipients that still wait.
+    """A message in the queue, with the recipients that still wait.
 
-    `created` is when it was received, seconds since the epoch. `leased` is True while a
-    host works on it. `hold` keeps it from being claimed until released.
+    `created` is when it was received, in seconds since the epoch. `leased` is True while a host
+    works on it. If `hold` is True it cannot be claimed until it is released.
     """
 
     message: Message
@@ -42,5 +42,5 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """The message's name."""
+        """The message's id."""
         return self.message.id

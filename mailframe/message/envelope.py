@@ -1,4 +1,4 @@
-"""One mail transaction: its sender, its recipients, what was asked of it."""
+"""One mail transaction: its sender, its recipients and its parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .finding import AuthResult
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One recipient of a mail transaction, with what RFC 3461 says of it.
+    """One recipient of a mail transaction, with the parameters of RFC 3461.
 
-    `notify` None where the client gave none, else of "NEVER", "SUCCESS", "FAILURE",
-    "DELAY". `orcpt` is "addr-type;address" decoded. `came_from` are the addresses that
-    redirected to this one, the client's own spelling first. `sender` is a reverse-path of
-    its own (a list's owner), None for the envelope's.
+    `notify` is None if the client gave none, else some of "NEVER", "SUCCESS", "FAILURE", "DELAY".
+    `orcpt` is "addr-type;address", decoded. `came_from` are the addresses that were redirected to
+    this one, beginning with the one that the client gave. `sender` is this recipient's own
+    reverse-path (the owner of a list); None means the envelope's.
     """
 
     address: Mailbox
@@ -29,7 +29,10 @@ class Recipient:
     sender: Mailbox | None = None
 
     def __hash__(self) -> int:
-        """Of the address alone: the rest seldom tells two of one message apart."""
+        """A hash of the address alone.
+
+        Two recipients of one message seldom have the same address.
+        """
         return hash(self.address)
 
     @property
@@ -42,11 +45,11 @@ class Recipient:
 class Envelope:
     """One mail transaction (RFC 5321 section 3.3). `sender` None is the null reverse-path.
 
-    `id` names the message from MAIL to its last delivery. `size` is what the client
-    declared, octets or None. `auth` is the AUTH= parameter. `received` is seconds since
-    the epoch. `signals` are facts that filters found ("spf": "fail"), for policy to judge, and
-    `results` those of authenticating the message (RFC 8601). `held` is why it is held in the
-    queue from the start, "" if it is not.
+    `id` names the message from MAIL to its last delivery. `size` is what the client declared, in
+    octets, or None. `auth` is the AUTH= parameter. `received` is in seconds since the epoch.
+    `signals` are facts that filters found ("spf": "fail"), for later plugins to judge, and
+    `results` are results of authenticating the message (RFC 8601). `held` is the reason if it is
+    held in the queue from the start, else "".
     """
 
     id: str
@@ -65,7 +68,7 @@ class Envelope:
     held: str = ""
 
     def to(self, recipient: Recipient) -> Envelope:
-        """The same with one more recipient."""
+        """The same envelope with one more recipient."""
         return _with_recipients(self, (*self.recipients, recipient))
 
 

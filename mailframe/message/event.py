@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One decision, for observers: who decided what about which message, and how fast.
+    """One decision, for observers: which plugin decided what about which message, and how fast.
 
-    `stage` is the hook's or the room's word ("relay", "route", "queue", "deliver", …),
-    `plugin` its name or "", `verdict` a short word or reply, `milliseconds` what the asking
-    took. `id` is the message's, "" before MAIL; `session` the session's, "" in the queue.
+    `stage` is the stage or the part of the host ("relay", "route", "queue", "deliver", …). `plugin`
+    is the plugin's name or "". `verdict` is a short word or a reply. `milliseconds` is how long the
+    answer took. `id` is the message's, "" before MAIL; `session` is the session's, "" in the queue.
     `facts` are further fields for the log (sender, recipient, client, …).
     """
 

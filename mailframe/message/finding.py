@@ -1,4 +1,4 @@
-"""What filters find, and what they want done about it."""
+"""What a filter finds out about a message, and what it wants done."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..smtp.address import Mailbox
 class AuthResult:
     """One result of authenticating a message, as RFC 8601 section 2.2 writes it.
 
-    `method` is "spf", "dkim", "dmarc", "arc", "iprev", "auth", …; `result` one of that method's
-    words ("pass", "fail", "temperror", …); `reason` a text for people, "" for none;
+    `method` is "spf", "dkim", "dmarc", "arc", "iprev", "auth" and so on. `result` is one of that
+    method's words ("pass", "fail", "temperror", …). `reason` is a text for people, "" for none.
     `properties` are by ptype and property: {"smtp.mailfrom": "example.org"}. A message may have
-    several of one method, as of each DKIM signature.
+    several results of one method, for example one for each DKIM signature.
     """
 
     method: str
@@ -26,10 +26,11 @@ class AuthResult:
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """Header fields of the client's that are to be taken away.
+    """Header fields that the client sent and that are to be removed.
 
-    `name` in any case; `instances` counts the fields of that name from the top, beginning with
-    0; empty: all of them. Fields that this host puts on top are not touched.
+    `name` may be in any case. `instances` are numbers of the fields with that name, counted from
+    the top and beginning with 0; if it is empty, all of them go. Fields that this host adds are
+    kept.
     """
 
     name: str
@@ -38,16 +39,15 @@ class Without:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a filter found: facts first, and what is to be done if it is to judge as well.
+    """What a filter found: facts and, if it wants something done, what that is.
 
-    `signals` and `results` are facts, for policy to judge. `headers` are put on top: unfolded or
-    folded "Name: value" texts without the final line end. `without` are fields that the message
-    loses.
+    `signals` and `results` are facts for later plugins to judge. `headers` are put on top: "Name:
+    value" texts, folded or not, without the final line end. `without` are fields to be removed.
 
-    `redirect` has other addresses take the recipients' place: at the recipient stage this one's,
-    at the others' that of all. `hold` keeps the message in the queue until an operator releases
-    it, `quarantine` does and says that it is suspected; both are reasons in a few words. With
-    `discard` the client reads 250 and the message is gone.
+    `redirect` are addresses that replace recipients: at the recipient stage that one recipient, at
+    the other stages all of them. `hold` keeps the message in the queue until an operator releases
+    it. `quarantine` does the same and marks it as suspicious. Both are reasons in a few words. With
+    `discard` the client reads 250 and the message is dropped.
     """
 
     signals: Mapping[str, str] = field(default_factory=dict)

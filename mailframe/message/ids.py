@@ -1,4 +1,4 @@
-"""Names of messages and sessions."""
+"""Makes ids of messages and sessions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import time
 from functools import lru_cache
 from os import urandom
 
-LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: no words
+LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels, so no words
 
 _PAIRS = [first + second for first in LETTERS for second in LETTERS]
 
 
 def new_id(now: float | None = None) -> str:
-    """A new name for a message or session: it sorts by time and is never used again.
+    """A new id for a message or session; ids sort by time and are never used again.
 
-    Eleven characters of microseconds and five of chance, from 31 unambiguous capitals and
-    digits; safe in file names, headers and logs. `now` is seconds since the epoch.
+    Eleven characters for microseconds and five random ones, from 31 capitals and digits that are
+    easily told apart. Safe in file names, header fields and logs. `now` is in seconds since the
+    epoch.
     """
     ticks = int((time.time() if now is None else now) * 1e6)
     head, tail = divmod(ticks % 31**11, 31**4)
@@ -28,7 +29,7 @@ def new_id(now: float | None = None) -> str:
 
 @lru_cache(maxsize=4)
 def _head(number: int) -> str:
-    """The seven letters that change once in a second."""
+    """The first seven letters, which change once a second."""
     letters = []
     for _ in range(7):
         number, rest = divmod(number, 31)

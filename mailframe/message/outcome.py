@@ -1,4 +1,4 @@
-"""What became of a recipient."""
+"""The outcome of a delivery for one recipient."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ class Status(Enum):
     """What became of one recipient (RFC 3464 section 2.3.3 names the actions)."""
 
     DELIVERED = "delivered"  # in the mailbox
-    RELAYED = "relayed"  # taken by a host that does not speak DSN
-    PASSED_ON = "passed on"  # taken by a host that reports for itself (RFC 3461)
-    EXPANDED = "expanded"  # stands for others now
-    DEFERRED = "delayed"  # tried again later
-    FAILED = "failed"  # for good; becomes a report
+    RELAYED = "relayed"  # accepted by a host that does not support DSN
+    PASSED_ON = "passed on"  # accepted by a host that sends reports itself (RFC 3461)
+    EXPANDED = "expanded"  # replaced by other recipients
+    DEFERRED = "delayed"  # to be tried again later
+    FAILED = "failed"  # for good; a report is sent
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A delivery agent's answer for one recipient.
 
-    `reply` is the remote host's words or, if `ours`, the agent's own; `remote` the host that
-    it dealt with, "" for none. `retry_after`: seconds, the least wait the agent asks for, or
-    None; what is longer than any of `retry.waits` is cut short when the host starts again.
-    `facts` are what else the trace should show ("tls": "TLSv1.3 …"); two outcomes that differ
-    in them alone are equal.
+    `reply` is the remote host's reply or, if `ours`, the agent's own. `remote` is the remote host,
+    "" for none. `retry_after` is the shortest wait, in seconds, that the agent asks for, or None;
+    if it is longer than every wait in `retry.waits`, a restart of the host cuts it short. `facts`
+    are further fields for the trace ("tls": "TLSv1.3 …"); outcomes that differ only in them are
+    equal.
     """
 
     recipient: Recipient

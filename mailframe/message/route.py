@@ -1,4 +1,4 @@
-"""Where a recipient's copy goes."""
+"""The route of a recipient's copy of a message."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ TlsUse = Literal["never", "opportunistic", "require", "verify", "implicit"]
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """Where a message goes next over SMTP or LMTP.
+    """The next hop of a message over SMTP or LMTP.
 
-    `lookup` says what `host` is: "mx" a domain whose exchanges are asked, "host" a name
-    or address literal to dial itself, "unix" the path of a socket. `port` None is the
-    agent's. `tls`: "opportunistic" takes what is offered, "require" wants TLS of any
-    certificate, "verify" a certificate that names the host, "implicit" is TLS from the
-    first octet, verified. `private` allows loopback and private addresses. `configured` says
-    who named the host: the operator (True), so that a host that is not there is a mistake in
-    the settings and mail waits, or the recipient's address (False), which bounces. None: the
-    operator, unless `lookup` is "mx".
+    `lookup` says what `host` is: for "mx" a domain whose exchanges are looked up, for "host" a name
+    or address literal that is dialled itself, for "unix" the path of a socket. If `port` is None,
+    the agent's port is used. `tls`: "opportunistic" uses TLS if it is offered, "require" wants TLS
+    with any certificate, "verify" wants a certificate that names the host, and "implicit" is TLS
+    from the first octet, verified. `private` allows loopback and private addresses.
+
+    `configured` is True if the operator named the host: if the host does not exist, that is a
+    mistake in the settings and the mail waits. It is False if the recipient's address names it:
+    then the mail bounces. None means True, unless `lookup` is "mx".
     """
 
     host: str
@@ -37,17 +38,17 @@ class NextHop:
 
     @property
     def by_operator(self) -> bool:
-        """True if the operator named the host, not the recipient's address."""
+        """True if the operator named the host, rather than the recipient's address."""
         return self.lookup != "mx" if self.configured is None else self.configured
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one recipient's copy goes: an agent (`[deliver.NAME]`), and what it needs.
+    """The route of one recipient's copy: an agent (`[deliver.NAME]`), and what the agent needs.
 
-    A local mailbox has `mailbox` (with the tag taken off; `tag` is that, without the
-    separator); what is passed on has `next_hop`. `recipient` is filled in by the hooks.
-    Recipients with one agent and one next hop share a transaction.
+    For a local mailbox, `mailbox` is set; its tag is taken off and stands in `tag`, without the
+    separator. For mail to another host, `next_hop` is set. The hooks fill in `recipient`.
+    Recipients with the same agent and next hop share a transaction.
     """
 
     agent: str
@@ -57,7 +58,7 @@ class Route:
     next_hop: NextHop | None = None
 
     def of(self, recipient: Recipient) -> Route:
-        """The same for this recipient."""
+        """The same route for this recipient."""
         return _with_recipient(self, recipient)
 
 
@@ -66,9 +67,9 @@ _with_recipient = copier(Route, "recipient")
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The recipient stands for these others (alias, list, catch-all), which are routed anew.
+    """The recipient is replaced by others (alias, list, catch-all), which are routed in their turn.
 
-    `sender` is the reverse-path that their copies get (a list's owner), None for the same.
+    `sender` is the reverse-path of their copies (the owner of a list); None keeps the envelope's.
     """
 
     addresses: tuple[Mailbox, ...]

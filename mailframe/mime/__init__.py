@@ -1,11 +1,11 @@
-"""FLOOR 1: header fields, MIME's parts and encodings: the only reader of headers in the house.
+"""FLOOR 1: header fields, MIME's parts and encodings. All header fields are read here.
 
-A language: octets in, values out. It knows neither Twisted nor I/O nor the clock, and does not
-hang on the standard library's email package, whose readings change from release to release.
+A protocol room: octets in, values out. It uses neither Twisted nor I/O nor the clock, and does not
+depend on the standard library's email package, whose results change from release to release.
 
-`header` reads a header section at hand, `scan` one that streams by, `separator` ends one that
-its author did not end, `write` writes fields; `trace_fields`, `final_fields` and `date` are the
-fields that a mail host adds. `parameters` reads Content-Type and its kin, `addresses` reads From
-and its kin, `parts` cuts messages into their parts, `encoding` writes bodies as 7-bit lines, and
-`seven_bit` does that to all of a message that a server with 7-bit text only cannot take.
+`header` reads a header section that is in memory, `scan` one that streams by. `separator` ends one
+that its author did not end. `write` writes fields. `trace_fields`, `final_fields` and `date` are
+the fields that a mail host adds. `parameters` reads Content-Type and similar fields, `addresses`
+reads From and similar fields. `parts` cuts messages into their parts, `encoding` writes bodies as
+7-bit lines, and `seven_bit` re-encodes a message for a server that takes only 7-bit text.
 """

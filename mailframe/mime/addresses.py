@@ -1,6 +1,7 @@
-"""Reads From:, Sender: and their kin: address lists (RFC 5322 section 3.4, RFC 6854).
+"""Reads From:, Sender: and similar fields: address lists (RFC 5322 section 3.4, RFC 6854).
 
-Two readers of one field must not see two authors in it: what is not clear is said to be so.
+If two programs can read different authors in one field, that is dangerous. So a field that is not
+clear is marked as unclear.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _SPECIALS = frozenset("<>@,;:.")
 class Address(NamedTuple):
     """One mailbox in a field: the name that stands with it, and `local@domain` as spelled.
 
-    `name` has neither quotes nor comments, encoded words (RFC 2047) are left as they are;
-    `spec` has its quotes, but no comments and no blanks around its dots. Its parts may hold too
-    many dots: whether it is a mailbox is for others to say.
+    `name` has neither quotes nor comments; encoded words (RFC 2047) are left as they are. `spec`
+    has its quotes, but no comments and no blanks around its dots. Its parts may have too many dots;
+    the caller must check that it is a mailbox.
     """
 
     name: str
@@ -38,8 +39,8 @@ class Address(NamedTuple):
 class AddressList(NamedTuple):
     """What a field holds. `clear` is False if any of it can be read in two ways, or not at all.
 
-    `elements` counts mailboxes and groups; a group's mailboxes are among `addresses`, and a
-    group may be empty.
+    `elements` counts mailboxes and groups. The mailboxes of a group are in `addresses`; a group may
+    be empty.
     """
 
     addresses: tuple[Address, ...]
@@ -48,7 +49,7 @@ class AddressList(NamedTuple):
 
 
 class _Token(NamedTuple):
-    """`kind` is the special character, or "a" for an atom, "q" quoted, "l" literal."""
+    """`kind` is the special character, or "a" for an atom, "q" for quoted, "l" for a literal."""
 
     kind: str
     text: str
@@ -59,9 +60,9 @@ class _UnclearError(ValueError):
 
 
 def read(value: bytes) -> AddressList:
-    """The value of one field, as raw as it stands. Never raises.
+    """The value of one field, in raw octets. Never raises.
 
-    Takes time by the number of octets. UTF-8 may stand in it (RFC 6532).
+    Takes time in proportion to the octets. The value may contain UTF-8 (RFC 6532).
     """
     try:
         return _Reader(_tokens(unfold(value).decode("utf-8", "replace"))).all()
@@ -95,7 +96,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _after_comment(text: str, at: int) -> int:
-    """Where the comment ends that begins here."""
+    """The position after the comment that begins here."""
     if text[at] != "(":
         raise _UnclearError
     depth = 0
@@ -107,7 +108,7 @@ def _after_comment(text: str, at: int) -> int:
 
 
 class _Reader:
-    """Reads the tokens one after the other; nothing is looked at twice."""
+    """Reads the tokens one after the other; none is looked at twice."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -116,7 +117,7 @@ class _Reader:
         self._elements = 0
 
     def all(self) -> AddressList:
-        """The whole list; empty places between commas are allowed (section 4.4)."""
+        """The whole list. Empty elements between commas are allowed (section 4.4)."""
         self._list("")
         return AddressList(tuple(self._addresses), self._elements, True)
 
@@ -132,7 +133,7 @@ class _Reader:
         return self._tokens[self._at - 1].text
 
     def _list(self, end: str) -> None:
-        """Mailboxes, or groups too if `end` is "", up to `end`."""
+        """Mailboxes up to `end`; if `end` is "", groups too."""
         while True:
             while self._next == ",":
                 self._at += 1
@@ -175,13 +176,13 @@ class _Reader:
         return spec
 
     def _spec(self, words: list[str]) -> str:
-        """The local part, which has been read, and the @ and the domain, which have not."""
+        """Read the @ and the domain; the address that they and the local part make."""
         dots = [word == "." for word in words]
         if all(dots) or any(not (one or other) for one, other in pairwise(dots)):
             raise _UnclearError
         self._take("@")
         spec = f"{''.join(words)}@{self._domain()}"
-        # RFC 2047 section 5: no encoded word stands here, yet some readers decode it.
+        # RFC 2047 section 5: an encoded word may not stand here, but some programs decode it.
         if "\ufffd" in spec or _ENCODED_WORD.search(spec):
             raise _UnclearError
         return spec
@@ -196,6 +197,6 @@ class _Reader:
 
 
 def _phrase(words: list[str]) -> str:
-    """A display name; a dot stands in many, unquoted (section 4.1)."""
+    """A display name. Many contain a dot that is not quoted (section 4.1)."""
     parts = [_PAIR.sub(r"\1", word[1:-1]) if word.startswith('"') else word for word in words]
     return " ".join(parts).replace(" .", ".")

@@ -1,4 +1,4 @@
-"""Dates as header fields have them (RFC 5322 section 3.3)."""
+"""Dates in header fields (RFC 5322 section 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies in the two encodings of MIME that are 7-bit lines (RFC 2045 sections 6.7 and 6.8)."""
+"""Bodies in MIME's two encodings that use 7-bit lines (RFC 2045 sections 6.7 and 6.8)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import binascii
 
 
 def quoted_printable(text: bytes) -> bytes:
-    """Text with lines of CRLF in quoted-printable; the line ends stay what they are."""
+    """Text with CRLF line ends in quoted-printable; the line ends are kept."""
     encoded = binascii.b2a_qp(text, istext=True)
-    # It breaks lines with LF alone if the text has no line end of its own.
+    # It breaks lines with LF alone if the text has no line end.
     return encoded if b"\r\n" in text else encoded.replace(b"\n", b"\r\n")
 
 

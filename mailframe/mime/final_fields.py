@@ -1,7 +1,7 @@
-"""What final delivery adds to a message, and what it must look for.
+"""The fields that final delivery adds to a message, and those it looks for.
 
-RFC 5321 section 4.4: the last host writes Return-Path. Delivered-To marks where a message
-has been, so that one that comes back to the same mailbox is known for a loop.
+RFC 5321 section 4.4: the last host adds Return-Path. Delivered-To marks the mailboxes that a
+message has been delivered to, so a message that comes back to one of them is known to loop.
 """
 
 from __future__ import annotations

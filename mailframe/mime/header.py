@@ -1,6 +1,6 @@
-"""Reads a header section exactly as its octets have it (RFC 5322 sections 2.2, 4.5).
+"""Reads a header section exactly as its octets are (RFC 5322 sections 2.2, 4.5).
 
-Lines end with CRLF or, in files, with LF alone; a CR without LF is part of its line.
+Lines end with CRLF or, in files, with LF alone. A CR without LF is part of its line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _END = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
-# RFC 5322 section 4.5.1: obsolete fields have blanks before the colon.
+# RFC 5322 section 4.5.1: obsolete fields may have blanks before the colon.
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _LINES = re.compile(
     rb"(?:([!-9;-~]+)[ \t]*:)?([^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*)",
@@ -19,11 +19,11 @@ _LINES = re.compile(
 
 
 class Field(NamedTuple):
-    """One field, or a line that is none, with the lines that continue it.
+    """One field, or a line that is none, together with the lines that continue it.
 
-    `name` is as it is spelled, b"" for a line that is no field. `value` is all that follows
-    the colon, with its folds and its line end. The whole of it is `octets[start:end]` of the
-    octets that were read.
+    `name` is as spelled, and b"" for a line that is no field. `value` is everything after the
+    colon, with its folds and its line end. The whole field is `octets[start:end]` of the octets
+    that were read.
     """
 
     name: bytes
@@ -33,20 +33,20 @@ class Field(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The name in lower case: names are compared without regard to case."""
+        """The name in lower case, because names are compared without regard to case."""
         return self.name.lower()
 
     @property
     def text(self) -> bytes:
-        """The value in one line, without the blanks around it."""
+        """The value in one line, without blanks around it."""
         return unfold(self.value).strip(b" \t")
 
 
 def read(octets: bytes) -> Iterator[Field]:
     """The fields from the start of `octets` to the empty line or to the end, in order.
 
-    Nothing is left out: put together, `octets[start:end]` of all are the header section.
-    Takes time by the number of octets, whatever they are; never raises.
+    Nothing is left out: `octets[start:end]` of all fields together are the header section. Takes
+    time in proportion to the octets, whatever they are. Never raises.
     """
     for found in _LINES.finditer(octets):
         start, end = found.span()
@@ -67,12 +67,12 @@ def is_field(line: bytes) -> bool:
 
 
 def unfold(value: bytes) -> bytes:
-    """The value in one line: the line ends go, the blanks behind them stay (section 2.2.3)."""
+    """The value in one line: line ends are removed, the blanks after them stay (section 2.2.3)."""
     return _LINE_END.sub(b"", value)
 
 
 def end(octets: bytes, limit: int | None = None) -> int | None:
-    """Where the empty line begins that ends the header section; None if there is none.
+    """The position of the empty line that ends the header section; None if there is none.
 
     Octets from `limit` on are not looked at.
     """
@@ -83,7 +83,7 @@ def end(octets: bytes, limit: int | None = None) -> int | None:
 
 
 def split(octets: bytes) -> tuple[bytes, bytes, bytes]:
-    """The header section, the empty line and the body; the last two are b"" without that line."""
+    """The header section, the empty line and the body. Without that line the last two are b""."""
     at = end(octets)
     if at is None:
         return octets, b"", b""
@@ -92,9 +92,9 @@ def split(octets: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 class HeaderSection:
-    """A header section out of octets that come in pieces; no more than `limit` are kept.
+    """Collects a header section from octets that come in pieces; no more than `limit` are kept.
 
-    `ended` is True once the empty line has come. Nothing more is wanted when `done`.
+    `ended` is True once the empty line has come. If it is `done`, it needs no more octets.
     """
 
     __slots__ = ("_kept", "_limit", "ended")
@@ -115,10 +115,10 @@ class HeaderSection:
         return bytes(self._kept)
 
     def feed(self, octets: bytes) -> None:
-        """The next octets of the message; those behind the section are not looked at."""
+        """Add the next octets of the message; those after the section are ignored."""
         if self.done:
             return
-        seen = max(0, len(self._kept) - 2)  # an end that was cut begins two octets back
+        seen = max(0, len(self._kept) - 2)  # an end that was cut in two begins two octets back
         self._kept += octets[: self._limit - len(self._kept)]
         if self._kept.startswith((b"\r\n", b"\n")):
             at = 0

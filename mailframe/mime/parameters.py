@@ -1,7 +1,7 @@
 """Content-Type, Content-Disposition and Content-Transfer-Encoding (RFC 2045, 2183, 2231).
 
-Mail is full of values that no grammar allows, so everything is read as far as it can be:
-nothing here raises, and all of it takes time by the number of octets.
+Mail is full of values that no grammar allows, so everything is read as far as possible. Nothing
+here raises, and everything takes time in proportion to the octets.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from .header import unfold
 
-MAX_PARAMETERS = 200  # of one field; what follows is not looked at
+MAX_PARAMETERS = 200  # in one field; further ones are ignored
 
-# What is quoted, or where a comment begins.
+# A quoted string, or the start of a comment.
 _OPENING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|\\.|(?:\A|(?<=[ \t;)]))\(', re.DOTALL)
 _COMMENT_EDGE = re.compile(rb"\\.|[()]", re.DOTALL)
 _TYPE = re.compile(rb"[ \t]*([^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+)[ \t]*")
@@ -27,10 +27,11 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 
 class ContentType(NamedTuple):
-    """What a body is. `type` is in lower case, "text/plain" if the field is absent or broken.
+    """The type of a body. `type` is in lower case, and "text/plain" if the field is absent or
+    broken.
 
-    `parameters` are names in lower case and values without their quotes, as they are there:
-    those that RFC 2231 cuts up or encodes are still so.
+    `parameters` have names in lower case and values without their quotes. They are as they stand in
+    the field: those that RFC 2231 splits or encodes are still split and encoded.
     """
 
     type: str = "text/plain"
@@ -43,7 +44,10 @@ class ContentType(NamedTuple):
 
     @property
     def boundary(self) -> bytes | None:
-        """What divides the parts of a multipart; None if there is none (RFC 2046 section 5.1.1)."""
+        """The delimiter of the parts of a multipart.
+
+        None if there is none (RFC 2046 section 5.1.1).
+        """
         for name, value, _ in _joined(self.parameters):
             if name == b"boundary":
                 # No boundary ends in white space.
@@ -52,14 +56,14 @@ class ContentType(NamedTuple):
 
     @property
     def texts(self) -> dict[str, str]:
-        """The parameters as people read them: put together and decoded (RFC 2231)."""
+        """The parameters as people read them: joined and decoded (RFC 2231)."""
         return decoded(self.parameters)
 
 
 def content_type(value: bytes | None) -> ContentType:
-    """The value of a Content-Type field, None for a message that has no such field.
+    """Read a Content-Type field; None for a message without that field.
 
-    RFC 2045 section 5.2: what is absent or broken is text/plain. Never raises.
+    RFC 2045 section 5.2: if the field is absent or broken, the type is text/plain. Never raises.
     """
     if value is None:
         return ContentType()
@@ -69,17 +73,17 @@ def content_type(value: bytes | None) -> ContentType:
 
 
 def transfer_encoding(value: bytes | None) -> str:
-    """The value of a Content-Transfer-Encoding field in lower case; "7bit" for None."""
+    """Read a Content-Transfer-Encoding field; in lower case, "7bit" for None."""
     if value is None:
         return "7bit"
     return without_comments(unfold(value)).strip(b" \t").decode("ascii", "replace").lower()
 
 
 def read(value: bytes) -> tuple[str, Parameters]:
-    """The word or type at the start of a value, in lower case, and the parameters behind it.
+    """The word or type at the start of a value, in lower case, and the parameters after it.
 
-    Names are in lower case, in order, each once (the first counts). A value that is not
-    quoted ends at the next semicolon, so that blanks and "=" may stand in it.
+    Names are in lower case and in order; if a name is repeated, its first parameter counts. A value
+    that is not quoted ends at the next semicolon, so it may contain blanks and "=".
     """
     text = without_comments(unfold(value))
     kind, at = b"", 0
@@ -113,10 +117,10 @@ def _parameters(text: bytes, at: int) -> Parameters:
 
 
 def without_comments(text: bytes) -> bytes:
-    """An unfolded value with a blank for each comment (RFC 5322 section 3.2.2).
+    """An unfolded value with a blank in place of each comment (RFC 5322 section 3.2.2).
 
-    What is quoted stays. So does a parenthesis within a word: many write it into values that
-    should have been quoted. A comment that does not end goes on to the end.
+    Quoted strings stay. A parenthesis within a word stays too, because many programs write it into
+    values that should have been quoted. A comment without an end goes on to the end of the value.
     """
     if b"(" not in text:
         return text
@@ -131,7 +135,7 @@ def without_comments(text: bytes) -> bytes:
 
 
 def _after_comment(text: bytes, at: int) -> int:
-    """Where the comment ends that begins here."""
+    """The position after the comment that begins here."""
     depth = 0
     for edge in _COMMENT_EDGE.finditer(text, at):
         depth += {b"(": 1, b")": -1}.get(edge.group(), 0)
@@ -143,9 +147,9 @@ def _after_comment(text: bytes, at: int) -> int:
 def decoded(parameters: Parameters) -> dict[str, str]:
     """The parameters as people read them, by name.
 
-    RFC 2231 section 3: values in several pieces (`name*0`, `name*1`) are put together. Section
-    4: octets behind a character set (`name*=utf-8''%c3%bc`) become its characters. What cannot
-    be read becomes U+FFFD. An encoded value is preferred to a plain one of the same name.
+    RFC 2231 section 3: values in several pieces (`name*0`, `name*1`) are joined. Section 4: octets
+    after a character set (`name*=utf-8''%c3%bc`) are decoded. Octets that cannot be decoded become
+    U+FFFD. An encoded value is preferred to a plain one of the same name.
     """
     texts: dict[str, str] = {}
     for name, octets, charset in _joined(parameters):
@@ -154,7 +158,7 @@ def decoded(parameters: Parameters) -> dict[str, str]:
 
 
 def _joined(parameters: Parameters) -> Iterable[tuple[bytes, bytes, bytes]]:
-    """Name, octets and character set (b"" for none) of each, encoded ones first."""
+    """Name, octets and character set (b"" for none) of each parameter, encoded ones first."""
     plain: list[tuple[bytes, bytes, bytes]] = []
     pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
     for name, value in parameters:
@@ -169,7 +173,7 @@ def _joined(parameters: Parameters) -> Iterable[tuple[bytes, bytes, bytes]]:
 
 
 def _whole(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes, bytes]:
-    """The octets of all pieces up to the first that is missing, and their character set."""
+    """The octets of all pieces before the first that is missing, and their character set."""
     charset, octets = b"", []
     for number in range(len(numbered)):
         if number not in numbered:
@@ -186,6 +190,6 @@ def _whole(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes, bytes]:
 def _text(octets: bytes, charset: bytes) -> str:
     try:
         return octets.decode(charset.decode("ascii") or "utf-8", "replace")
-    # A character set that nobody knows, or one of Python's own that is none.
+    # An unknown character set, or a codec of Python's that is none.
     except (LookupError, ValueError):
         return octets.decode("utf-8", "replace")

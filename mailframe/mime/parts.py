@@ -1,4 +1,4 @@
-"""Cuts messages into their parts, by octets: put together again they are what they were."""
+"""Cuts messages into their parts; the octets of all parts together are the message."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from .parameters import ContentType, content_type, transfer_encoding
 class Entity:
     """A message or one of its parts (RFC 2045 section 2.4).
 
-    `head` is its header section with all line ends, `gap` the empty line behind it (b"" if
-    there is none) and `body` the rest: together they are its octets. `fields` are what `head`
-    holds.
+    `head` is its header section with all line ends, `gap` the empty line after it (b"" if there is
+    none), and `body` the rest; together they are its octets. `fields` are the fields in `head`.
     """
 
     head: bytes
@@ -32,11 +31,11 @@ class Entity:
         return cls(head, gap, body, tuple(header.read(head)))
 
     def count(self, name: bytes) -> int:
-        """How many fields of this name, in lower case, there are."""
+        """The number of fields of this name, in lower case."""
         return sum(field.key == name for field in self.fields)
 
     def value(self, name: bytes) -> bytes | None:
-        """The raw value of the first field of this name, in lower case; None for none."""
+        """The raw value of the first field of this name, in lower case; None if there is none."""
         return next((field.value for field in self.fields if field.key == name), None)
 
     def without(self, name: bytes) -> bytes:
@@ -45,12 +44,12 @@ class Entity:
 
     @property
     def type(self) -> ContentType:
-        """What its body is, by its Content-Type."""
+        """The type of its body, from its Content-Type."""
         return content_type(self.value(b"content-type"))
 
     @property
     def encoding(self) -> str:
-        """Its Content-Transfer-Encoding in lower case, "7bit" for none."""
+        """Its Content-Transfer-Encoding in lower case; "7bit" if there is none."""
         return transfer_encoding(self.value(b"content-transfer-encoding"))
 
 
@@ -62,11 +61,12 @@ class Piece(NamedTuple):
 
 
 class Multipart(NamedTuple):
-    """A multipart's body cut up (RFC 2046 section 5.1.1).
+    """A multipart's body cut into pieces (RFC 2046 section 5.1.1).
 
-    `pieces` are in order, delimiters with their line ends among them; together they are the
-    body. `closed` is False without a closing delimiter: the last part goes on to the end then.
-    `tight` is True if a delimiter followed another at once, so that a part is not even empty.
+    `pieces` are in order and include the delimiters with their line ends; together they are the
+    body. `closed` is False if there is no closing delimiter; then the last part goes on to the end.
+    `tight` is True if one delimiter directly follows another, without even an empty part between
+    them.
     """
 
     pieces: list[Piece]
@@ -80,7 +80,7 @@ class Multipart(NamedTuple):
 
 
 def cut(body: bytes, boundary: bytes) -> Multipart:
-    """The body of a multipart cut at its delimiters. Never raises.
+    """Cut the body of a multipart at its delimiters. Never raises.
 
     Lines end with CRLF, and the CRLF before a delimiter belongs to the delimiter.
     """

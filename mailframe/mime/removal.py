@@ -1,4 +1,4 @@
-"""Header fields taken out of a message, every other octet as it was."""
+"""Removes header fields from a message and leaves every other octet as it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .header import read
 
-#: By name in lower case: which of its fields go, counted from the top; None: all of them.
+#: By name in lower case: the numbers of the fields to remove, from the top; None for all.
 Removal = Mapping[bytes, frozenset[int] | None]
 
 

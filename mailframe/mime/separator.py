@@ -1,7 +1,8 @@
 """Ends a header section that its author did not end, while it streams by.
 
-Machines write text under no header, or under one without the empty line behind it. Put under
-fields of ours, its first line would be read as a field, or as the rest of our last one.
+Programs send text without a header section, or with one but without the empty line after it. After
+the fields that this host adds, the first line of such text would be read as a field, or as the
+continuation of our last field.
 """
 
 from __future__ import annotations
@@ -9,32 +10,32 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-# The name, and the blanks behind it, are bounded: so is what has to be kept of a line.
+# The name and the blanks after it are limited, and so is the part of a line that must be kept.
 _NAME = rb"[!-9;-~]{1,998}[ \t]{0,998}"
-_BEGINS = re.compile(_NAME + rb":|[ \t]")  # a field, or the continuation of one
+_BEGINS = re.compile(_NAME + rb":|[ \t]")  # a field, or a line that continues one
 _FIELDS = re.compile(rb"(?:(?:" + _NAME + rb":|[ \t])[^\r]*(?:\r(?!\n)[^\r]*)*\r\n)+")
 _MAY_BEGIN = re.compile(rb"(?:" + _NAME + rb")?\r?\Z")
 _MBOX = re.compile(rb">?From ")
 
 
 class Separator:
-    """Puts an empty line above the first line that is no header field and continues none.
+    """Puts an empty line before the first line that neither is a header field nor continues one.
 
-    Lines "From …" on top, from an mbox file, go: they are no part of a message. All else stays
-    as it is. `ended` is True once the body has begun: what follows need not be fed. Lines end
-    with CRLF. No more is kept than the start of a line; wherever the octets are cut, what comes
-    out is the same in all.
+    Lines "From …" on top, from an mbox file, are removed, because they are no part of a message.
+    All else stays as it is. `ended` is True once the body has begun; what follows need not be fed.
+    Lines end with CRLF. No more than the start of a line is kept. However the octets are cut into
+    pieces, the output is the same.
     """
 
     __slots__ = ("_held", "_place", "ended")
 
     def __init__(self) -> None:
-        self._held = b""  # the start of a line of which it is not known what it is
+        self._held = b""  # the start of a line that may still become a field
         self._place: Literal["top", "line", "within", "dropping"] = "top"
         self.ended = False
 
     def feed(self, octets: bytes) -> bytes:
-        """What to write for these octets, now."""
+        """The octets to write now, for these octets."""
         if self.ended:
             return octets
         octets, self._held = self._held + octets, b""
@@ -47,7 +48,7 @@ class Separator:
         return b"".join(kept)
 
     def finish(self) -> bytes:
-        """What to write at the end: the start of a line whose end never came."""
+        """The octets to write at the end: the start of a line that never ended."""
         held, self._held = self._held, b""
         if not held or self._place == "within":
             return held
@@ -55,7 +56,7 @@ class Separator:
         return b"" if self._place == "dropping" else b"\r\n" + held
 
     def _judge(self, octets: bytes, kept: list[bytes]) -> bytes:
-        """At the start of a line: keep the fields that are whole; what is still to be done."""
+        """At the start of a line: keep the fields that are complete; returns what is left to do."""
         continues = octets.startswith((b" ", b"\t"))
         if not (continues and self._place == "top"):
             fields = _FIELDS.match(octets)
@@ -79,7 +80,7 @@ class Separator:
         return b""
 
     def _pass(self, octets: bytes, kept: list[bytes]) -> bytes:
-        """Within a line: keep it, or drop it, up to its end; what is still to be done."""
+        """Within a line: keep it, or drop it, up to its end; returns what is left to do."""
         end = octets.find(b"\r\n") + 2
         whole = end >= 2
         if not whole:

@@ -1,7 +1,7 @@
-"""Messages for servers that take only 7-bit text: re-encoded by MIME's rules, or not at all.
+"""Re-encodes messages for servers that take only 7-bit text, by MIME's rules.
 
-What need not change stays as it was, octet for octet: only the bodies that hold other than
-7-bit lines get a new Content-Transfer-Encoding (RFC 6152 section 3, RFC 2045 section 6).
+What need not change stays as it was, octet for octet. Only bodies that are not made of 7-bit lines
+get a new Content-Transfer-Encoding (RFC 6152 section 3, RFC 2045 section 6).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .write import MAX_LINE, fold
 
 MAX_DEPTH = 30  # parts within parts
 MAX_HEAD = 64 << 10  # octets of one header section
-MAX_DELIMITERS = 10_000  # lines of a whole message that may divide parts
+MAX_DELIMITERS = 10_000  # lines in a whole message that look like delimiters
 _NO_TEXT = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _LONG_LINE = re.compile(rb"[^\r\n]{%d}" % (MAX_LINE + 1))
 _ENCODING = b"content-transfer-encoding"
@@ -32,15 +32,15 @@ class CannotConvert(ValueError):
 def to_seven_bit(octets: bytes) -> bytes:
     """The message as 7-bit text with lines of at most 998 octets. Raises CannotConvert.
 
-    Signed and encrypted parts must not change (RFC 1847 section 2.1), header fields have no
-    7-bit spelling that means the same, and broken MIME has no meaning to keep.
+    Signed and encrypted parts must not change (RFC 1847 section 2.1). Header fields have no 7-bit
+    form with the same meaning. Broken MIME has no meaning that could be kept.
     """
     _check_parts(octets)
     return _converted(octets, 0)
 
 
 def has_unicode_headers(octets: bytes) -> bool:
-    """True if header fields, of the message or of its parts, need SMTPUTF8 (RFC 6532)."""
+    """True if header fields of the message or of its parts need SMTPUTF8 (RFC 6532)."""
     try:
         _check_parts(octets)
         return any(not entity.head.isascii() for entity in _walk(octets, 0))
@@ -79,7 +79,7 @@ def _converted(octets: bytes, depth: int) -> bytes:
 
 
 def _folded(head: bytes) -> bytes:
-    """The header section with its over-long lines folded at white space, which changes nothing."""
+    """The header section with its too long lines folded at white space, which changes nothing."""
     lines = []
     for line in head.split(b"\r\n"):
         pieces = fold(line)
@@ -114,7 +114,7 @@ def _leaf(entity: Entity, is_message: bool) -> bytes:
     if is_message and not entity.count(b"mime-version"):
         if entity.count(b"content-type"):
             raise CannotConvert("it has a Content-Type and no MIME-Version")
-        # RFC 1428 section 3: 8-bit text of no known character set.
+        # RFC 1428 section 3: 8-bit text in an unknown character set.
         head += b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=unknown-8bit\r\n"
     if _NO_TEXT.search(entity.body) or entity.type.main != "text":
         return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64_lines(entity.body)
@@ -123,7 +123,7 @@ def _leaf(entity: Entity, is_message: bool) -> bytes:
 
 
 def _entity(octets: bytes, depth: int) -> Entity:
-    """The message or part, if its header section can be understood."""
+    """The message or part. CannotConvert if its header section cannot be understood."""
     if depth > MAX_DEPTH:
         raise CannotConvert("parts are nested too deeply")
     entity = Entity.of(octets)
@@ -139,7 +139,7 @@ def _entity(octets: bytes, depth: int) -> Entity:
 
 
 def _pieces(entity: Entity) -> list[Piece]:
-    """A multipart's body cut up, if its parts can be told for certain."""
+    """A multipart's body cut into pieces. CannotConvert if its parts cannot be told for certain."""
     boundary = entity.type.boundary
     if boundary is None or not boundary.isascii():
         raise CannotConvert("a multipart has no boundary")

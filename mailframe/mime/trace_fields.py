@@ -1,4 +1,4 @@
-"""The fields that a host writes on top of what it takes: Received: and, at submission, more."""
+"""The fields that a host adds on top of a message: Received: and, at submission, others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_IN_UTF8_NAMES = re.compile(r"[^A-Za-z0-9.:_\[\]\-\u00a1-\u167f\u1681-\u1fff
 
 
 def with_keyword(protocol: str, utf8: bool) -> str:
-    """The protocol as Received: names it (RFC 3848; RFC 6531 section 4.3 for SMTPUTF8)."""
+    """The protocol's name in Received: (RFC 3848; RFC 6531 section 4.3 for SMTPUTF8)."""
     return f"UTF8{protocol.removeprefix('E')}" if utf8 else protocol
 
 
@@ -29,12 +29,12 @@ def received(
 ) -> bytes:
     """The Received: field (RFC 5321 section 4.4), folded, ended by CRLF.
 
-    `hello` is the name that the client gave, "" for none; `peer` its IP address, "" if it has
-    none, and `name` its name by DNS, "" if it is not known; `protocol` the keyword of RFC 3848;
-    `tls` the version and the cipher, "" without TLS; `mailbox` the recipient if it may be shown,
-    else ""; `second` is since the epoch. What the client said is cut to what names are made of,
-    so that nothing can end the field or the comment it stands in. Non-ASCII is kept if the
-    message is SMTPUTF8 (`utf8`).
+    `hello` is the name that the client gave, "" for none. `peer` is its IP address, "" if it has
+    none, and `name` its name by DNS, "" if that is not known. `protocol` is the keyword of RFC
+    3848. `tls` is the version and the cipher, "" without TLS. `mailbox` is the recipient, if it may
+    be shown, else "". `second` is since the epoch. Of what the client said, only characters that
+    occur in names are kept, so nothing can end the field or the comment in which it stands.
+    Non-ASCII is kept if the message is SMTPUTF8 (`utf8`).
     """
     unsafe = _NOT_IN_UTF8_NAMES if utf8 else _NOT_IN_NAMES
     tag = "IPv6:" if ":" in peer else ""

@@ -1,11 +1,11 @@
-"""Writes header fields that cannot break out of themselves, and folds them."""
+"""Writes and folds header fields, so that no text can begin a field of its own."""
 
 from __future__ import annotations
 
 import re
 
 MAX_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
-WIDTH = 76  # octets of a line that people like to read
+WIDTH = 76  # octets of a line that is easy to read
 
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _BREAK = re.compile(r"\r\n|\r|\n")
@@ -13,11 +13,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udff
 
 
 def field_octets(text: str, utf8: bool) -> bytes | None:
-    """A "Name: value" of a plugin as header lines ended by CRLF; None for what is no field.
+    """A plugin's "Name: value" as header lines ended by CRLF; None if the text is no field.
 
-    Folds are kept (a signature may cover them) and made real ones: a line break that white
-    space does not follow cannot start a field of its own. Control characters go, non-ASCII
-    becomes "?" unless `utf8` (RFC 6532), lines over 998 octets fold.
+    Folds are kept, because a signature may cover them, and are made correct: a line break that no
+    white space follows cannot begin another field. Control characters are removed, non-ASCII
+    becomes "?" unless `utf8` (RFC 6532), and lines of more than 998 octets are folded.
     """
     name, colon, value = text.partition(":")
     if not colon or not _NAME.fullmatch(name):
@@ -31,9 +31,9 @@ def field_octets(text: str, utf8: bool) -> bytes | None:
 
 
 def fold(line: bytes) -> list[bytes]:
-    """The line in pieces of 998 octets at most, cut at white space if there is any.
+    """The line in pieces of at most 998 octets, cut at white space if there is any.
 
-    What has no white space is cut between characters of UTF-8 and goes on behind a tab.
+    Text without white space is cut between characters of UTF-8 and continued after a tab.
     """
     pieces = []
     while len(line) > MAX_LINE:

@@ -1,5 +1,5 @@
-"""FLOOR 3: the names that mail goes by, each in one spelling so that they can be compared.
+"""FLOOR 3: domains, mailboxes and addresses, each in one spelling so that they can be compared.
 
-`domains` and `domain_set` are domain names, `local_parts` users and mailboxes, `ip` addresses
-and networks, `records` what DNS says of a name.
+`domains` and `domain_set` are for domain names, `local_parts` for users and mailboxes, `ip` for
+addresses and networks, `records` for the records of a name in DNS.
 """

@@ -1,4 +1,4 @@
-"""Domains that a setting or a file names, and whether one is among them."""
+"""The set of domains that a setting or a file names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .domains import to_ascii
 
 @lru_cache(maxsize=4096)
 def one_spelling(domain: str) -> str:
-    """The domain as all comparing sees it: A-labels in lower case, a literal's plain address.
+    """The domain as it is compared: in lower-case A-labels; for a literal its plain address.
 
-    Raises ValueError for what is no domain and no address literal.
+    Raises ValueError for a text that is neither a domain nor an address literal.
     """
     if domain.startswith("["):
         return f"[{literal_address(domain)}]"
@@ -22,7 +22,7 @@ def one_spelling(domain: str) -> str:
 
 
 def member_spelling(name: str) -> str:
-    """`one_spelling` of a name as a DomainSet takes it, the leading dot kept. ValueError."""
+    """`one_spelling` of a name for a DomainSet, which keeps its leading dot. ValueError."""
     dot = "." if name.startswith(".") else ""
     try:
         return dot + one_spelling(name.removeprefix("."))
@@ -31,10 +31,10 @@ def member_spelling(name: str) -> str:
 
 
 class DomainSet:
-    """Domains as they were named; ".example.org" stands for all below example.org.
+    """Domains as they were named; ".example.org" stands for all subdomains of example.org.
 
-    Case, U-labels or A-labels and a trailing dot make no difference. Raises ValueError, with
-    the name, for what is no domain.
+    Case, U-labels or A-labels, and a trailing dot make no difference. Raises ValueError, with the
+    name, for a text that is no domain.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -45,7 +45,7 @@ class DomainSet:
         return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
-        """Each in its `member_spelling`, in the order in which they were named."""
+        """Each member in its `member_spelling`, in the order in which they were named."""
         return iter(self._names)
 
     def __contains__(self, domain: str) -> bool:
@@ -53,13 +53,13 @@ class DomainSet:
 
     @property
     def first(self) -> str | None:
-        """The first that was named in full, None where none was."""
+        """The first member that is a full name; None if there is none."""
         return next((name for name in self._names if not name.startswith(".")), None)
 
     def which(self, domain: str) -> str | None:
-        """The member that `domain` is or falls under, in its `member_spelling`, else None.
+        """The member that matches `domain`, in its `member_spelling`; None if none does.
 
-        One that was named in full comes before ".above", the nearest above before others.
+        A full name comes before ".above", and a nearer parent before others.
         """
         try:
             name = one_spelling(domain)
@@ -77,7 +77,7 @@ class DomainSet:
 
 
 def domains_setting(key: str, names: Iterable[str]) -> DomainSet:
-    """The domains that the setting `key` names; SettingError for what is none."""
+    """The domains that the setting `key` names. SettingError for a text that is no domain."""
     try:
         return DomainSet(names)
     except ValueError as wrong:

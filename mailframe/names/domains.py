@@ -1,6 +1,6 @@
-"""Domain names as one spelling, so that they can be compared.
+"""Domain names in one spelling, so that they can be compared.
 
-U-labels and A-labels name one domain (RFC 5890 section 2.3.2.1); mail compares A-labels.
+U-labels and A-labels name the same domain (RFC 5890 section 2.3.2.1); mail compares A-labels.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import idna
 
 @lru_cache(maxsize=4096)
 def to_ascii(domain: str) -> str:
-    """The domain in lower-case A-labels, without a trailing dot; literals as they are.
+    """The domain in lower-case A-labels, without a trailing dot; literals stay as they are.
 
-    Raises ValueError where a U-label is no IDNA 2008 label (RFC 5891).
+    Raises ValueError if a U-label is no IDNA 2008 label (RFC 5891).
     """
     domain = domain.rstrip(".").lower() if not domain.startswith("[") else domain.lower()
     if domain.isascii():

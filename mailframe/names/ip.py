@@ -1,7 +1,7 @@
 """IP addresses and networks, each in one spelling.
 
-An IPv4 client of an IPv6 socket is an IPv4 client (::ffff:192.0.2.1), and the zone of a
-link-local address (fe80::1%eth0) says nothing about who it is.
+An IPv4 client of an IPv6 socket (::ffff:192.0.2.1) is an IPv4 client. The zone of a link-local
+address (fe80::1%eth0) does not help to identify the client.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
-CUSTOMER = 64  # bits of an IPv6 address; who has one has the whole network of it
+CUSTOMER = 64  # bits of an IPv6 address; a customer usually has a whole network of this size
 _MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 
 
 def parse_ip(text: str) -> IpAddress:
-    """The address, without zone, an IPv4-mapped one as IPv4. ValueError for what is none."""
+    """The address without a zone; an IPv4-mapped one as IPv4. ValueError for any other text."""
     if ":" not in text:
         return IPv4Address(text)
     return unmapped(IPv6Address(text.partition("%")[0]))
 
 
 def ip_or_none(text: str) -> IpAddress | None:
-    """As `parse_ip`; None for what is no address, such as "unix" and names."""
+    """As `parse_ip`, but None for a text that is no address, such as "unix" or a name."""
     try:
         return parse_ip(text)
     except ValueError:
@@ -32,13 +32,13 @@ def ip_or_none(text: str) -> IpAddress | None:
 
 
 def unmapped(address: IpAddress) -> IpAddress:
-    """The IPv4 address that an IPv4-mapped one stands for; any other as it is."""
+    """The IPv4 address of an IPv4-mapped one; any other address as it is."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
 
 
 def customer_of(address: IpAddress) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    """The text that identifies a client: an IPv4 address, or the /64 network of an IPv6 address."""
     if isinstance(address, IPv4Address):
         return str(address)
     host_bits = 128 - CUSTOMER
@@ -46,9 +46,9 @@ def customer_of(address: IpAddress) -> str:
 
 
 def parse_network(text: str) -> IpNetwork:
-    """An address or a network in CIDR notation, an IPv4-mapped one as IPv4.
+    """An address or a network in CIDR notation; an IPv4-mapped one as IPv4.
 
-    ValueError, with the text and advice, for what is none, or has bits beyond its mask.
+    ValueError, with the text and advice, for any other text, and for bits beyond the mask.
     """
     try:
         network = ip_network(text)
@@ -68,9 +68,9 @@ def _advice(text: str, wrong: ValueError) -> str:
 
 
 class NetworkSet:
-    """Clients by their addresses: IP addresses, networks, and "unix" for those of unix sockets.
+    """A set of clients by their addresses: IP addresses, networks, and "unix" for unix sockets.
 
-    ValueError, with the text, for what is none of these.
+    ValueError, with the text, for anything else.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Users and addresses as operators write them, and local parts compared."""
+"""Reads users and addresses as operators write them, and compares local parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..smtp.address import Mailbox
 
 
 def folded(local: str, case_sensitive: bool = False) -> str:
-    """A local part as our own mailboxes are compared: composed (NFC), in lower case.
+    """A local part in the form in which this host compares it: composed (NFC), in lower case.
 
     RFC 5321 section 2.4 leaves the case to the host that owns the mailbox.
     """

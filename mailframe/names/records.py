@@ -1,4 +1,4 @@
-"""What DNS says of a name: its records, or why there are none."""
+"""The DNS records of a name, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ T = TypeVar("T", covariant=True)
 
 
 class Unresolvable(Exception):
-    """DNS gave no answer; the text says for what and why.
+    """DNS gave no answer; the text says for which name and why.
 
-    `temporary` is False where the name does not exist (NXDOMAIN) or cannot exist, True for
+    `temporary` is False if the name does not exist (NXDOMAIN) or cannot exist. It is True for
     SERVFAIL, a refusal and silence: the same question may be answered later.
     """
 
@@ -22,11 +22,11 @@ class Unresolvable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """The records of one name and type; () where the name exists without any (NODATA).
+    """The records of one name and type; () if the name exists without any (NODATA).
 
-    `authenticated`: every response that led here carried the AD bit, so DNSSEC vouches for
-    it as far as the way to the name server is trusted. `ttl` is seconds, the least on the
-    way, as it was when the answer came.
+    `authenticated` is True if every response that led here carried the AD bit. Then DNSSEC vouches
+    for the answer, as far as the connection to the name server can be trusted. `ttl` is the
+    smallest one of those responses, in seconds, as it was when the answer came.
     """
 
     records: tuple[T, ...]
@@ -35,9 +35,9 @@ class Answer(Generic[T]):
 
 
 class MxRecord(NamedTuple):
-    """An exchange (RFC 5321 section 5.1); the lower preference is the better one.
+    """An exchange (RFC 5321 section 5.1); a lower preference is tried first.
 
-    `host` is in lower case without trailing dot, "" for the null MX of RFC 7505.
+    `host` is in lower case without a trailing dot, and "" for the null MX of RFC 7505.
     """
 
     preference: int
@@ -45,7 +45,7 @@ class MxRecord(NamedTuple):
 
 
 class TlsaRecord(NamedTuple):
-    """A TLSA record (RFC 6698 section 2.1) as it is; nothing is judged here."""
+    """A TLSA record (RFC 6698 section 2.1) as DNS gave it; its values are not checked."""
 
     usage: int
     selector: int

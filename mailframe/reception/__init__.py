@@ -1,4 +1,4 @@
-"""FLOOR 10: the way in: one listener and everything behind it, until a message is durable.
+"""FLOOR 10: receives mail: one listener and everything behind it, until a message is durable.
 
 `listener` is one `[[listen]]` of SMTP or LMTP, `entrance` what its connections ask of it (who may
 connect, and the end, are of `wire.listener`). `connection` is the border with Twisted: octets

@@ -1,8 +1,8 @@
 """The border with Twisted: octets in, replies out, and the phases of a connection.
 
-Everything a client sends is answered in order: while one answer is being waited for, what
-comes next stays in the dialogue's buffer, and past a bound the transport is paused (`flow`).
-What follows what is a table (`phase`); what time allows, `patience` knows.
+Everything that a client sends is answered in order. While an answer is being waited for, what comes
+next stays in the dialogue's buffer; beyond a limit the transport is paused (`flow`). `phase` is the
+table of phases; `patience` has the time limits.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ SPOKE_TOO_EARLY = Reply(554, "You spoke before the greeting", "5.5.0")
 class Connection(Protocol):
     """One client's connection.
 
-    It is its transport's producer, of replies: when the client does not read them, it is
-    paused and answers nothing more. `phase` is to be read only.
+    It is the producer of its transport, for replies: if the client does not read them, it is paused
+    and answers no more commands. `phase` is read-only for others.
     """
 
     _log = Logger()
@@ -86,7 +86,7 @@ class Connection(Protocol):
         self.phase = PHASES[self.phase][step]
 
     def connectionMade(self) -> None:
-        """Twisted: somebody is there."""
+        """Called by Twisted when a client has connected."""
         transport: Any = self.transport
         reception = self._reception
         peer = self._peer or peer_of(transport)
@@ -99,14 +99,14 @@ class Connection(Protocol):
             new_id(reception.shared.now()),
             tls=_tls_of(peer),
         )
-        # A unix socket has no such thing.
+        # A unix socket does not have this method.
         if isinstance(transport.getPeer(), IPv4Address | TwistedIPv6Address):
             transport.setTcpNoDelay(True)
         self._flow = Flow(transport, reception.limits.unread_replies)
         reception.enter(self)
         refusal = reception.refusal_of(self, client)
         if refusal is not None:
-            # Without a word if it expects TLS.
+            # Without a reply, if the client expects TLS.
             self._close(None if reception.listener.tls == "implicit" else refusal)
             return
         self.session = Session(
@@ -144,7 +144,7 @@ class Connection(Protocol):
 
     def _greeted(self, greeting: Reply) -> None:
         if self.phase is not GREETING:
-            return  # it is gone
+            return  # the client has gone
         self._patience.since = self._reception.seconds()
         if not greeting.positive:
             self._close(greeting)
@@ -161,7 +161,7 @@ class Connection(Protocol):
     # Octets in, replies out.
 
     def dataReceived(self, data: bytes) -> None:
-        """Twisted: octets from the client."""
+        """Called by Twisted with octets from the client."""
         session, phase = self.session, self.phase
         if session is None or (phase is not OPEN and not self._is_heard(session)):
             return
@@ -177,7 +177,7 @@ class Connection(Protocol):
             flow.hold(dialogue.buffered)
 
     def _is_heard(self, session: Session) -> bool:
-        """False if what comes now counts for nothing."""
+        """False if what the client sends now is ignored."""
         if self.phase in UNGREETED and self._reception.listener.greet_delay > 0:
             session.tell("spoke before the greeting")
             self._close(SPOKE_TOO_EARLY)
@@ -190,7 +190,7 @@ class Connection(Protocol):
             self._pump(session)
 
     def _pump(self, session: Session) -> None:
-        """Answer all there is, and write the answers together."""
+        """Answer everything that can be answered now, and write the replies together."""
         dialogue = session.dialogue
         replies: list[bytes] = []
         step: Step | None = None
@@ -212,7 +212,7 @@ class Connection(Protocol):
         self._turn(session, step)
 
     def _wait_for(self, answer: Any, replies: list[bytes], buffered: int) -> None:
-        """Say what is answered already; nothing more is answered before this answer is here."""
+        """Write the replies so far; nothing more is answered before this answer has come."""
         self._move(WAIT)
         if self._flow.reads_much:
             self._flow.read_little()
@@ -221,7 +221,7 @@ class Connection(Protocol):
         self._flow.hold(buffered)
 
     def _answered(self, answer: Answer) -> None:
-        """An answer that was waited for is here."""
+        """An answer that was waited for has come."""
         self._move(ANSWER)
         self._patience.since = self._reception.seconds()
         session = self.session
@@ -238,7 +238,7 @@ class Connection(Protocol):
         self._proceed()
 
     def _said(self, session: Session, answer: Answer, replies: list[bytes]) -> Step | None:
-        """Add the answer to the replies; the step to take if none may follow them."""
+        """Add the answer to the replies; returns the step to take if no reply may follow it."""
         assert answer is not None
         dialogue = session.dialogue
         replies.append(
@@ -247,7 +247,7 @@ class Connection(Protocol):
         self._patience.since = self._reception.seconds()
         if self._flow.reads_much:
             self._flow.read_little()
-        # That TLS begins only the state knows: not every 220 says so.
+        # Only the state tells that TLS begins: not every 220 means that.
         state = dialogue.state
         return CLOSE if state is _CLOSED else SECURE if state is _SECURING else None
 
@@ -269,19 +269,19 @@ class Connection(Protocol):
             self.transport.write(octets)
 
     def pauseProducing(self) -> None:
-        """Twisted: the client leaves too many replies unread; no command is answered now."""
+        """Called by Twisted if the client leaves too many replies unread: pause."""
         if self._flow.unread_since is None:
             self._flow.unread_since = self._reception.seconds()
 
     def resumeProducing(self) -> None:
-        """Twisted: the client has read its replies."""
+        """Called by Twisted when the client has read its replies."""
         if self._flow.unread_since is not None:
             self._flow.unread_since = None
             self._patience.since = self._reception.seconds()
             self._proceed()
 
     def stopProducing(self) -> None:
-        """Twisted: the connection is lost; connectionLost says so too."""
+        """Called by Twisted when the connection is lost; connectionLost handles that."""
 
     # TLS.
 
@@ -293,7 +293,7 @@ class Connection(Protocol):
         transport.startTLS(self._tls)  # type: ignore[union-attr]
 
     def handshakeCompleted(self) -> None:
-        """Twisted: all that follows is encrypted."""
+        """Called by Twisted when TLS has begun."""
         if self._tls is not None:
             self._tls.handshakeCompleted()
 
@@ -312,7 +312,7 @@ class Connection(Protocol):
     # The end.
 
     def look_at_clock(self, now: float) -> None:
-        """End it if the client has taken longer than its listener's limits allow."""
+        """End the connection if the client has taken longer than the listener's limits allow."""
         step = self._patience.spent(now, self.phase, self._flow.unread_since, self.session)
         if step is ABORT:
             self._abort()
@@ -321,7 +321,7 @@ class Connection(Protocol):
             self._close(TIMED_OUT)
 
     def stop(self) -> None:
-        """Let the client go at the next command's end; now if it has none running."""
+        """Close the connection when the current command is answered; at once if there is none."""
         session, phase = self.session, self.phase
         if session is None or phase in ENDED:
             return
@@ -331,11 +331,11 @@ class Connection(Protocol):
             self._close(SHUTTING_DOWN)
 
     def drop(self) -> None:
-        """Let the client go without a word."""
+        """Close the connection without a reply."""
         self._abort()
 
     def _close(self, last_word: Reply | None = None) -> None:
-        """Say the last word and close, once the client has read it."""
+        """Write the last reply and close the connection once the client has read it."""
         if last_word is not None:
             self._write(last_word.to_bytes())
         self._move(CLOSE)
@@ -362,7 +362,10 @@ class Connection(Protocol):
         self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Twisted: the client is gone. What is being answered is finished, unheard."""
+        """Called by Twisted when the client has gone.
+
+        A command under way is finished without a reply.
+        """
         self.connected = 0
         self._move(LOSE)
         self._tls = None
@@ -380,7 +383,7 @@ class Connection(Protocol):
 
 
 def _tls_of(peer: Peer) -> Tls | None:
-    """The TLS that a proxy ended for this client."""
+    """The TLS that a proxy has ended for this client."""
     facts = peer.facts
     if "tls" not in facts:
         return None

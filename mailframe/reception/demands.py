@@ -1,4 +1,4 @@
-"""What filters want done about a message besides letting it in or not."""
+"""What filters want done with a message, apart from refusing it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 class Demands:
-    """Gathered from all stages. A refusal is none of these: it ends the transaction.
+    """The demands of the filters at all stages. A refusal is not among them; it ends the
+    transaction.
 
-    The strictest comes first: what is discarded goes nowhere; what is quarantined is held, and
-    says so; a redirect changes who gets it, once it may go.
+    The strictest wins: a discarded message goes nowhere, a quarantined one is held and marked, and
+    a redirect takes effect once the message is released.
     """
 
     __slots__ = ("discard", "hold", "quarantine", "redirect", "without")
@@ -30,7 +31,7 @@ class Demands:
         self.without: tuple[Without, ...] = ()
 
     def add(self, found: Filtered) -> None:
-        """Those of one stage; of reasons the first is kept."""
+        """Add the demands of one stage; of several reasons the first is kept."""
         self.discard = self.discard or found.discard
         self.quarantine = self.quarantine or found.quarantine
         self.hold = self.hold or found.hold

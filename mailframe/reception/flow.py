@@ -1,4 +1,4 @@
-"""How much is read of a client, and whether it reads what it is sent."""
+"""Controls how much is read from a client, and notes whether it reads its replies."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ from typing import Any
 
 from ..wire.transport import MOST_READ
 
-READ_AHEAD = 1 << 16  # octets that may wait unread in the dialogue before the client must wait
+READ_AHEAD = 1 << 16  # octets that may wait in the dialogue; with more, the client must wait
 
 
 class Flow:
     """The octets between one client's transport and its session.
 
-    `held` says that the client may not send now, `reads_much` that the transport reads content
-    in large pieces. `unread_since` is the reactor's time at which the client no longer read its
-    replies, None while it does.
+    `held` is True while the client may not send. `reads_much` is True while the transport reads
+    content in large pieces. `unread_since` is the reactor's time since which the client has not
+    read its replies; None if it reads them.
     """
 
     __slots__ = ("_transport", "held", "reads_much", "unread_since")
 
     def __init__(self, transport: Any, unread_replies: int) -> None:
         self._transport = transport
-        # The transport pauses its producer when it holds more octets than this.
+        # The transport pauses its producer if it holds more octets than this.
         transport.bufferSize = unread_replies
         self.held = False
         self.reads_much = False
         self.unread_since: float | None = None
 
     def read_much(self) -> None:
-        """Content flows: let it come in few pieces."""
+        """Read in large pieces, because content is coming."""
         self.reads_much, self._transport.most_read = True, MOST_READ
 
     def read_little(self) -> None:
-        """Only content that flows is read in large pieces: what else comes may lie here."""
+        """Read in small pieces, because what comes now may have to wait in memory."""
         self.reads_much, self._transport.most_read = False, READ_AHEAD
 
     def hold(self, buffered: int) -> None:
-        """Let the client wait if it sends more than may lie here."""
+        """Pause the client if it has sent more than may wait here."""
         if buffered > READ_AHEAD and not self.held:
             self.held = True
             self._transport.pauseProducing()
 
     def let_go(self, buffered: int = 0) -> None:
-        """Let the client send again, once no more lies here than may."""
+        """Let the client send again, once no more waits here than is allowed."""
         if self.held and buffered <= READ_AHEAD:
             self.held = False
             self._transport.resumeProducing()

@@ -1,4 +1,4 @@
-"""What a header section that comes in must be, and what is put on top of it."""
+"""Checks the header section of a message that comes in, and writes the fields on top of it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _REFUSALS: dict[Excess, Reply] = {"size": HEADER_TOO_BIG, "hops": MAIL_LOOP}
 
 
 def scan(limits: Limits) -> HeaderScan:
-    """What watches a header section as it comes, by the limits of the host."""
+    """The scan that checks a header section as it comes, by the limits of the listener."""
     return HeaderScan(limits.header_size, limits.header_lines, limits.hops)
 
 
 def refusal(found: HeaderScan) -> Reply | None:
-    """The reply that the section earned, None while it is good."""
+    """The refusal if the section is beyond a limit; None while it is not."""
     return None if found.excess is None else _REFUSALS[found.excess]
 
 
 def received(envelope: Envelope, hostname: str) -> bytes:
     """The Received: field of this message (RFC 5321 section 4.4), folded, ended by CRLF.
 
-    `for` shows only a single recipient: others' Bcc stay hidden.
+    `for` is written only for a single recipient, so that Bcc recipients stay hidden.
     """
     client, mailbox = envelope.client, ""
     if len(envelope.recipients) == 1:

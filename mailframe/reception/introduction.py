@@ -1,4 +1,4 @@
-"""How a client becomes known: its connection, its hello, TLS, AUTH."""
+"""Learns who a client is, from its connection, its hello, TLS and AUTH."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Introduction:
-    """What is known of a client. `client` are the facts so far.
+    """What is known of a client; `client` holds the facts so far.
 
-    Nothing here makes a Deferred unless a hook lets it wait.
+    Nothing here makes a Deferred unless a hook has to be waited for.
     """
 
     __slots__ = ("_at_connect", "_at_hello", "_channel", "_login", "_shared", "_xclient", "client")
@@ -33,7 +33,7 @@ class Introduction:
         self._shared = shared
         self._xclient = xclient
         self.client = client
-        # A proxy may have ended TLS for it.
+        # A proxy may have ended the client's TLS.
         private = shared.listener.auth_in_clear or client.tls is not None
         self._channel = Channel(private=private)
         self._login: SmtpLogin | None = None
@@ -41,7 +41,7 @@ class Introduction:
         self._at_hello: Filtered | None = None
 
     async def connect(self) -> Reply | None:
-        """What the filters refuse the connection with, None if they let it in."""
+        """Ask the filters about the connection; their refusal, None if they accept it."""
         found = self._shared.hooks.connected(self.client)
         if is_later(found):
             found = await found
@@ -51,7 +51,10 @@ class Introduction:
         return found.refusal
 
     async def hello(self, command: Helo | Ehlo | Lhlo) -> Reply | None:
-        """What the filters refuse the hello with; None if it is the client's name now."""
+        """Ask the filters about the hello.
+
+        Their refusal, or None, and then it is the client's name.
+        """
         signals = self._at_connect.signals if self._at_connect else {}
         client = self.client.greeted(command.name, self._protocol(type(command)), signals)
         found = self._shared.hooks.hello(client)
@@ -66,7 +69,7 @@ class Introduction:
         return None
 
     def _protocol(self, hello: type[Helo | Ehlo | Lhlo]) -> str:
-        """The keyword of RFC 3848; HELO has no extensions, TLS and AUTH included."""
+        """The keyword of RFC 3848. HELO has no extensions, and so neither TLS nor AUTH."""
         if hello is Helo:
             return "SMTP"
         secure = "S" if self.client.tls else ""
@@ -74,7 +77,7 @@ class Introduction:
         return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
 
     def speak_for(self, command: Xclient) -> Client:
-        """The client that XCLIENT names, in place of the one that was known; its session is new.
+        """The client that XCLIENT names, which replaces the one known so far; its session is new.
 
         An address or a port that is not named stays as it is; the name, HELO, PROTO and LOGIN
         begin anew, as at a new connection. What is not known of the other ("[UNAVAILABLE]") is
@@ -99,7 +102,7 @@ class Introduction:
         return self.client
 
     def forget(self) -> None:
-        """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
+        """TLS begins: forget everything that the client said before it (RFC 3207 section 4.2)."""
         self._login = None
         self._at_hello = None
         self.client = replace(
@@ -111,12 +114,12 @@ class Introduction:
         )
 
     def secured(self, tls: Tls, channel: TlsChannel) -> None:
-        """The handshake is done."""
+        """The handshake is finished."""
         self.client = replace(self.client, tls=tls)
         self._channel = Channel(private=True, tls=channel)
 
     def offer(self) -> Offer:
-        """What EHLO announces now: AUTH never where a password would be in the clear."""
+        """What EHLO announces now. AUTH is left out if a password would be sent without TLS."""
         shared, listener, limits = self._shared, self._shared.listener, self._shared.limits
         in_clear = self.client.tls is None
         return Offer(
@@ -134,7 +137,10 @@ class Introduction:
         return self._known(await self._login.begin(command))
 
     def auth_refusal(self, reply: Reply) -> Reply:
-        """What is said to a line that is refused with `reply`; AUTH is told if TLS would help."""
+        """The reply to a line that is refused with `reply`.
+
+        For AUTH it says whether TLS would help.
+        """
         return auth_refusal(reply, self._shared.hooks.logins, self.client)
 
     async def auth_line(self, line: AuthLine) -> Reply:
@@ -154,16 +160,16 @@ class Introduction:
         return AUTHENTICATED
 
     def found(self) -> tuple[Filtered, ...]:
-        """What filters found so far."""
+        """What filters have found so far."""
         return tuple(each for each in (self._at_connect, self._at_hello) if each is not None)
 
     def hang_up(self) -> None:
-        """The client is gone: nobody waits for an answer any more."""
+        """The client has gone, so no answer is needed any more."""
         if self._login is not None:
             self._login.hurry()
 
 
 def _named(said: Mapping[str, str | None], name: str, otherwise: str, unknown: str) -> str:
-    """An attribute of XCLIENT; `otherwise` if it is not named, `unknown` if it is not known."""
+    """An attribute of XCLIENT; `otherwise` if it is not named, `unknown` if it is unknown."""
     value = said.get(name, otherwise)
     return unknown if value is None else value

@@ -1,4 +1,4 @@
-"""One listener of SMTP or LMTP: makes a connection of each client."""
+"""One listener of SMTP or LMTP: makes a connection for each client."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .entrance import SmtpEntrance
 class Reception(SmtpEntrance):
     """The way in at one `[[listen]]`.
 
-    When it stops no command is begun any more: idle clients read 421 now, others after the
-    running one. Content that is under way may be finished and is committed. ValueError if the
-    listener needs certificates and there are none, or a network is none.
+    When it stops, no more commands are begun. Idle clients read 421 at once, and the others after
+    the command under way. Content that is under way may be finished and is committed. ValueError if
+    the listener needs certificates and there are none, or if a network is not one.
     """
 
     def client_protocol(self, peer: Peer | None) -> Connection:

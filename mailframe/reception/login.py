@@ -1,4 +1,4 @@
-"""AUTH as SMTP says it (RFC 4954): the steps of a login as replies."""
+"""AUTH in SMTP (RFC 4954): the steps of a login as replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MALFORMED = Reply(501, "Malformed authentication response", "5.5.2")
 
 
 class SmtpLogin:
-    """What is between AUTH and 235; each step gives the user's name, or a reply to send."""
+    """The conversation from AUTH to 235; each step gives the user's name, or a reply to send."""
 
     __slots__ = ("_channel", "_client", "_login", "_logins")
 
@@ -26,7 +26,7 @@ class SmtpLogin:
         self._login: Login | None = None
 
     async def begin(self, command: Auth) -> str | Reply:
-        """AUTH itself, with its initial response or without."""
+        """AUTH itself, with or without its initial response."""
         self._login = self._logins.begin(command.mechanism, self._client, self._channel)
         if self._login is None:
             return UNKNOWN_MECHANISM
@@ -41,20 +41,20 @@ class SmtpLogin:
             return Reply(334, b64encode(step.octets).decode("ascii"))
         self._login = None
         if isinstance(step, Success):
-            # Whoever may act for another has that one's rights (RFC 4422 section 2).
+            # A client that may act for another user has that user's rights (RFC 4422 section 2).
             return step.authzid or step.user
         if isinstance(step, Fault):
             return step.reply(454, "4.7.0")
         return MALFORMED if step.reason is Reason.MALFORMED else AUTH_FAILED
 
     def hurry(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The answer is not needed any more."""
         if self._login is not None:
             self._login.hurry()
 
 
 def auth_refusal(reply: Reply, logins: Logins, client: Client) -> Reply:
-    """`reply`, but for AUTH that is not offered: whether TLS would help (RFC 4954 section 6)."""
+    """`reply`, unless AUTH is not offered: then it says if TLS would help (RFC 4954 section 6)."""
     if reply is not AUTH_NOT_OFFERED:
         return reply
     if client.tls is None and logins.offer(client.listener, Channel(private=True)):

@@ -1,4 +1,4 @@
-"""How long a client may take."""
+"""The time limits for a client."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from .phase import ABORT, CLOSE, CLOSING, HANDSHAKES, OPEN, Phase, Step
 if TYPE_CHECKING:
     from .session import Session
 
-UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read the replies it left
+UNREAD_PATIENCE = 60.0  # seconds for a client to begin to read its waiting replies
 
 
 class Patience:
-    """The clock of one connection. It knows no timer: it is looked at.
+    """Checks the time limits of one connection. It has no timer; its owner asks it from time to
+    time.
 
-    `since` is the reactor's time at which something happened last: whose turn it is now has
-    all its time from then on.
+    `since` is the reactor's time of the last event. The side whose turn it is has all of its time
+    from then on.
     """
 
     __slots__ = ("_began", "_limits", "since")
@@ -32,7 +33,7 @@ class Patience:
     ) -> Step | None:
         """What to do with a client that has taken too long: CLOSE, ABORT, or None.
 
-        `unread_since` is the time at which its replies no longer went out, None if they do.
+        `unread_since` is the time since which its replies have not gone out; None if they do.
         """
         limits, waited = self._limits, now - self.since
         if phase is CLOSING:
@@ -43,10 +44,10 @@ class Patience:
         if phase in HANDSHAKES:
             return ABORT if waited > limits.tls_timeout else None
         if phase is not OPEN or session is None:
-            return None  # it is we who take the time
+            return None  # this host takes the time, not the client
         turn = limits.data_timeout if session.dialogue.in_content else limits.command_timeout
         if waited > turn or now - self._began > limits.session_timeout:
             return CLOSE
-        # Between two chunks, too.
+        # Also between two chunks.
         began = session.transaction.began if session.transaction is not None else None
         return CLOSE if began is not None and now - began > limits.data_total else None

@@ -1,7 +1,7 @@
-"""Where a connection stands, and what may follow: one table.
+"""The phases of a connection and what may follow each, as one table.
 
-What is not in it: how far the dialogue is (`smtp.order`), and whether the client reads what it
-was sent (`flow`), which can be so or not in every phase.
+The table does not say how far the dialogue is (`smtp.order`), and whether the client reads its
+replies (`flow`); both can vary within each phase.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """From the first look at a client to the last."""
+    """The phases from the connection of a client to its end."""
 
-    __hash__ = object.__hash__  # an Enum's own is Python's work
+    __hash__ = object.__hash__  # that of Enum is Python code, and slow
 
-    ARRIVED = "arrived"  # nobody has looked at it yet
-    WRAPPING = "wrapping"  # TLS from the first octet: its handshake
-    HOLDING = "holding"  # the greeting is held back (`greet_delay`)
+    ARRIVED = "arrived"  # the filters have not been asked yet
+    WRAPPING = "wrapping"  # TLS from the first octet: the handshake
+    HOLDING = "holding"  # the greeting is delayed (`greet_delay`)
     GREETING = "greeting"  # the filters are asked about the connection
     OPEN = "open"  # it is the client's turn
-    ANSWERING = "answering"  # it is ours: an answer is waited for
-    SECURING = "securing"  # STARTTLS was answered: its handshake
-    CLOSING = "closing"  # the last word is said
-    FINISHING = "finishing"  # the client is gone, the answer is still waited for
+    ANSWERING = "answering"  # it is this host's turn: an answer is waited for
+    SECURING = "securing"  # STARTTLS was answered: the handshake
+    CLOSING = "closing"  # the last reply has been written
+    FINISHING = "finishing"  # the client has gone, an answer is still waited for
     GONE = "gone"
 
 
 class Step(Enum):
-    """What moves a connection from one phase to the next."""
+    """The steps that move a connection from one phase to the next."""
 
     __hash__ = object.__hash__
 
@@ -45,7 +45,7 @@ class Step(Enum):
     LOSE = "lose"
 
 
-# An Enum's members are slow to look up by its name; these are looked up for every command.
+# Looking up an Enum's member by its name is slow, and these are needed for every command.
 ARRIVED, WRAPPING, HOLDING = Phase.ARRIVED, Phase.WRAPPING, Phase.HOLDING
 GREETING, OPEN, ANSWERING = Phase.GREETING, Phase.OPEN, Phase.ANSWERING
 SECURING, CLOSING = Phase.SECURING, Phase.CLOSING
@@ -57,14 +57,14 @@ CLOSE, ABORT, LOSE = Step.CLOSE, Step.ABORT, Step.LOSE
 
 _ENDS = {CLOSE: CLOSING, ABORT: CLOSING, LOSE: GONE}
 
-#: The phase that follows; a step that is not there is a bug.
+#: The phase that follows each step; a step that is missing here is a bug.
 PHASES: Mapping[Phase, Mapping[Step, Phase]] = {
     ARRIVED: {WRAP: WRAPPING, HOLD: HOLDING, GREET: GREETING, **_ENDS},
     WRAPPING: {HOLD: HOLDING, GREET: GREETING, **_ENDS},
     HOLDING: {GREET: GREETING, **_ENDS},
     GREETING: {GREETED: OPEN, **_ENDS},
     OPEN: {WAIT: ANSWERING, SECURE: SECURING, **_ENDS},
-    # What is being answered is finished, unheard, when the client goes.
+    # If the client goes, the command under way is finished without a reply.
     ANSWERING: {ANSWER: OPEN, ABORT: FINISHING, LOSE: FINISHING},
     SECURING: {SECURED: OPEN, **_ENDS},
     CLOSING: _ENDS,
@@ -72,8 +72,8 @@ PHASES: Mapping[Phase, Mapping[Step, Phase]] = {
     GONE: {ABORT: GONE, LOSE: GONE},
 }
 
-#: Nothing was said to the client yet.
+#: No reply has been written to the client yet.
 UNGREETED = frozenset({ARRIVED, WRAPPING, HOLDING, GREETING})
-#: What the client sends now counts for nothing.
+#: What the client sends now is ignored.
 ENDED = frozenset({CLOSING, FINISHING, GONE})
 HANDSHAKES = frozenset({WRAPPING, SECURING})

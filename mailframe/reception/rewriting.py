@@ -1,7 +1,7 @@
-"""A draft written anew, because filters take header fields of the client's away.
+"""Writes a draft again, because filters remove header fields that the client sent.
 
-The store has the octets as they came; nothing in it can be changed. So a second draft gets them
-without those fields, a piece at a time if they are not at hand.
+The store has the octets as they came and cannot change them. So a second draft gets them without
+those fields, a piece at a time if they are not in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..message.rewritten import removal_of
 from ..mime.header import end
 from ..mime.removal import Removal, without_fields
 
-_PIECE = 1 << 16  # octets read at once
+_PIECE = 1 << 16  # octets of one read
 
 
 def rewritten(octets: bytes, without: Iterable[Without], limit: int) -> bytes:
@@ -33,10 +33,10 @@ async def rewrite(
     limit: int,
     in_thread: Callable[..., Deferred[Any]],
 ) -> bytes:
-    """Write what is read from `source` into `new` without these fields; it is not committed.
+    """Copy `source` into the draft `new` without these fields; the draft is not committed.
 
-    The header section has at most `limit` octets; it is in those that are returned, the first
-    that were written. Fails with OSError.
+    The header section has at most `limit` octets. Returns the first octets that were written, which
+    contain all of it. Fails with OSError.
     """
     first = _shortened(await in_thread(_at_least, source, limit), removal_of(without), limit)
     await _write(new, first)
@@ -52,7 +52,7 @@ async def _write(draft: IDraft, octets: bytes) -> None:
 
 
 def _at_least(source: BinaryIO, limit: int) -> bytes:
-    """So many octets from the front, or all there are: the header section is among them."""
+    """The first `limit` octets, or all if there are fewer: they contain the header section."""
     octets = b""
     while len(octets) < limit and (more := source.read(limit - len(octets))):
         octets += more

@@ -1,7 +1,7 @@
-"""One client's session: answers each event of the dialogue, in the order they came.
+"""One client's session: answers each event of the dialogue, in the order in which they came.
 
-What the dialogue cannot know is judged here: TLS and AUTH that a listener requires, how many
-of everything, and what the hooks say.
+This is where things are decided that the dialogue cannot know: the TLS and AUTH that a listener
+requires, how many commands and messages are allowed, and what the hooks answer.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ Answer = Reply | tuple[Reply, ...] | None
 class Session:
     """Answers a client's commands. `introduction` is what is known of the client so far.
 
-    `xclient` says whether it may speak for others by XCLIENT (`Offer.xclient`), `admit` counts
-    the one that it speaks for instead; the refusal if there are too many of them.
+    `xclient` says whether the client may use XCLIENT (`Offer.xclient`). `admit` counts the client
+    that XCLIENT names instead; it returns a refusal if there are too many.
 
-    Nothing here makes a Deferred unless a hook or the store lets it wait.
+    Nothing here makes a Deferred unless a hook or the store has to be waited for.
     """
 
     __slots__ = (
@@ -101,22 +101,22 @@ class Session:
         return self.introduction.client
 
     async def open(self) -> Reply:
-        """The greeting, or the refusal that takes its place and closes the connection."""
+        """The greeting, or a refusal in its place, which closes the connection."""
         try:
             refusal = await self.introduction.connect()
         except Exception:  # noqa: BLE001
-            return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 knows no 451 here
+            return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 allows no 451 here
         self.tell("connected" if refusal is None else str(refusal))
         return refusal or self.dialogue.greeting()
 
     def answer(self, event: Event) -> Answer | Coroutine[Any, Any, Answer]:
-        """The answer to one event; None where it wants none. Raises nothing."""
+        """The answer to one event; None if the event has none. Raises nothing."""
         refusal = self._tally.command(event)
         if refusal is not None:
             return refusal
         try:
             answer = _ANSWERS[type(event)](self, event)
-        # A bug of ours is a 451, and the session goes on.
+        # A bug in mailframe is answered with 451, and the session goes on.
         except Exception:  # noqa: BLE001
             answer = self._broken(event)
         if answer is None:
@@ -138,7 +138,7 @@ class Session:
         return answer  # type: ignore[no-any-return]
 
     def _broken(self, event: Event) -> Reply | None:
-        """What to answer where answering failed."""
+        """What to answer if answering failed."""
         kind = type(event)
         reply = self._faulty(kind.__name__)
         if kind is ContentOctets or kind is Bdat:
@@ -150,7 +150,7 @@ class Session:
         return reply
 
     def _counted(self, event: Event, refusal: Reply) -> Reply:
-        """The refusal, or the last word where there were too many."""
+        """The refusal, or the last reply if there were too many refusals."""
         kind = type(event)
         self.tell(str(refusal), command=kind.__name__.lower())
         return self._tally.refused(kind, refusal)
@@ -159,12 +159,12 @@ class Session:
         refusal = await self.introduction.hello(command)
         if refusal is not None:
             return refusal
-        # RFC 5321 section 4.1.4: as if RSET had come.
+        # RFC 5321 section 4.1.4: the same as RSET.
         self._reset()
         return self.dialogue.hello_reply(command)
 
     async def _xclient(self, command: Xclient) -> Reply:
-        """Another client's session begins (Postfix's XCLIENT_README)."""
+        """The session of another client begins (Postfix's XCLIENT_README)."""
         self._reset()
         client = self.introduction.speak_for(command)
         refusal = self._admit(client)
@@ -174,7 +174,7 @@ class Session:
         if refusal is None:
             self.dialogue.offer = self.introduction.offer()
             return self.dialogue.greeting()
-        # As a greeting that refuses: nothing more is heard of this client.
+        # As after a greeting that refuses: nothing more from this client is read.
         return Reply(421, refusal.text, f"4{refusal.status[1:]}" if refusal.status else "4.7.0")
 
     def _start_tls(self, command: StartTls) -> Reply:
@@ -183,12 +183,12 @@ class Session:
         return READY_FOR_TLS
 
     def forget(self) -> None:
-        """TLS begins: all that the client said in the clear is forgotten (RFC 3207 section 4.2)."""
+        """TLS begins: forget everything that the client said before it (RFC 3207 section 4.2)."""
         self._reset()
         self.introduction.forget()
 
     def secured(self, tls: Tls, channel: TlsChannel) -> None:
-        """The handshake is done."""
+        """The handshake is finished."""
         self.introduction.secured(tls, channel)
         self.dialogue.offer = self.introduction.offer()
         self.tell("tls", version=tls.version, cipher=tls.cipher)
@@ -205,7 +205,7 @@ class Session:
             return too_many
         self._reset()
         now = shared.now()
-        # RFC 4954 section 5: a stranger's word on who submitted it counts for nothing.
+        # RFC 4954 section 5: AUTH= from a client that has not logged in is ignored.
         auth = command.auth if client.user is not None else command.auth and "<>"
         envelope = Envelope(
             new_id(now),
@@ -258,7 +258,7 @@ class Session:
             self._tally.accepted()
             transaction.tell_accepted()
         if self._shared.listener.protocol == "lmtp" and end.last:
-            # RFC 2033 section 4.2: a reply for each RCPT that was answered positively.
+            # RFC 2033 section 4.2: one reply for each RCPT that was answered positively.
             counted = reply if reply.positive else self._counted(end, reply)
             return (counted,) * transaction.accepted
         return reply
@@ -287,20 +287,20 @@ class Session:
         return BYE
 
     def hang_up(self) -> None:
-        """The client is gone, or will be: nothing new is made durable for it."""
+        """The client has gone or is about to: nothing more is made durable for it."""
         self.gone = True
         if self.transaction is not None:
             self.transaction.gone = True
         self.introduction.hang_up()
 
     def close(self) -> None:
-        """Nothing is being answered any more and nothing will be: let go of the draft."""
+        """No answer is under way, and none will follow: drop the draft."""
         self.hang_up()
         self._reset()
         self.tell("disconnected")
 
     def _faulty(self, what: str, code: int = 451) -> Reply:
-        """Log the exception being handled; the reply with its reference."""
+        """Log the exception that is being handled; the reply with its reference."""
         reply = fault_reply(code)
         self._log.failure(
             "session {session}: {what}: {answer}",

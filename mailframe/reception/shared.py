@@ -1,4 +1,4 @@
-"""What all sessions of one listener share, and the reply to a fault of ours."""
+"""What all sessions of one listener share, and the reply to an error of this host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: What makes a draft durable with these header lines on top, and lets it be tried.
+#: Makes a draft durable with these header lines on top, and lets it be delivered.
 Commit = Callable[[IDraft, Envelope, bytes], Eventual[Entry]]
 
 
@@ -31,10 +31,10 @@ Commit = Callable[[IDraft, Envelope, bytes], Eventual[Entry]]
 class Shared:
     """What all sessions of one listener share.
 
-    `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler;
-    it fails as IDraft.commit does. `now()` is seconds since the epoch; `reactor` keeps all
-    other times. `certificates` is None if no TLS is spoken. `in_thread` runs what
-    blocks. `repeated` is for what a failing store repeats with each message.
+    `commit(draft, envelope, headers)` makes a message durable and gives it to the scheduler; it
+    fails as IDraft.commit does. `now()` is seconds since the epoch; all other times are the
+    reactor's. `certificates` is None if there is no TLS. `in_thread` runs blocking work. `repeated`
+    logs errors that a failing store repeats with each message.
     """
 
     hostname: str
@@ -54,5 +54,5 @@ class Shared:
 
 
 def fault_reply(code: int = 451) -> Reply:
-    """A 4xx with a new reference that joins it with the log, for a fault of ours."""
+    """A 4xx for an error of this host, with a new reference that also stands in the log."""
     return Reply(code, f"Local error, try again later (ref {new_reference()})", "4.3.0")

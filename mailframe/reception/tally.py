@@ -1,4 +1,4 @@
-"""How much of everything a session has had."""
+"""Counts the commands, refusals and transactions of a session."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _AUTH = frozenset({Auth, AuthLine})
 
 
 def _is_empty(event: Event) -> bool:
-    """Whether it is a chunk of nothing that ends nothing."""
+    """True for a chunk without octets that is not the last one."""
     return isinstance(event, Bdat) and not event.size and not event.last
 
 
 class Tally:
-    """Counts commands without mail, refusals and transactions; each over its limit is a 421.
+    """Counts commands without mail, refusals and transactions; beyond its limit each is a 421.
 
-    An accepted message starts the first two again, as clients that send much make errors,
-    too. A temporary refusal is no error; those of RCPT are once there are more of them
-    since the last accepted message than a transaction may have recipients.
+    An accepted message sets the first two back to 0, because a client that sends much makes errors
+    too. A temporary refusal does not count as an error, with one exception: those of RCPT count
+    once there are more of them since the last accepted message than a transaction may have
+    recipients.
     """
 
     __slots__ = ("_commands", "_errors", "_limits", "_messages", "_put_off")
@@ -33,7 +34,7 @@ class Tally:
         self._commands = self._errors = self._messages = self._put_off = 0
 
     def command(self, event: Event) -> Reply | None:
-        """One more event; the refusal where it is one command without mail too many."""
+        """Count an event; a refusal if there are too many commands without mail."""
         kind = type(event)
         if kind not in _WITHOUT_MAIL and not _is_empty(event):
             return None
@@ -41,12 +42,12 @@ class Tally:
         return TOO_MANY_COMMANDS if self._commands > self._limits.commands else None
 
     def message(self) -> Reply | None:
-        """One more transaction; the refusal where it is one too many."""
+        """Count a transaction; a refusal if there are too many."""
         self._messages += 1
         return TOO_MANY_MESSAGES if self._messages > self._limits.messages else None
 
     def refused(self, kind: type, refusal: Reply) -> Reply:
-        """One more refusal: itself, or the last word where there were too many."""
+        """Count a refusal; returns it, or the last reply if there were too many."""
         if refusal.permanent or kind in _AUTH:
             self._errors += 1
         elif kind is Rcpt:

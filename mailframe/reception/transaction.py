@@ -1,6 +1,6 @@
-"""One mail transaction (RFC 5321 section 3.3): from MAIL to the durable message or to nothing.
+"""One mail transaction (RFC 5321 section 3.3): from MAIL until the message is durable or dropped.
 
-The store's and our own faults are 4xx: what the client sends is good, it may try again.
+Errors of the store and of this host are 4xx: the client did nothing wrong and may try again.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Transaction:
-    """The envelope as it grows, and the draft that its content streams into.
+    """The envelope as it grows, and the draft into which the content is written.
 
-    `accepted` counts positive answers to RCPT (LMTP owes a reply for each). `began` is the
-    reactor's time of DATA or the first BDAT, None before. After `gone` is set nothing new is
+    `accepted` counts positive answers to RCPT (LMTP needs a reply for each). `began` is the
+    reactor's time of DATA or of the first BDAT, None before. Once `gone` is set, nothing more is
     made durable. `size` counts the content's octets. `found` is what filters found before MAIL.
     """
 
@@ -79,14 +79,14 @@ class Transaction:
                 self._keep(each)
 
     async def sender(self) -> Reply | None:
-        """What the filters refuse the sender with, None where they let it pass."""
+        """Ask the filters about the sender; their refusal, None if they accept it."""
         found = self._shared.hooks.sender(self.envelope)
         return self._taken(await found if is_later(found) else found)
 
     async def recipient(self, command: Rcpt) -> Reply:
-        """The answer to RCPT: relay decides, then route, then the filters."""
+        """The reply to RCPT: relay decides, then route, then the filters."""
         hooks = self._shared.hooks
-        # One that is repeated counts, too: LMTP owes a reply for each.
+        # A repeated recipient counts too, because LMTP needs a reply for each.
         if self.accepted >= self._shared.limits.recipients:
             return TOO_MANY_RECIPIENTS
         recipient = Recipient(command.recipient, command.notify, command.orcpt)
@@ -100,7 +100,7 @@ class Transaction:
             routing = await routing
         if not routing.routes:
             replies = [reply for _, reply in routing.refusals]
-            # What may work later must not be bounced now.
+            # If it may work later, the client must not bounce the mail now.
             return next((reply for reply in replies if reply.temporary), replies[0])
         found = hooks.recipient(self.envelope, recipient)
         if is_later(found):
@@ -117,18 +117,24 @@ class Transaction:
         return RECIPIENT_OK
 
     def begin(self) -> Reply:
-        """Begin the content, at DATA or the first BDAT: GO_AHEAD, or why it cannot be taken."""
+        """Begin the content, at DATA or the first BDAT.
+
+        GO_AHEAD, or the reason why that is not possible.
+        """
         self.began = self._shared.reactor.seconds()
         try:
             self._draft = self._shared.store.begin(self.envelope)
-        # Whatever keeps the store from it, the client is not to blame.
+        # Whatever the store's problem is, it is not the client's fault.
         except Exception as failed:  # noqa: BLE001
             self._failure = self._store_failed(failed)
             return self._failure
         return GO_AHEAD
 
     def write(self, octets: bytes) -> Coroutine[Any, Any, None] | None:
-        """Add octets of the content; after a failure they are dropped. To be awaited, or None."""
+        """Add octets of the content.
+
+        After a failure they are dropped. To be awaited if it is not None.
+        """
         if self._failure is not None or self._draft is None:
             return None
         self.size += len(octets)
@@ -147,7 +153,7 @@ class Transaction:
         return None if waiting is None else self._written(waiting)
 
     async def _written(self, waiting: Any) -> None:
-        """The store wants us to wait before there is more."""
+        """The store asks to wait before it gets more."""
         try:
             waiting = at_once(waiting)
             if is_later(waiting):
@@ -156,18 +162,21 @@ class Transaction:
             self.fail(self._store_failed(failed))
 
     def fail(self, reply: Reply) -> None:
-        """The content cannot be taken any more; `reply` is for its end."""
+        """The content cannot be accepted any more; `reply` is the answer at its end."""
         if self._failure is None:
             self._failure = reply
         self.abort()
 
     @property
     def failure(self) -> Reply | None:
-        """Why the content cannot be taken, None while it can."""
+        """The reason why the content cannot be accepted; None if it can."""
         return self._failure
 
     async def end(self) -> Reply:
-        """Make the message durable, or answer why not; the draft is done with either way."""
+        """Make the message durable, or answer why not.
+
+        Afterwards the draft is gone in either case.
+        """
         draft = self._draft
         if self._failure is not None or draft is None:
             return self._failure or LOCAL_ERROR
@@ -175,7 +184,7 @@ class Transaction:
             refusal = await self._judged(draft)
             if refusal is None and self._demands.without and not self._is_over:
                 draft = await self._rewritten(draft)
-            # The client may have gone while we waited.
+            # The client may have gone meanwhile.
             if refusal is not None or self.gone:
                 return refusal or LOCAL_ERROR
             if self._demands.discard:
@@ -195,13 +204,13 @@ class Transaction:
 
     @property
     def _is_over(self) -> bool:
-        """True if the octets will not be kept, whatever is in them."""
+        """True if the octets will not be kept, whatever they are."""
         return self.gone or self._demands.discard
 
     async def _rewritten(self, old: IDraft) -> IDraft:
-        """A draft without the fields that filters take away, in place of the old one.
+        """A draft without the fields that filters remove, in place of the old one.
 
-        A large message gets another name by it: both are in the store for a while.
+        A large message gets another id, because both drafts are in the store for a while.
         """
         shared, without = self._shared, self._demands.without
         body, limit = old.content().body, self._shared.limits.header_size
@@ -233,12 +242,12 @@ class Transaction:
         return new
 
     def _scan_again(self, first: bytes) -> None:
-        """Look at the header section as it is now: at submission what it lacks is added."""
+        """Check the header section again as it is now; at submission, missing fields are added."""
         self._scan = header.scan(self._shared.limits)
         self._scan.feed(first)
 
     async def _judged(self, draft: IDraft) -> Reply | None:
-        """What the filters refuse the content with."""
+        """Ask the filters about the content; their refusal."""
         hooks = self._shared.hooks
         if not hooks.filters:
             return None
@@ -247,7 +256,7 @@ class Transaction:
         return self._taken(await found if is_later(found) else found)
 
     def abort(self) -> None:
-        """Forget the draft; nothing remains."""
+        """Drop the draft; nothing remains."""
         draft, self._draft = self._draft, None
         if draft is None:
             return
@@ -273,7 +282,7 @@ class Transaction:
         self._demands.add(found)
 
     def _prefix(self) -> bytes:
-        """The lines on top: Received:, the filters' fields, at submission what is missing."""
+        """The lines on top: Received:, fields of filters and, at submission, missing fields."""
         envelope, hostname = self.envelope, self._shared.hostname
         rows = [header.received(envelope, hostname)]
         for text in self._fields:
@@ -292,21 +301,21 @@ class Transaction:
 
     @property
     def _is_submission(self) -> bool:
-        """Whether RFC 6409 section 8 applies; by default to who has authenticated."""
+        """True if RFC 6409 section 8 applies; by default it does for users who have logged in."""
         listener = self._shared.listener
         if listener.submission is not None:
             return listener.submission
         return "auth" in listener.requires or self.envelope.client.user is not None
 
     def _store_failed(self, failed: Exception) -> Reply:
-        """452 for a full disk, else 451; RFC 5321 section 4.2.1 wants 4xx for our faults."""
+        """452 for a full disk, else 451 (RFC 5321 section 4.2.1: a 4xx for errors of the host)."""
         id, repeated = self.envelope.id, self._shared.repeated
         if isinstance(failed, OSError) and failed.errno in _FULL:
             repeated.error("{id}: the store is full", id=id)
             return STORAGE_FULL
         reply = fault_reply()
         if not repeated.failure("{id}: {answer}", id=id, answer=str(reply)):
-            # The client was shown the reference: it is in the log always.
+            # The client reads this reference, so it is always in the log.
             self._log.error(
                 "{id}: {answer}: {reason}", id=id, answer=str(reply), reason=repr(failed)
             )

@@ -1,8 +1,8 @@
-"""FLOOR 7: DNS for all: MX, A and AAAA, TXT, TLSA, PTR.
+"""FLOOR 7: DNS look-ups: MX, A and AAAA, TXT, TLSA, PTR.
 
-`wire` questions and responses as octets, `exchange` one question to one server by UDP and TCP,
-`servers` several of them within a time limit, `cache` what is remembered, `local` /etc/hosts and
-/etc/resolv.conf, `lookup` the Resolver. What is given back is in `mailframe.names.records`.
+`wire` has questions and responses as octets. `exchange` asks one server one question by UDP and
+TCP; `servers` asks several within a time limit. `cache` remembers answers. `local` reads /etc/hosts
+and /etc/resolv.conf. `lookup` is the Resolver. Its answers are values of `mailframe.names.records`.
 """
 
 from ..names.records import Answer, MxRecord, TlsaRecord, Unresolvable

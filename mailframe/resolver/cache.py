@@ -1,4 +1,4 @@
-"""What is remembered: bounded, the least recently used goes first."""
+"""Remembers answers, up to a limit; the least recently used one is forgotten first."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .wire import DnsQuestion
 
 LONGEST = 86400  # seconds for an answer, whatever its TTL
 LONGEST_NEGATIVE = 10800  # RFC 2308 section 5: one to three hours
-FAILURE = 10  # RFC 2308 section 7: five minutes at most
+FAILURE = 10  # seconds; RFC 2308 section 7: five minutes at most
 _OCTETS_PER_PLACE = 512
 
 Found = Answer[Any] | Unresolvable
 
 
 class Cache:
-    """Answers, and that there are none, each until its time is over.
+    """Answers, and failures to get one, each until its time is over.
 
-    `size` is in places: an answer takes one, and one more for each 512 octets of its
+    `size` is in places: an answer takes one place, and one more for each 512 octets of its
     response, so that large records cannot fill the memory. `now` gives seconds.
     """
 
@@ -34,7 +34,7 @@ class Cache:
         return len(self._found)
 
     def get(self, question: DnsQuestion) -> Found | None:
-        """What is known and still good, else None."""
+        """The answer or failure, if it is known and still valid, else None."""
         remembered = self._found.get(question)
         if remembered is None:
             return None
@@ -46,7 +46,7 @@ class Cache:
         return found
 
     def put(self, question: DnsQuestion, found: Found, seconds: float, octets: int = 0) -> None:
-        """Remember it for so long; nothing is remembered for no time (TTL 0)."""
+        """Remember it for that many seconds; for 0 (TTL 0) not at all."""
         self._forget(question)
         places = 1 + octets // _OCTETS_PER_PLACE
         if seconds <= 0 or places > self._size:

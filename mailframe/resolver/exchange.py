@@ -1,4 +1,4 @@
-"""One question to one server: UDP from a fresh port, TCP where the answer did not fit."""
+"""Asks one server one question: by UDP from a new port, by TCP if the answer does not fit."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NO_EDNS_PLEASE = frozenset({dns.EFORMAT, dns.ENOTIMP, 16})  # 16: BADVERS
 
 
 class NoResponse(Exception):
-    """The server cannot be asked, or went away."""
+    """The server cannot be asked, or has closed the connection."""
 
 
 @implementer(IReadDescriptor)
 class _Datagram:
-    """Waits for the one response; whatever else arrives at the port is not it.
+    """Waits for one response; anything else that arrives at the port is ignored.
 
-    The port is the kernel's choice, new for each question, and the socket is connected, so
-    that only the server's own datagrams are seen (RFC 5452 sections 9.1 and 9.2). Twisted's
-    own UDP port would write two lines into the log for every question.
+    The kernel chooses the port, a new one for each question. The socket is connected, so only
+    datagrams of the server arrive (RFC 5452 sections 9.1 and 9.2). Twisted's own UDP port would
+    write two lines into the log for every question.
     """
 
     def __init__(self, server: tuple[str, int], question: DnsQuestion, edns: bool) -> None:
@@ -45,7 +45,7 @@ class _Datagram:
         self.response: Deferred[dns.Message] = Deferred()
 
     def ask(self, reactor: IReactorFDSet) -> None:
-        """Send the question. Raises NoResponse; `close` is due either way."""
+        """Send the question. Raises NoResponse; call `close` in any case."""
         family = socket.AF_INET6 if ":" in self._server[0] else socket.AF_INET
         try:
             self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -60,29 +60,29 @@ class _Datagram:
         reactor.addReader(self)
 
     def close(self, reactor: IReactorFDSet) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         if self._socket is not None:
             reactor.removeReader(self)
             self._socket.close()
 
     def doRead(self) -> None:
-        """Twisted: something is there."""
+        """Called by Twisted when a datagram has arrived."""
         assert self._socket is not None
         try:
             self.heard(self._socket.recv(_MOST))
         except BlockingIOError:
-            pass  # the kernel threw away what had a wrong checksum
+            pass  # the kernel dropped a datagram with a wrong checksum
         except OSError:
             self._nobody_there()
 
     def heard(self, datagram: bytes) -> None:
-        """A datagram, perhaps the response."""
+        """Handle a datagram; it may be the response."""
         message = read_response(datagram, self._question, self._id)
         if message is not None and not self.response.called:
             self.response.callback(message)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Twisted: the epoll reactor takes a socket with a pending error (ICMP) for lost."""
+        """Called by Twisted: the epoll reactor takes a pending error (ICMP) for a lost socket."""
         self._nobody_there()
 
     def _nobody_there(self) -> None:
@@ -90,11 +90,11 @@ class _Datagram:
             self.response.errback(NoResponse("no name server at that port"))
 
     def fileno(self) -> int:
-        """Twisted: whom to watch."""
+        """The descriptor that Twisted watches."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """Twisted: what the log calls it."""
+        """The name in Twisted's log."""
         return "DNS"
 
 
@@ -127,11 +127,11 @@ async def exchange(
 ) -> dns.Message:
     """The server's response, within `wait` seconds for each of UDP and TCP.
 
-    Raises NoResponse, or TimeoutError where it stays silent. Cancelling closes the sockets.
+    Raises NoResponse, or TimeoutError if the server does not answer. Cancelling closes the sockets.
     """
     message = await _ask(reactor, server, question, wait, edns=True)
     if response_code(message) in _NO_EDNS_PLEASE:
-        # RFC 6891 section 7: a server that does not know EDNS is asked without.
+        # RFC 6891 section 7: a server that does not support EDNS is asked again without it.
         message = await _ask(reactor, server, question, wait, edns=False)
     return message
 

@@ -1,4 +1,4 @@
-"""What this machine says itself: /etc/hosts and /etc/resolv.conf, read again when changed."""
+"""The files of this machine, /etc/hosts and /etc/resolv.conf, which are read again when changed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .servers import Server
 T = TypeVar("T")
 
 LOOPBACK = ("::1", "127.0.0.1")
-_NOBODY_SAID: tuple[Server, ...] = (("127.0.0.1", 53),)  # as resolv.conf(5) has it
+_NOBODY_SAID: tuple[Server, ...] = (("127.0.0.1", 53),)  # the default in resolv.conf(5)
 
 _log = Logger()
 
 
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
-    """hosts(5): the addresses of each name, in the order of the lines; odd lines are skipped."""
+    """hosts(5): the addresses of each name, in the order of the lines; broken lines are skipped."""
     found: dict[str, tuple[str, ...]] = {}
     for _, line in significant_lines(text):
         address, *names = line.partition("#")[0].split()
@@ -35,7 +35,7 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def parse_resolv_conf(text: str) -> tuple[Server, ...]:
-    """resolv.conf(5): its name servers, all on port 53; the machine's own where it names none."""
+    """resolv.conf(5): its name servers, all on port 53; this machine's own if it names none."""
     words = [line.split() for _, line in significant_lines(text)]
     named = [line[1] for line in words if line[0] == "nameserver" and len(line) > 1]
     return (
@@ -44,13 +44,13 @@ def parse_resolv_conf(text: str) -> tuple[Server, ...]:
 
 
 class Hosts:
-    """The names that need no DNS: localhost (RFC 6761 section 6.3) and those of /etc/hosts."""
+    """The names that need no DNS: localhost (RFC 6761 section 6.3) and the names in /etc/hosts."""
 
     def __init__(self, path: Path | None, now: Callable[[], float] = time.monotonic) -> None:
         self._file = _watch(path, parse_hosts, now) if path else None
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """The addresses of a `wire_name`, () where only DNS can know."""
+        """The addresses of a `wire_name`; () if DNS must be asked."""
         named = self._file.value().get(name, ()) if self._file else ()
         if not named and (name == "localhost" or name.endswith(".localhost")):
             return LOOPBACK
@@ -60,7 +60,7 @@ class Hosts:
 def system_servers(
     path: Path = Path("/etc/resolv.conf"), now: Callable[[], float] = time.monotonic
 ) -> Callable[[], Sequence[Server]]:
-    """What gives this machine's name servers at any time."""
+    """A function that returns the present name servers of this machine."""
     file = _watch(path, parse_resolv_conf, now)
     return file.value if file else lambda: _NOBODY_SAID
 

@@ -1,4 +1,4 @@
-"""The Resolver: what the house asks DNS for."""
+"""The Resolver: all look-ups in DNS that the host and its plugins make."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .wire import TLSA, DnsQuestion, wire_name
 
 
 class Asked(Protocol):
-    """Who answers questions; raises Unresolvable(temporary=True)."""
+    """Answers questions; raises Unresolvable(temporary=True)."""
 
     async def ask(self, question: DnsQuestion) -> dns.Message:
         """A response with NOERROR or NXDOMAIN."""
@@ -34,15 +34,15 @@ class Asked(Protocol):
 
 @implementer(IResolver)
 class Resolver:
-    """Asks name servers, and remembers what they said.
+    """Asks name servers and remembers their answers.
 
-    `servers` are (IP address, port), by default those of /etc/resolv.conf. `timeout` is
-    seconds for one question with all its retries, `cache_size` how many answers are kept.
-    `now` gives seconds for the cache; `hosts` is the hosts file, None for none.
+    `servers` are (IP address, port), by default those of /etc/resolv.conf. `timeout` is in seconds,
+    for one question with all its retries. `cache_size` is how many answers are kept. `now` gives
+    seconds for the cache. `hosts` is the hosts file, or None.
 
-    All methods give the Answer itself where it is known, else a Deferred of it. They raise,
-    or fail with, Unresolvable where the name does not exist or nobody would answer; a name
-    without records of that kind is an Answer without records. Names may be Unicode.
+    All methods return the Answer itself if it is known, else a Deferred of it. They raise, or fail
+    with, Unresolvable if the name does not exist or no server answers. For a name without records
+    of that type the Answer has no records. Names may be Unicode.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Resolver:
 
     @classmethod
     def from_settings(cls, reactor: Any, settings: DnsSettings) -> Resolver:
-        """As `[dns]` says. Raises SettingError for a server that is no address and port."""
+        """Make it from `[dns]`. Raises SettingError for a server that is no address and port."""
         try:
             servers = [parse_server(text) for text in settings.servers]
         except ValueError as wrong:
@@ -72,11 +72,11 @@ class Resolver:
         return cls(reactor, servers, float(settings.timeout), settings.cache_size)
 
     def mx(self, domain: str) -> Answer[MxRecord] | Deferred[Answer[MxRecord]]:
-        """The domain's exchanges in no order; the null MX is a record with host ""."""
+        """The domain's exchanges in no particular order; the null MX is a record with host ""."""
         return self._ask(domain, dns.MX)
 
     def txt(self, name: str) -> Answer[bytes] | Deferred[Answer[bytes]]:
-        """The texts, the strings of each joined (RFC 7208 section 3.3)."""
+        """The texts; the strings of each are joined (RFC 7208 section 3.3)."""
         return self._ask(name, dns.TXT)
 
     def tlsa(self, name: str) -> Answer[TlsaRecord] | Deferred[Answer[TlsaRecord]]:
@@ -92,10 +92,11 @@ class Resolver:
         return self._ask(ip.reverse_pointer, dns.PTR)
 
     def addresses(self, host: str) -> Answer[str] | Deferred[Answer[str]]:
-        """The host's IPv6 and then IPv4 addresses as text.
+        """The host's addresses as text, IPv6 first, then IPv4.
 
-        An IP address is its own answer; localhost and the names of the hosts file are not
-        asked. Where one kind cannot be had now, the other is the answer if it has any.
+        An IP address is its own answer. For localhost and names in the hosts file DNS is not asked.
+        If one kind of address cannot be looked up now, the answer has the other kind, if there are
+        any.
         """
         try:
             return Answer((str(ipaddress.ip_address(host)),))
@@ -115,7 +116,7 @@ class Resolver:
         return found
 
     def _found(self, question: DnsQuestion) -> Found | Deferred[Answer[Any]]:
-        """What the cache has, else a Deferred; equal questions under way share one query."""
+        """The answer in the cache, else a Deferred; equal questions under way share one query."""
         found = self._cache.get(question)
         if found is not None:
             return found
@@ -144,7 +145,7 @@ class Resolver:
         return answer
 
     async def _follow(self, question: DnsQuestion) -> tuple[Answer[Any], int, int]:
-        """The answer at the end of the aliases, seconds to keep it, and its octets."""
+        """The answer at the end of the aliases, how many seconds to keep it, and its octets."""
         asked, authenticated, ttl, links = question, True, 2**31, 0
         while links <= MAX_ALIASES:
             response = await self._servers.ask(asked)
@@ -160,7 +161,7 @@ class Resolver:
 
 
 class _NoSuchName(Unresolvable):
-    """NXDOMAIN, and for how long that holds."""
+    """NXDOMAIN, and for how many seconds it is valid."""
 
     def __init__(self, message: str, ttl: int) -> None:
         super().__init__(message, temporary=False)
@@ -172,7 +173,7 @@ def _seconds(failed: Unresolvable) -> int:
 
 
 def _again(failed: Unresolvable) -> Unresolvable:
-    """The same to be raised anew: one raised often would collect tracebacks."""
+    """A copy of the exception: one that is raised repeatedly would collect tracebacks."""
     return Unresolvable(str(failed), failed.temporary)
 
 
@@ -181,7 +182,7 @@ def _octets(reading: Reading) -> int:
 
 
 def _settled(found: Found | Deferred[Answer[Any]]) -> Found | Deferred[Found]:
-    """A failure as a value, so that none is lost while the other kind is waited for."""
+    """Turns a failure into a value, so that none is lost while the other kind is waited for."""
     if not isinstance(found, Deferred):
         return found
     return found.addErrback(_value)
@@ -201,7 +202,10 @@ async def _when_both(ipv6: Found | Deferred[Found], ipv4: Found | Deferred[Found
 
 
 def _together(ipv6: Found, ipv4: Found) -> Answer[str]:
-    """Both kinds as one answer; what one lacks matters only where the other has nothing."""
+    """Both kinds as one answer.
+
+    A failure of one kind matters only if the other has no addresses.
+    """
     failed = [found for found in (ipv6, ipv4) if isinstance(found, Unresolvable)]
     answers = [found for found in (ipv6, ipv4) if isinstance(found, Answer)]
     records = tuple(record for answer in answers for record in answer.records)

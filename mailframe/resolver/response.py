@@ -1,4 +1,4 @@
-"""What a response says about a question: records, an alias to follow, or that there are none."""
+"""Reads a response: records, an alias to follow, or that there are none."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_ALIASES = 8  # links of a CNAME chain, over all responses
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`exists` is False for NXDOMAIN; `alias` is the CNAME's end where its records lack.
+    """`exists` is False for NXDOMAIN; `alias` is the end of a CNAME chain without its records.
 
-    `ttl` is seconds; for no records it is how long that may be believed, 0 without a SOA
-    (RFC 2308 section 5: such an answer is not to be cached). `links` counts aliases.
+    `ttl` is in seconds. If there are no records, it is how long that may be believed, and 0 without
+    a SOA (RFC 2308 section 5: such an answer must not be cached). `links` counts aliases.
     """
 
     records: tuple[Any, ...]
@@ -32,7 +32,7 @@ class Reading:
 
 
 def read(question: DnsQuestion, response: dns.Message) -> Reading:
-    """The records of the question's name, or of the name that it is an alias of."""
+    """The records of the question's name, or of the name of which it is an alias."""
     name, ttl, links = question.name, LONGEST, 0
     answers: list[Any] = [record for record in response.answers if record.cls == dns.IN]
     while (link := _alias(answers, name)) is not None and links <= MAX_ALIASES:
@@ -67,7 +67,7 @@ def _has_soa(response: dns.Message) -> bool:
 
 
 def _negative_ttl(response: dns.Message) -> int:
-    """RFC 2308 section 5: the lesser of the SOA's TTL and its MINIMUM field."""
+    """RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM field."""
     for record in response.authority:
         if record.type == dns.SOA:
             payload: Any = record.payload
@@ -76,7 +76,7 @@ def _negative_ttl(response: dns.Message) -> int:
 
 
 def _text(name: bytes) -> str:
-    """A name from the wire; what is no ASCII stays visible and will be no domain name."""
+    """A name from DNS as text; octets beyond ASCII stay visible, so it is no valid domain name."""
     return name.decode("ascii", "backslashreplace").lower()
 
 

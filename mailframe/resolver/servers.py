@@ -1,4 +1,4 @@
-"""Several name servers, asked in turn until one answers or the time is over."""
+"""Asks several name servers in turn until one answers or the time is over."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .wire import DnsQuestion, response_code
 
 Server = tuple[str, int]
 
-_AT_ONCE = 256  # questions under way; each holds a socket
-_ROUNDS = 10  # the first wait for a server is this part of the timeout; it doubles each round
+_AT_ONCE = 256  # questions under way; each needs a socket
+_ROUNDS = 10  # the first wait for a server is the timeout divided by this; it doubles each round
 
 
 def parse_server(text: str) -> Server:
@@ -40,10 +40,10 @@ def parse_server(text: str) -> Server:
 
 
 class Servers:
-    """Asks the servers in turn, the one that answered last first.
+    """Asks the servers in turn, beginning with the one that answered last.
 
-    A server that says SERVFAIL or REFUSED, or that is not there, is not asked again for
-    this question; one that is silent is asked again in the next round, with twice the wait.
+    A server that answers SERVFAIL or REFUSED, or that cannot be reached, is not asked again for
+    this question. A server that is silent is asked again in the next round, with twice the wait.
     """
 
     _log = Logger()
@@ -75,7 +75,7 @@ class Servers:
             candidates.remove(self._good)
             candidates.insert(0, self._good)
         wait, problem = self._timeout / _ROUNDS, "no answer in time"
-        while candidates and wait < 2 * self._timeout:  # though a clock be set back
+        while candidates and wait < 2 * self._timeout:  # ends even if the clock is set back
             for server in candidates.copy():
                 left = deadline - self._reactor.seconds()
                 if left <= 0:

@@ -11,19 +11,19 @@ from twisted.names import dns
 from ..names.domains import to_ascii
 from ..names.records import Unresolvable
 
-UDP_PAYLOAD = 1232  # octets that pass everywhere unfragmented (DNS flag day 2020)
-TLSA = 52  # RFC 6698; Twisted has no name for it
+UDP_PAYLOAD = 1232  # octets that are not fragmented anywhere (DNS flag day 2020)
+TLSA = 52  # RFC 6698; Twisted has no constant for it
 
 _RECURSION_DESIRED = 0x0100
-_AUTHENTIC_DATA = 0x0020  # in a query: tell us (RFC 6840 section 5.7)
+_AUTHENTIC_DATA = 0x0020  # in a query it asks for the bit (RFC 6840 section 5.7)
 _HEADER = struct.Struct("!6H")
 _OPT = struct.pack("!BHHIH", 0, dns.OPT, UDP_PAYLOAD, 0, 0)
 
 
 def wire_name(name: str) -> str:
-    """The name as DNS has it: lower-case A-labels without trailing dot.
+    """The name as DNS has it: lower-case A-labels without a trailing dot.
 
-    Raises Unresolvable for what can be no name. Underscores are welcome (RFC 8552).
+    Raises Unresolvable for a text that can be no name. Underscores are allowed (RFC 8552).
     """
     labels = name.removesuffix(".").lower().split(".")
     try:
@@ -47,7 +47,7 @@ class DnsQuestion:
         return f"{self.name} {dns.QUERY_TYPES.get(self.type, 'TLSA')}"
 
     def to_bytes(self, id: int, edns: bool = True) -> bytes:
-        """The query with this 16-bit id; without EDNS for servers that choke on it."""
+        """The query with this 16-bit id; without EDNS for servers that do not understand it."""
         header = _HEADER.pack(id, _RECURSION_DESIRED | _AUTHENTIC_DATA, 1, 0, 0, 1 if edns else 0)
         labels = [label.encode("ascii") for label in self.name.split(".")]
         name = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
@@ -56,27 +56,27 @@ class DnsQuestion:
 
 
 def read_response(octets: bytes, question: DnsQuestion, id: int) -> dns.Message | None:
-    """The response to this very question; None for anything else: forged, broken, stray."""
+    """The response to exactly this question; None for anything else (forged, broken, stray)."""
     if len(octets) < _HEADER.size or int.from_bytes(octets[:2], "big") != id:
         return None
     message = dns.Message()
     try:
         message.fromStr(octets)
     except (ValueError, EOFError, struct.error, TypeError, IndexError):
-        return None  # what Twisted's decoders raise on garbage
+        return None  # Twisted's decoders raise these for garbage
     if not message.answer or message.opCode != dns.OP_QUERY or not _asks(message, question):
         return None
     counts = _HEADER.unpack(octets[: _HEADER.size])[3:]
     sections = (message.answers, message.authority, message.additional)
     if not message.trunc and counts != tuple(map(len, sections)):
-        return None  # Twisted reads what there is of a response cut short
+        return None  # Twisted reads a response that is cut short as far as it goes
     return message
 
 
 def _asks(message: dns.Message, question: DnsQuestion) -> bool:
-    """Whether the response repeats the question (RFC 5452 section 9.1)."""
+    """True if the response repeats the question (RFC 5452 section 9.1)."""
     if not message.queries:
-        # RFC 1035 section 7.3 lets a server that could not read the query leave it out.
+        # RFC 1035 section 7.3: a server that could not read the query may leave it out.
         return message.rCode in (dns.EFORMAT, dns.ENOTIMP)
     if len(message.queries) != 1:
         return False

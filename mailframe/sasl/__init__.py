@@ -1,9 +1,9 @@
-"""FLOOR 1: the language of authentication. SASL's mechanisms (RFC 4422), both sides.
+"""FLOOR 1: authentication: the mechanisms of SASL (RFC 4422), for servers and clients.
 
-Standard library only: no Twisted, no clock, no I/O; it knows no protocol. Octets go in, values
-come out. A server asks `offerable` what it can offer and `begin`s an Exchange, which asks for
-what it needs (a password judged, stored keys, a token, a certificate) and waits for the answer.
-A client `choose`s a mechanism and makes an `attempt`.
+A protocol room that uses only the standard library: no Twisted, no clock, no I/O. It knows no
+protocol such as SMTP. Octets go in, values come out. A server asks `offerable` what it can offer,
+and `begin`s an Exchange, which asks for what it needs (is this the password, stored keys, a token,
+a certificate) and waits for the answer. A client `choose`s a mechanism and makes an `attempt`.
 """
 
 from .channel_binding import (

@@ -11,11 +11,11 @@ from .step import MAX_RESPONSE, Reason, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client can prove itself with; None or False for what it has not.
+    """What a client can use to log in; None or False for what it does not have.
 
-    `user` is its own name, `authzid` whom it wants to act for, "" for itself. `host` and `port`
-    are the server, which is told them together with the `token` ("" and None: it is not).
-    `certificate` says that the TLS connection shows one.
+    `user` is its own name. `authzid` is the user that it wants to act for, "" for itself. `host`
+    and `port` are the server; the server is told them together with the `token`, unless they are ""
+    and None. `certificate` is True if the TLS connection shows one.
     """
 
     user: str
@@ -31,7 +31,7 @@ class Credentials:
 class Response:
     """Octets for the server, not yet in base64.
 
-    After the `last` nothing is left for the client to see: the server's success counts.
+    After the `last` response the client has nothing more to check; the server's success counts.
     """
 
     octets: bytes = field(repr=False)
@@ -47,8 +47,8 @@ UNEXPECTED = Refusal(Reason.MALFORMED, "the server asks what the mechanism does 
 class ClientExchange:
     """One conversation with a server; `mechanism` is its name in capitals.
 
-    `finished` is True while the server's success would be one. A success that comes before is
-    to be taken for a failure: the server has not proved what the mechanism asks of it.
+    `finished` is True if a success from the server would be valid now. A success that comes earlier
+    must be treated as a failure: the server has not proved what the mechanism wants it to prove.
     """
 
     __slots__ = ("_first", "_script", "finished", "mechanism")
@@ -62,21 +62,22 @@ class ClientExchange:
     def initial(self) -> bytes | None:
         """The initial response, None if the server speaks first.
 
-        Not to be called if the protocol cannot send one now (RFC 4954 section 4: the AUTH
-        command has a length); then it is what answers the server's empty challenge.
+        Do not call this if the protocol cannot send one now (RFC 4954 section 4: the AUTH command
+        has a maximal length). Then it becomes the response to the server's empty challenge.
         """
         first, self._first = self._first, None
         return None if first is None else self._say(first)
 
     def step(self, challenge: bytes) -> bytes | Refusal:
-        """The response to the server's challenge, which may be anything.
+        """The response to the server's challenge, which may be any octets.
 
-        The data that come with a success are a challenge too; their response, always empty, is
-        not sent. After a Refusal the client cancels (RFC 4954: "*") and goes.
+        Octets that come with a success are a challenge too; the response to them is always empty
+        and is not sent. After a Refusal the client cancels the exchange (RFC 4954: "*").
         """
         self.finished = False
         if self._first is not None:
-            # RFC 4422 section 3: whom the mechanism has speak first is asked with nothing.
+            # RFC 4422 section 3: if the mechanism has the client speak first, the challenge is
+            # empty.
             first, self._first = self._first, None
             if not challenge:
                 return self._say(first)

@@ -1,16 +1,16 @@
 """One authentication exchange as the server sees it (RFC 4422 section 3).
 
-It knows no protocol and asks nobody itself. The caller gives it the client's responses, decoded,
-and does what each step says:
+It knows no protocol, and does not look anything up itself. The caller gives it the client's
+responses, decoded, and does what each step says:
 
 | step      | what the caller does                                                        |
 |-----------|-----------------------------------------------------------------------------|
 | Challenge | sends the octets; the client's response is the next `step(response)`        |
-| ...Wanted | asks whoever knows, however long it takes, and gives `answered(answer)`     |
+| ...Wanted | finds the answer, however long that takes, and gives `answered(answer)`     |
 | Success   | the client is who it says; nothing comes after                              |
-| Refusal   | the client is not let in; nothing comes after                               |
+| Refusal   | the client is not logged in; nothing comes after                            |
 
-If the client cancels, if nobody can answer, or if time is up, the caller drops the exchange.
+If the client cancels, if there is no answer, or if time is up, the caller drops the exchange.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .step import (
     Success,
 )
 
-# One mechanism's side of the conversation: what it yields, what comes back, how it ends.
+# One mechanism's side of the conversation: what it yields, what it gets back, how it ends.
 Script: TypeAlias = Generator[Challenge | Question, bytes | Answer, Success | Refusal]
 
 _TOO_LONG = Refusal(Reason.MALFORMED, f"a response has more than {MAX_RESPONSE} octets")
@@ -42,7 +42,7 @@ _NOT_ALLOWED = Refusal(Reason.REFUSED, "the user may not act for another")
 
 
 class _Turn(Enum):
-    """Whom the exchange waits for."""
+    """Which side the exchange waits for."""
 
     CLIENT = "client"
     AUTHORITY = "authority"
@@ -50,7 +50,7 @@ class _Turn(Enum):
 
 
 class Exchange:
-    """One AUTH command's conversation; `mechanism` is its name in capitals."""
+    """The conversation of one AUTH command; `mechanism` is its name in capitals."""
 
     __slots__ = ("_begin", "_script", "_turn", "mechanism")
 
@@ -61,7 +61,7 @@ class Exchange:
         self._turn = _Turn.CLIENT
 
     def step(self, response: bytes | None) -> Step:
-        """What follows the client's response, which may be anything.
+        """The step after the client's response, which may be any octets.
 
         None is for the first step only: the client began without an initial response. Raises
         RuntimeError if it is not the client's turn.
@@ -79,7 +79,7 @@ class Exchange:
         return self._advance(self._script, response)
 
     def answered(self, answer: Answer) -> Step:
-        """What follows the answer to the last question.
+        """The step after the answer to the last question.
 
         Raises RuntimeError if nothing was asked, TypeError if it is no answer to that question.
         """
@@ -107,7 +107,7 @@ def heard(challenge: bytes) -> Generator[Challenge, bytes | Answer, bytes]:
 
 
 def first_heard(initial: bytes | None) -> Generator[Challenge, bytes | Answer, bytes]:
-    """The initial response, asked for with an empty challenge if it did not come."""
+    """The initial response; if it did not come, it is asked for with an empty challenge."""
     if initial is not None:
         return initial
     return (yield from heard(b""))
@@ -116,7 +116,7 @@ def first_heard(initial: bytes | None) -> Generator[Challenge, bytes | Answer, b
 def identified(
     question: PasswordWanted | CertificateWanted,
 ) -> Generator[Question, bytes | Answer, Identity | None]:
-    """Who it is, as the authority says."""
+    """The user that the answer to this question names."""
     sent = yield question
     if sent is not None and not isinstance(sent, Identity):
         raise TypeError(f"{type(question).__name__} is answered with an Identity or None")
@@ -124,7 +124,7 @@ def identified(
 
 
 def settled(identity: Identity | None, authzid: str, own_name: str = "") -> Success | Refusal:
-    """Success for whoever it is, if they act for themselves or may act for another.
+    """Success if the user acts for itself, or may act for the other one that it names.
 
     `own_name` is a name that the client has proved to be its own.
     """
@@ -132,5 +132,6 @@ def settled(identity: Identity | None, authzid: str, own_name: str = "") -> Succ
         return REFUSED
     if authzid in ("", own_name, identity.user) or identity.acts_as == identity.user:
         return Success(identity.user)
-    # RFC 4616 section 2 leaves it to the server: nobody acts for another unless told so.
+    # RFC 4616 section 2 leaves this to the server: no user acts for another unless an answer allows
+    # it.
     return Success(identity.user, identity.acts_as) if identity.acts_as else _NOT_ALLOWED

@@ -1,4 +1,4 @@
-"""EXTERNAL (RFC 4422 appendix A): who the client is, TLS has shown by its certificate."""
+"""EXTERNAL (RFC 4422 appendix A): the client's TLS certificate shows who it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .text import is_text, text_of
 
 
 def serve_external(initial: bytes | None, mechanism: str, terms: ServerTerms) -> Script:
-    """The authorization identity, empty for whoever the certificate names."""
+    """The authorization identity; empty for the user that the certificate names."""
     said = yield from first_heard(initial)
     authzid = text_of(said) if said else ""
     if authzid is None:
@@ -20,7 +20,7 @@ def serve_external(initial: bytes | None, mechanism: str, terms: ServerTerms) ->
 
 
 def speak_external(mechanism: str, credentials: Credentials, terms: ClientTerms) -> ClientScript:
-    """One message, mostly empty."""
+    """One message, usually empty."""
     yield Response(credentials.authzid.encode("utf-8"), last=True)
     return None
 

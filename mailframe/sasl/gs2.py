@@ -11,15 +11,15 @@ HEADER = (
 
 
 def read_name(octets: bytes) -> str | None:
-    """A saslname without its escapes, None if it is no text of 1 to 255 octets."""
+    """A saslname without its escapes; None if it is not a text of 1 to 255 octets."""
     return text_of(octets.replace(b"=2C", b",").replace(b"=3D", b"="))
 
 
 def write_name(name: str) -> bytes:
-    """A saslname: "=" and "," escaped."""
+    """A saslname, with "=" and "," escaped."""
     return name.replace("=", "=3D").replace(",", "=2C").encode("utf-8")
 
 
 def write_header(flag: bytes, authzid: str) -> bytes:
-    """The header with its last comma."""
+    """The header, including its last comma."""
     return flag + (b",a=" + write_name(authzid) if authzid else b",") + b","

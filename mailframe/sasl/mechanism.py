@@ -1,4 +1,4 @@
-"""The mechanisms in one table: what each needs, which can be offered, which is chosen."""
+"""The mechanisms in one table: what each needs, which can be offered, which one is chosen."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .terms import ClientTerms, ServerTerms
 
 
 class Ability(Enum):
-    """What a server must be able to do, or its connection must have, for some mechanism."""
+    """What a mechanism may need of the server's plugins, or of its connection."""
 
-    # Of whoever is asked:
+    # Of what answers the questions:
     PASSWORDS = "judges passwords"
     KEYS = "has stored keys"
     TOKENS = "judges tokens"
@@ -47,10 +47,10 @@ _Fits: TypeAlias = Callable[[Credentials, ClientTerms], bool]
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One mechanism: its name in capitals, what it asks of the authority and the connection.
+    """One mechanism: its name in capitals, and what it needs.
 
-    `asks` is the one ability that whoever is asked must have, `connection` those that the
-    connection must have.
+    `asks` is the one ability that is needed to answer its questions; `connection` are the abilities
+    that the connection must have.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Mechanism:
 
     @property
     def reveals_secret(self) -> bool:
-        """True if whoever reads along can log in afterwards."""
+        """True if somebody who reads the conversation could log in afterwards."""
         return Ability.PRIVACY in self.connection
 
     @property
     def needs_tls(self) -> bool:
-        """True if it cannot be spoken without TLS, whatever the operator wants."""
+        """True if it cannot be used without TLS, whatever the operator sets."""
         return not self.connection.isdisjoint({Ability.CERTIFICATE, Ability.BINDING})
 
 
@@ -76,7 +76,7 @@ _PRIVACY = frozenset({Ability.PRIVACY})
 _CERTIFICATE = frozenset({Ability.CERTIFICATE})
 _BINDING = frozenset({Ability.BINDING})
 
-# The strongest first: it is the order of the offer and of the choice.
+# The strongest first: the order in which they are offered and chosen.
 _ALL = (
     Mechanism(
         "EXTERNAL",
@@ -99,13 +99,13 @@ MECHANISMS: Mapping[str, Mechanism] = {each.name: each for each in _ALL}
 
 
 def offerable(abilities: Collection[Ability]) -> tuple[str, ...]:
-    """The mechanisms that can be spoken with these abilities, the strongest first."""
+    """The mechanisms that can be used with these abilities, the strongest first."""
     able = frozenset(abilities)
     return tuple(each.name for each in _ALL if each.asks in able and each.connection <= able)
 
 
 def begin(name: str, terms: ServerTerms) -> Exchange | None:
-    """A new exchange by its mechanism's name in any case, None if it is not on offer."""
+    """A new exchange by the mechanism's name, in any case; None if it is not offered."""
     mechanism = MECHANISMS.get(name.upper())
     if mechanism is None or mechanism.name not in terms.offered:
         return None
@@ -116,7 +116,7 @@ def begin(name: str, terms: ServerTerms) -> Exchange | None:
 
 
 def choose(credentials: Credentials, terms: ClientTerms) -> str | None:
-    """The strongest mechanism that the server offers and these credentials do for, or None."""
+    """The strongest mechanism that the server offers and these credentials allow, or None."""
     for each in _ALL:
         if each.name not in terms.offered or (each.reveals_secret and not terms.private):
             continue
@@ -126,9 +126,9 @@ def choose(credentials: Credentials, terms: ClientTerms) -> str | None:
 
 
 def attempt(name: str, credentials: Credentials, terms: ClientTerms) -> ClientExchange:
-    """A new exchange for a mechanism that `choose` gave.
+    """A new exchange for a mechanism that `choose` returned.
 
-    ValueError for one that is unknown or that the credentials do not do for.
+    ValueError if the mechanism is unknown or cannot use the credentials.
     """
     mechanism = MECHANISMS.get(name.upper())
     if mechanism is None or not mechanism.fits(credentials, terms):

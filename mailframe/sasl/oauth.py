@@ -1,7 +1,7 @@
-"""OAUTHBEARER (RFC 7628), and XOAUTH2, its elder as Google and Microsoft speak it.
+"""OAUTHBEARER (RFC 7628), and the older XOAUTH2 as Google and Microsoft use it.
 
-A token that is refused is answered with a challenge in JSON that says why. The client answers
-that with something that means nothing, and only then does the exchange fail.
+If a token is refused, the server sends a challenge in JSON that says why. The client answers it
+with a message without meaning, and only then the exchange fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 _BEARER = re.compile(rb"bearer +(" + _TOKEN.pattern.encode("ascii") + rb") *", re.IGNORECASE)
 _HOST = re.compile(rb"[!-~]{0,255}")
 _PORT = re.compile(rb"[0-9]{1,5}")
-# XOAUTH2 says it in numbers of HTTP (RFC 6750 section 3.1).
+# XOAUTH2 uses HTTP's status numbers (RFC 6750 section 3.1).
 _NUMBERS = {"invalid_request": "400", "insufficient_scope": "403"}
 
 
@@ -45,7 +45,7 @@ def serve_oauthbearer(initial: bytes | None, mechanism: str, terms: ServerTerms)
     message = yield from first_heard(initial)
     header = _HEADER.match(message)
     pairs = _pairs(message[header.end() :]) if header else None
-    # There is no OAUTHBEARER-PLUS: a channel binding has no meaning here.
+    # There is no OAUTHBEARER-PLUS, so a channel binding has no meaning here.
     if header is None or pairs is None or header["flag"].startswith(b"p"):
         return MALFORMED
     name = read_name(header["authzid"]) if header["authzid"] else ""
@@ -68,7 +68,7 @@ def serve_xoauth2(initial: bytes | None, mechanism: str, terms: ServerTerms) -> 
 
 
 def _judged(question: TokenWanted, terms: ServerTerms) -> Script:
-    """The outcome, after the client has been told why if its token does not do."""
+    """The outcome; if the token is not good, the client is told why first."""
     outcome: Success | Refusal = REFUSED
     why = terms.no_token
     if question.token:
@@ -108,7 +108,10 @@ def _is_port(digits: bytes) -> bool:
 
 
 def _pairs(octets: bytes) -> Mapping[bytes, bytes] | None:
-    """^A, then each pair with a ^A after it, then ^A; None if they are not so, or one is twice."""
+    """^A, then each pair with a ^A after it, then ^A.
+
+    None if the octets differ or a key is repeated.
+    """
     if octets[:1] != b"\x01" or octets[-1:] != b"\x01" or len(octets) < 2:
         return None
     inner = octets[1:-1]
@@ -126,13 +129,13 @@ def _pairs(octets: bytes) -> Mapping[bytes, bytes] | None:
 
 
 def _token(auth: bytes) -> str:
-    """The token of `Bearer TOKEN`, "" if there is none: the client only asks what is wanted."""
+    """The token of `Bearer TOKEN`; "" if there is none: the client only asks what is needed."""
     bearer = _BEARER.fullmatch(auth)
     return bearer[1].decode("ascii") if bearer else ""
 
 
 def speak_oauthbearer(mechanism: str, credentials: Credentials, terms: ClientTerms) -> ClientScript:
-    """One message, and ^A for whatever the server complains of (RFC 7628 section 3.2.3)."""
+    """One message, and ^A in answer to any error of the server (RFC 7628 section 3.2.3)."""
     pairs = [b"host=" + credentials.host.encode("ascii")] if credentials.host else []
     pairs += [b"port=%d" % credentials.port] if credentials.port else []
     pairs += [b"auth=" + _bearer(credentials), b"", b""]
@@ -143,7 +146,7 @@ def speak_oauthbearer(mechanism: str, credentials: Credentials, terms: ClientTer
 
 
 def speak_xoauth2(mechanism: str, credentials: Credentials, terms: ClientTerms) -> ClientScript:
-    """One message, and an empty one for whatever the server complains of."""
+    """One message, and an empty one in answer to any error of the server."""
     user = b"user=" + (credentials.authzid or credentials.user).encode("utf-8")
     yield Response(b"\x01".join([user, b"auth=" + _bearer(credentials), b"", b""]), last=True)
     yield Response(b"")
@@ -155,7 +158,7 @@ def _bearer(credentials: Credentials) -> bytes:
 
 
 def fits_token(credentials: Credentials, terms: ClientTerms) -> bool:
-    """True if there is a token, and a name and a host that can stand beside it."""
+    """True if there is a token, and a name and a host that may stand beside it."""
     name = credentials.authzid or credentials.user
     return (
         bool(credentials.token and _TOKEN.fullmatch(credentials.token))

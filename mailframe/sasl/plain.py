@@ -1,6 +1,6 @@
 """PLAIN (RFC 4616) and LOGIN, which send the password itself.
 
-LOGIN was never standardised; it is what old clients speak: two questions, two answers.
+LOGIN was never standardised. Old clients use it: two questions, two answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def serve_plain(initial: bytes | None, mechanism: str, terms: ServerTerms) -> Sc
 
 
 def serve_login(initial: bytes | None, mechanism: str, terms: ServerTerms) -> Script:
-    """The name, then the password, each asked for by its label."""
+    """The name, then the password; each has its own challenge."""
     # Some clients send the name with AUTH.
     name = text_of((yield from heard(b"Username:")) if initial is None else initial)
     if name is None:
@@ -45,7 +45,7 @@ def speak_plain(mechanism: str, credentials: Credentials, terms: ClientTerms) ->
 
 
 def speak_login(mechanism: str, credentials: Credentials, terms: ClientTerms) -> ClientScript:
-    """Two answers; servers differ in how they ask."""
+    """Two answers, whatever the challenges say, because servers word them differently."""
     yield None
     yield Response(credentials.user.encode("utf-8"))
     yield Response((credentials.password or "").encode("utf-8"), last=True)
@@ -53,7 +53,7 @@ def speak_login(mechanism: str, credentials: Credentials, terms: ClientTerms) ->
 
 
 def fits_plain(credentials: Credentials, terms: ClientTerms) -> bool:
-    """True if there is a name and a password that PLAIN can say."""
+    """True if there are a name and a password that PLAIN can carry."""
     return (
         is_text(credentials.user)
         and is_text(credentials.password)
@@ -62,5 +62,5 @@ def fits_plain(credentials: Credentials, terms: ClientTerms) -> bool:
 
 
 def fits_login(credentials: Credentials, terms: ClientTerms) -> bool:
-    """The same, but LOGIN cannot say for whom the client acts."""
+    """The same, but LOGIN cannot name another user to act for."""
     return not credentials.authzid and fits_plain(credentials, terms)

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and its -PLUS as the client speaks them (RFC 5802, RFC 7677)."""
+"""SCRAM-SHA-256 and SCRAM-SHA-256-PLUS for clients (RFC 5802, RFC 7677)."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _STRANGER = Refusal(Reason.REFUSED, "the server has not proved that it has the k
 
 
 def speak_scram(mechanism: str, credentials: Credentials, terms: ClientTerms) -> ClientScript:
-    """Two messages, the second of which takes its time: about 0.6 µs an iteration.
+    """Two messages. The second one takes time to compute: about 0.6 µs for each iteration.
 
-    It is finished only once the server has proved that it has the keys, too.
+    The exchange is finished only after the server has proved that it has the keys.
     """
     flag, binding = _binding(mechanism, terms)
     nonce = b64encode(terms.random(NONCE_OCTETS))
@@ -72,7 +72,7 @@ def _binding(mechanism: str, terms: ClientTerms) -> tuple[bytes, bytes]:
     if mechanism == SCRAM_PLUS:
         kind = next(each for each in BINDING_TYPES if each in terms.bindings)
         return b"p=" + kind.encode("ascii"), terms.bindings[kind]
-    # RFC 5802 section 6: "y" lets the server find out that its offer was tampered with.
+    # RFC 5802 section 6: with "y" the server can find out that its offer was tampered with.
     could = terms.bindings and SCRAM_PLUS not in terms.offered
     return (b"y" if could else b"n"), b""
 
@@ -83,14 +83,14 @@ def _acceptable(message: bytes, nonce: bytes) -> ServerFirst | Refusal:
         return _UNREADABLE
     if not said.nonce.startswith(nonce) or said.nonce == nonce:
         return _WRONG_NONCE
-    # Few make the password cheap to find for a false server; too many keep us busy.
+    # With few iterations a false server could guess the password; too many would keep us busy.
     if not MIN_ITERATIONS <= said.iterations <= MAX_ITERATIONS:
         return _ITERATIONS
     return said
 
 
 def fits_scram(credentials: Credentials, terms: ClientTerms) -> bool:
-    """True if there is a name and a password that SASLprep lets pass."""
+    """True if there are a name and a password that SASLprep allows."""
     if credentials.authzid and not is_text(credentials.authzid):
         return False
     if not is_text(credentials.user) or not credentials.password:
@@ -103,5 +103,5 @@ def fits_scram(credentials: Credentials, terms: ClientTerms) -> bool:
 
 
 def fits_scram_plus(credentials: Credentials, terms: ClientTerms) -> bool:
-    """The same, and TLS gives something to bind to."""
+    """The same, and TLS has a channel binding."""
     return bool(terms.bindings) and fits_scram(credentials, terms)

@@ -1,7 +1,7 @@
 """The four messages of SCRAM as values (RFC 5802 section 7).
 
-What is read back is None if it is no such message, in which an extension that must be understood
-("m=") counts: none is. Other extensions are passed over.
+The functions that read return None for octets that are no such message. That includes messages with
+an extension that must be understood ("m="), because none is. Other extensions are ignored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .stored_keys import KEY_OCTETS
 SCRAM = "SCRAM-SHA-256"
 SCRAM_PLUS = "SCRAM-SHA-256-PLUS"
 MAX_MESSAGE = 4096  # octets
-NONCE_OCTETS = 18  # of randomness; 24 characters in base64
+NONCE_OCTETS = 18  # random octets; 24 characters in base64
 
 _NONCE = rb"r=(?P<nonce>[!-+\--~]{1,512})"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
-_EXTENSIONS = rb"(?:,[A-Za-ln-oq-z]=[^\x00,]+)*"  # neither "m=" nor the proof, "p="
+_EXTENSIONS = rb"(?:,[A-Za-ln-oq-z]=[^\x00,]+)*"  # neither "m=" nor the proof "p="
 
 _CLIENT_FIRST = re.compile(
     rb"(?P<header>" + HEADER + rb")"
@@ -39,9 +39,10 @@ _SERVER_FINAL = re.compile(rb"v=(?P<signature>" + _BASE64 + rb")" + _EXTENSIONS)
 
 @dataclass(frozen=True, slots=True)
 class ClientFirst:
-    """Who wants in. `flag` is b"n", b"y" or b"p"; `binding_type` is "" but for the last.
+    """The first message: who wants to log in. `flag` is b"n", b"y" or b"p".
 
-    `header` and `bare` are the message's two parts as they were said: both are signed.
+    `binding_type` is "" unless the flag is b"p". `header` and `bare` are the two parts of the
+    message as they were sent; both are signed.
     """
 
     header: bytes
@@ -55,7 +56,10 @@ class ClientFirst:
 
 @dataclass(frozen=True, slots=True)
 class ClientFinal:
-    """The proof. `bare` is the message without it; `binding` is the header, and the binding."""
+    """The proof.
+
+    `bare` is the message without it; `binding` is the header and the channel binding.
+    """
 
     bare: bytes
     binding: bytes
@@ -65,7 +69,7 @@ class ClientFinal:
 
 @dataclass(frozen=True, slots=True)
 class ServerFirst:
-    """What the proof is to be made of."""
+    """What the client needs to compute its proof."""
 
     nonce: bytes
     salt: bytes
@@ -88,7 +92,10 @@ def read_client_first(message: bytes) -> ClientFirst | None:
 
 
 def write_client_first(flag: bytes, authzid: str, name: str, nonce: bytes) -> tuple[bytes, bytes]:
-    """Its header and the rest, which begin to be signed apart; `flag` is whole, `p=TYPE`."""
+    """The header and the rest of the message, which are signed separately.
+
+    `flag` may be `p=TYPE`.
+    """
     return write_header(flag, authzid), b"n=" + write_name(name) + b",r=" + nonce
 
 
@@ -102,7 +109,7 @@ def read_server_first(message: bytes) -> ServerFirst | None:
 
 
 def write_server_first(said: ServerFirst) -> bytes:
-    """The same, written."""
+    """Write `r=nonce,s=salt,i=iterations`."""
     return b"r=%b,s=%b,i=%d" % (said.nonce, b64encode(said.salt), said.iterations)
 
 
@@ -118,28 +125,31 @@ def read_client_final(message: bytes) -> ClientFinal | None:
 
 
 def write_client_final_bare(binding: bytes, nonce: bytes) -> bytes:
-    """All but the proof, which signs it."""
+    """The message without the proof, which signs it."""
     return b"c=%b,r=%b" % (b64encode(binding), nonce)
 
 
 def write_proof(proof: bytes) -> bytes:
-    """What is added to it."""
+    """The proof, to be appended to that."""
     return b",p=" + b64encode(proof)
 
 
 def read_server_final(message: bytes) -> bytes | None:
-    """The ServerSignature of `v=signature`; None for `e=error`, too."""
+    """The ServerSignature of `v=signature`; None also for `e=error`."""
     found = _matched(_SERVER_FINAL, message)
     return _decoded(found["signature"]) if found else None
 
 
 def write_server_final(signature: bytes) -> bytes:
-    """The same, written."""
+    """Write `v=signature`."""
     return b"v=" + b64encode(signature)
 
 
 def auth_message(*messages: bytes) -> bytes:
-    """What both sides sign: client-first without header, server-first, client-final bare."""
+    """What both sides sign: the messages without header and proof, in this order.
+
+    They are client-first without its header, server-first, and client-final without its proof.
+    """
     return b",".join(messages)
 
 
@@ -148,7 +158,7 @@ def _matched(pattern: re.Pattern[bytes], message: bytes) -> re.Match[bytes] | No
 
 
 def _decoded(text: bytes) -> bytes | None:
-    """None if it is not the one spelling of some octets: no two proofs mean the same."""
+    """The octets, if this is their one correct base64; so no two texts can be the same proof."""
     try:
         octets = b64decode(text, validate=True)
     except Error:

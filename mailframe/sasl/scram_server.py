@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and its -PLUS as the server speaks them (RFC 5802, RFC 7677)."""
+"""SCRAM-SHA-256 and SCRAM-SHA-256-PLUS for servers (RFC 5802, RFC 7677)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _WRONG_NAME = Refusal(Reason.MALFORMED, "invalid-username-encoding")
 
 
 def serve_scram(initial: bytes | None, mechanism: str, terms: ServerTerms) -> Script:
-    """Two messages from either side; the server proves that it has the keys, too."""
+    """Two messages from each side. The server also proves that it has the keys."""
     first = read_client_first((yield from first_heard(initial)))
     if first is None:
         return MALFORMED
@@ -76,30 +76,30 @@ def serve_scram(initial: bytes | None, mechanism: str, terms: ServerTerms) -> Sc
 
 
 def _proved(success: Success, server_final: bytes, terms: ServerTerms) -> Script:
-    """The server's own proof, with the success or before it."""
+    """The server's proof, sent with the success or before it."""
     if terms.success_data:
         return replace(success, data=server_final)
-    # RFC 4954 section 4: a challenge, which the client answers with nothing.
+    # RFC 4954 section 4: as a challenge, to which the client sends an empty response.
     acknowledged = yield from heard(server_final)
     return success if acknowledged == b"" else MALFORMED
 
 
 def _binding(first: ClientFirst, mechanism: str, terms: ServerTerms) -> bytes | Refusal:
-    """The octets that the client must show besides its header (RFC 5802 section 6)."""
+    """The octets that the client must send besides its header (RFC 5802 section 6)."""
     if mechanism == SCRAM_PLUS:
         if first.flag != b"p":
             return _NOT_BOUND
         return terms.bindings.get(first.binding_type, _UNKNOWN_TYPE)
     if first.flag == b"p":
         return _NOT_SUPPORTED
-    # The client could bind, and believes that we cannot: somebody took our offer away.
+    # The client could bind and believes that we cannot: somebody has changed our offer on its way.
     if first.flag == b"y" and SCRAM_PLUS in terms.offered:
         return _DOWNGRADED
     return b""
 
 
 def _prepared(name: str) -> str | None:
-    """RFC 5802 section 5.1: a name is a query, None if SASLprep leaves nothing of it."""
+    """The name as it is looked up (RFC 5802 section 5.1); None if SASLprep leaves nothing of it."""
     try:
         return saslprep(name, stored=False) or None
     except ValueError:
@@ -114,9 +114,9 @@ def _looked_up(question: KeysWanted) -> Generator[Question, bytes | Answer, Keys
 
 
 def made_up(name: str, terms: ServerTerms) -> StoredKeys:
-    """Keys for a name that nobody has: always the same salt, and no password for them.
+    """Keys for a name that does not exist: always with the same salt, and no password matches them.
 
-    In any case of letters, as user stores compare names so.
+    The case of letters makes no difference, as in user stores.
     """
     key = hmac.digest(terms.secret, name.casefold().encode("utf-8"), HASH)
     salt = hmac.digest(key, b"salt", HASH)[:SALT_OCTETS]

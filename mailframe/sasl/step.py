@@ -1,4 +1,4 @@
-"""The steps of an exchange as the server takes them, and the answers that they want."""
+"""The steps of an exchange on the server's side, and the answers that they want."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from .stored_keys import StoredKeys
 
-MAX_RESPONSE = 12288  # octets, decoded; a token is the longest thing that is said
+MAX_RESPONSE = 12288  # octets, decoded; a token is the longest message
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class PasswordWanted:
-    """Is this the password of `name`? Answered with an Identity, or None: no.
+    """Is this the password of `name`? Answered with an Identity, or None for no.
 
-    Both as the client said them, 1 to 255 octets in UTF-8. `authzid` is whom the client
-    wants to act for, "" for itself; see Identity.
+    Both are as the client sent them, 1 to 255 octets in UTF-8. `authzid` is the user that the
+    client wants to act for, "" for itself; see Identity.
     """
 
     name: str
@@ -33,9 +33,9 @@ class PasswordWanted:
 
 @dataclass(frozen=True, slots=True)
 class KeysWanted:
-    """What is kept for `name` and SCRAM? Answered with KeysFound, or None: nothing.
+    """Which keys are stored for `name`? Answered with KeysFound, or None if there are none.
 
-    `name` went through SASLprep; `mechanism` is "SCRAM-SHA-256", also for its -PLUS.
+    `name` has been through SASLprep. `mechanism` is "SCRAM-SHA-256", also for its -PLUS.
     """
 
     name: str
@@ -45,10 +45,12 @@ class KeysWanted:
 
 @dataclass(frozen=True, slots=True)
 class TokenWanted:
-    """Whose is this token? Answered with an Identity, a TokenRefused, or None: refused.
+    """Which user does this token belong to? Answered with an Identity, a TokenRefused, or None for
+    no.
 
-    `name` is who the client says it is, "" if it does not say. `host` and `port` are where it
-    thinks it has connected, "" and None if it does not say (RFC 7628 section 3.1).
+    `name` is the user that the client claims to be, "" if it does not say. `host` and `port` are
+    the server that it thinks it is connected to, "" and None if it does not say (RFC 7628 section
+    3.1).
     """
 
     mechanism: str
@@ -60,9 +62,11 @@ class TokenWanted:
 
 @dataclass(frozen=True, slots=True)
 class CertificateWanted:
-    """Whose is the certificate that the client showed? Answered with an Identity, or None.
+    """Which user does the client's certificate belong to? Answered with an Identity, or None for
+    no.
 
-    `authzid` is whom the client wants to act for; "": whoever the certificate names.
+    `authzid` is the user that the client wants to act for; "" is the one that the certificate
+    names.
     """
 
     authzid: str
@@ -70,11 +74,12 @@ class CertificateWanted:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the client is: the user's name as the host spells it.
+    """The user that the client is, by its name as the host spells it.
 
-    A client that asks to act for another (or, with a token or a certificate, gives a name that
-    is not letter by letter the user's) is refused unless `acts_as` says for whom it does,
-    again as the host spells it; the user's own name if it is the same person.
+    A client that wants to act for another user is refused unless `acts_as` is that user, again as
+    the host spells the name. The same applies to a client with a token or a certificate that gives
+    a name which differs from the user's in any letter; if it is the same person, `acts_as` is the
+    user's own name.
     """
 
     user: str
@@ -83,7 +88,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class KeysFound:
-    """The keys that are kept, and who has proved to be whom if the client knows the password."""
+    """The stored keys, and the identity of the client if it proves that it knows the password."""
 
     identity: Identity
     keys: StoredKeys
@@ -91,10 +96,11 @@ class KeysFound:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """Why a token does not do, for the client's eyes (RFC 7628 section 3.2.2).
+    """Why a token is not good enough; the client reads this (RFC 7628 section 3.2.2).
 
     `status` is a word of RFC 6750 section 3.1, `scope` what a token must be good for,
-    `configuration` the URL of the OpenID configuration; "" says nothing of it.
+    `configuration` the URL of the OpenID configuration. If one is "", the client is told nothing of
+    it.
     """
 
     status: str = "invalid_token"
@@ -106,8 +112,8 @@ class TokenRefused:
 class Success:
     """The client is `user` and acts for `authzid`, "" for itself.
 
-    `data` goes to the client with the success, if `ServerTerms.success_data` says that the
-    protocol can carry it; else None.
+    `data` goes to the client with the success if the protocol can carry it
+    (`ServerTerms.success_data`); else it is None.
     """
 
     user: str
@@ -118,13 +124,16 @@ class Success:
 class Reason(Enum):
     """Why an exchange ends without success."""
 
-    MALFORMED = "malformed"  # no sentence of the mechanism; SMTP says 501
-    REFUSED = "refused"  # well said, but nobody is let in by it; SMTP says 535
+    MALFORMED = "malformed"  # not a message of the mechanism; SMTP says 501
+    REFUSED = "refused"  # a correct message that logs nobody in; SMTP says 535
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The client is not let in. `detail` is for a log: constant, without what was said."""
+    """The client is not logged in.
+
+    `detail` is for the log: constant, without what the client said.
+    """
 
     reason: Reason
     detail: str

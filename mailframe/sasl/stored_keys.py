@@ -1,6 +1,6 @@
-"""What a server keeps of a password for SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677).
+"""What a server stores of a password for SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677).
 
-Whoever reads them can try passwords, and can pretend to be the server, but cannot log in.
+Somebody who reads it can guess passwords, and can pretend to be the server, but cannot log in.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ HASH = "sha256"
 KEY_OCTETS = 32
 SALT_OCTETS = 16
 MIN_ITERATIONS = 4096  # RFC 7677 section 3
-MAX_ITERATIONS = 1_000_000  # over half a second of a client's time at each login
-# Five times the least. The client pays for it at each login, often a phone in a slow language;
-# here it takes about 12 ms.
+MAX_ITERATIONS = 1_000_000  # more than half a second of a client's time at each login
+# Five times the minimum. Each login costs the client this much, and that is often a phone with a
+# slow language; here it takes about 12 ms.
 DEFAULT_ITERATIONS = 20_000
 
 _TEXT = re.compile(r"SCRAM-SHA-256\$([1-9][0-9]{0,6}):([^$:]+)\$([^$:]+):([^$:]+)", re.ASCII)
@@ -30,8 +30,8 @@ _TEXT = re.compile(r"SCRAM-SHA-256\$([1-9][0-9]{0,6}):([^$:]+)\$([^$:]+):([^$:]+
 class StoredKeys:
     """The salt, the number of iterations, and the two keys that are derived from a password.
 
-    ValueError if a value is out of bounds: a salt of 1 to 255 octets, 4096 to 1,000,000
-    iterations, keys of 32 octets.
+    ValueError if a value is out of range: a salt must have 1 to 255 octets, iterations are 4096 to
+    1,000,000, and keys have 32 octets.
     """
 
     salt: bytes
@@ -49,10 +49,10 @@ class StoredKeys:
 
     @classmethod
     def derive(cls, password: str, salt: bytes, iterations: int = DEFAULT_ITERATIONS) -> StoredKeys:
-        """The keys of a password. Takes its time: about 0.6 µs an iteration.
+        """Derive the keys of a password. Takes time: about 0.6 µs for each iteration.
 
-        The salt is random, SALT_OCTETS of it. Raises ValueError for a password that cannot be
-        used with SCRAM (SASLprep, RFC 4013).
+        The salt should be SALT_OCTETS random octets. Raises ValueError for a password that cannot
+        be used with SCRAM (SASLprep, RFC 4013).
         """
         salted = salted_password(password, salt, iterations)
         stored_key = hashlib.new(HASH, client_key(salted)).digest()
@@ -60,7 +60,7 @@ class StoredKeys:
 
     @classmethod
     def parse(cls, text: str) -> StoredKeys:
-        """What `text` wrote. Raises ValueError, which does not tell the keys."""
+        """Read what `text` wrote. Raises ValueError, whose message does not contain the keys."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError("SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY is wanted")
@@ -72,16 +72,16 @@ class StoredKeys:
 
     @property
     def text(self) -> str:
-        """`SCRAM-SHA-256$20000:SALT$STOREDKEY:SERVERKEY`, as RFC 5803 and PostgreSQL write it.
+        """`SCRAM-SHA-256$20000:SALT$STOREDKEY:SERVERKEY`, as in RFC 5803 and PostgreSQL.
 
-        The last three are in base64. It is as secret as a password's hash.
+        The last three are in base64. Keep it as secret as a password's hash.
         """
         octets = (self.salt, self.stored_key, self.server_key)
         salt, stored, server = (b64encode(each).decode("ascii") for each in octets)
         return f"SCRAM-SHA-256${self.iterations}:{salt}${stored}:{server}"
 
     def matches(self, password: str) -> bool:
-        """True if it is this password, as PLAIN and LOGIN send it. Takes as long as `derive`."""
+        """True if this is the password, as PLAIN and LOGIN send it. Takes as long as `derive`."""
         try:
             said = self.derive(password, self.salt, self.iterations)
         except ValueError:
@@ -89,12 +89,12 @@ class StoredKeys:
         return hmac.compare_digest(said.stored_key, self.stored_key)
 
     def proves(self, auth_message: bytes, proof: bytes) -> bool:
-        """True if this ClientProof over this AuthMessage shows that the password is known."""
+        """True if this ClientProof for this AuthMessage proves that the client has the password."""
         key = xor(proof, hmac.digest(self.stored_key, auth_message, HASH))
         return hmac.compare_digest(hashlib.new(HASH, key).digest(), self.stored_key)
 
     def signature(self, auth_message: bytes) -> bytes:
-        """The ServerSignature, by which a client knows that the server has its keys."""
+        """The ServerSignature, which proves to a client that the server has the keys."""
         return hmac.digest(self.server_key, auth_message, HASH)
 
 
@@ -107,7 +107,7 @@ def salted_password(password: str, salt: bytes, iterations: int) -> bytes:
 
 
 def client_key(salted: bytes) -> bytes:
-    """ClientKey of RFC 5802 section 3; with it one can log in."""
+    """ClientKey of RFC 5802 section 3. Somebody who has it can log in."""
     return hmac.digest(salted, b"Client Key", HASH)
 
 
@@ -117,5 +117,5 @@ def server_key(salted: bytes) -> bytes:
 
 
 def xor(one: bytes, other: bytes) -> bytes:
-    """Both, octet by octet; they are of one length."""
+    """Both combined octet by octet; they must have the same length."""
     return bytes(left ^ right for left, right in zip(one, other, strict=True))

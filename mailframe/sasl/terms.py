@@ -1,4 +1,4 @@
-"""What the exchanges of one connection depend on, besides what is said in them."""
+"""The circumstances of an exchange: what its connection and its host provide."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ MIN_SECRET = 16  # octets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTerms:
-    """The server's side of a connection, as it stands now.
+    """The server's side of a connection, as it is now.
 
-    `offered` are the mechanisms that were announced to this client, and no other can be begun.
-    `random` gives so many random octets: `secrets.token_bytes`. `bindings` are what
-    channel_binding says.
+    `offered` are the mechanisms that were announced to this client; no other one can be begun.
+    `random` returns as many random octets as it is asked for: `secrets.token_bytes`. `bindings` are
+    described in channel_binding.
 
-    `secret`, at least 16 octets, makes up a salt for names that nobody has, so that they cannot
-    be told from users; it must be the same after a restart and in every process of the host.
-    `iterations` should be that of most users for the same reason.
+    `secret`, of at least 16 octets, is used to make up a salt for unknown names, so that they
+    cannot be told from users. It must be the same after a restart and in every process of the host.
+    For the same reason `iterations` should be those of most users.
 
-    `success_data` says that the protocol can carry octets with its success (ManageSieve can,
-    RFC 5804 section 2.1); if not, as with SMTP (RFC 4954 section 4), POP3 and IMAP, the exchange
-    sends them as one more challenge, which the client answers with an empty response.
+    `success_data` says that the protocol can carry octets with its success, as ManageSieve can (RFC
+    5804 section 2.1). If it cannot, as with SMTP (RFC 4954 section 4), POP3 and IMAP, the exchange
+    sends them as one more challenge, to which the client sends an empty response.
 
-    `no_token` is what a client reads whose token is refused without a word.
-    ValueError if the secret is too short or a binding is of no known type.
+    `no_token` is what a client reads if its token is refused without a reason. ValueError if the
+    secret is too short or a binding has an unknown type.
     """
 
     offered: Collection[str]
@@ -48,12 +48,12 @@ class ServerTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTerms:
-    """The client's side of a connection: what the server offers, and what TLS gives.
+    """The client's side of a connection: what the server offers, and what TLS provides.
 
     `offered` are the names as the server spells them; they are kept in capitals. `private` says
-    that a password may be sent as it is: the connection is encrypted to the right host, or the
-    operator wants it so. `random` and `bindings` are as for a server. ValueError if a binding
-    is of no known type.
+    that a password may be sent as it is, because the connection is encrypted to the right host, or
+    because the operator wants it so. `random` and `bindings` are as for a server. ValueError if a
+    binding has an unknown type.
     """
 
     offered: Collection[str]

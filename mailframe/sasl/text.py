@@ -1,4 +1,4 @@
-"""Names and passwords as texts: how long they may be, and SASLprep (RFC 4013)."""
+"""Names and passwords as texts: their length, and SASLprep (RFC 4013)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROHIBITED = (  # RFC 4013 section 2.3
 
 
 def text_of(octets: bytes) -> str | None:
-    """The text in 1 to 255 octets of UTF-8 without NUL, None for anything else."""
+    """The text in 1 to 255 octets of UTF-8 without NUL; None for anything else."""
     if not 0 < len(octets) <= MAX_NAME or b"\0" in octets:
         return None
     try:
@@ -31,18 +31,17 @@ def text_of(octets: bytes) -> str | None:
 
 
 def is_text(text: str | None) -> bool:
-    """True if it can be sent as a name or a password: `text_of` would read it back."""
+    """True if it can be sent as a name or a password, so that `text_of` reads it back."""
     if text is None:
         return False
     return text_of(text.encode("utf-8", "surrogatepass")) is not None
 
 
 def saslprep(text: str, *, stored: bool) -> str:
-    """The one spelling of a name or a password (RFC 4013); it can be empty.
+    """The one spelling of a name or a password (RFC 4013); it may be empty.
 
-    `stored` refuses code points that Unicode 3.2 did not know, as RFC 5802 section 2.2 asks
-    of passwords; names are queries, which may hold them. Raises ValueError for text that is
-    prohibited.
+    `stored` refuses code points that Unicode 3.2 does not have, as RFC 5802 section 2.2 asks for
+    passwords. Names are queries and may contain them. Raises ValueError for prohibited text.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -62,7 +61,10 @@ def saslprep(text: str, *, stored: bool) -> str:
 
 
 def _check_direction(text: str) -> None:
-    """RFC 3454 section 6: text from right to left begins and ends so, with no mixture."""
+    """RFC 3454 section 6: right-to-left text begins and ends with right-to-left characters.
+
+    It must not contain left-to-right ones.
+    """
     leftward = [stringprep.in_table_d1(character) for character in text]
     if not any(leftward):
         return

@@ -1,4 +1,4 @@
-"""FLOOR 10: the way in for protocols that plugins bring (`[[serve]]`): the host's half of it.
+"""FLOOR 10: the host's part of the protocols that plugins bring (`[[serve]]`).
 
 `listener` is one `[[listen]]` of such a protocol, `entrance` what its connections ask of it;
 `connection` stands between Twisted and the plugin's protocol, in one of the phases of `phase`;

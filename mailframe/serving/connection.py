@@ -1,4 +1,4 @@
-"""Between Twisted's transport and a plugin's protocol: the host's half of one connection."""
+"""One connection between Twisted's transport and a plugin's protocol: the host's part."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .transport import ServedTransport
 
 @implementer(IServedConnection, IHandshakeListener)
 class ServedConnection(Protocol):
-    """One client of a plugin's protocol. `phase` is to be read only."""
+    """One client of a plugin's protocol. `phase` is read-only for others."""
 
     _log = Logger()
 
@@ -65,7 +65,7 @@ class ServedConnection(Protocol):
         self._since = self._factory.seconds()
 
     def connectionMade(self) -> None:
-        """Twisted: somebody is there."""
+        """Called by Twisted when a client has connected."""
         factory, transport = self._factory, self._wire
         peer = self._peer or peer_of(transport)
         if hasattr(transport, "setTcpNoDelay") and peer.local_address != "unix":
@@ -94,7 +94,7 @@ class ServedConnection(Protocol):
             self._begin()
 
     def _refuse(self, why: NotAdmitted) -> None:
-        """Send a client away, with the plugin's words unless it waits for TLS."""
+        """Turn a client away, with the plugin's text unless the client expects TLS."""
         self.tell("refused", why=why.value)
         refusal = getattr(self._factory.plugin, "refusal", None)
         if refusal is None or self._factory.listener.tls == "implicit":
@@ -113,7 +113,7 @@ class ServedConnection(Protocol):
         self._inner.makeConnection(self._lent)
 
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> None:
-        """Call the plugin: its fault, now or later, ends this connection and nothing else."""
+        """Call the plugin; an error in it, now or later, ends this connection and nothing else."""
         try:
             result = at_once(call(*arguments))
             if is_later(result):
@@ -122,20 +122,20 @@ class ServedConnection(Protocol):
             self.failed()
 
     def _ask(self, method: str) -> bool:
-        """Call the protocol's method; False if it has none of that name."""
+        """Call the protocol's method; False if it does not have it."""
         call = getattr(self._inner, method, None)
         if call is not None:
             self._guarded(call)
         return call is not None
 
     def dataReceived(self, data: bytes) -> None:
-        """Twisted: octets from the client."""
-        # What comes in the clear once TLS has been begun is not for the protocol.
+        """Called by Twisted with octets from the client."""
+        # What comes without TLS after TLS was asked for must not reach the protocol.
         if self.phase is OPEN:
             self._lent.active = self._factory.seconds()
             self._guarded(self._inner.dataReceived, data)
 
-    # What the plugin's protocol may ask for.
+    # What the plugin's protocol can ask for.
 
     @property
     def can_start_tls(self) -> bool:
@@ -199,7 +199,7 @@ class ServedConnection(Protocol):
         self._wire.startTLS(self._tls)
 
     def handshakeCompleted(self) -> None:
-        """Twisted: all that follows is encrypted."""
+        """Called by Twisted when TLS has begun."""
         if self._tls is not None:
             self._tls.handshakeCompleted()
 
@@ -208,7 +208,7 @@ class ServedConnection(Protocol):
         if phase not in HANDSHAKES:
             return
         tls = tls_facts(connection)
-        # What was said in the clear is forgotten (RFC 3207 section 4.2 and its kin).
+        # Forget what was said before TLS (RFC 3207 section 4.2, and other protocols alike).
         self.client = replace(self.client, tls=tls, user=None)
         self._channel = Channel(private=True, tls=TlsChannel(connection, is_server=True))
         self._lent.active = self._factory.seconds()
@@ -231,7 +231,7 @@ class ServedConnection(Protocol):
             self._look_at_protocol(now)
         elif phase is CLOSING:
             patience = CLOSE_PATIENCE
-            if self._lent.is_producing:  # it may have much to send yet
+            if self._lent.is_producing:  # it may still have much to send
                 waited, patience = now - self._lent.active, limits.data_timeout
             if waited > patience:
                 self._wire.abortConnection()
@@ -256,7 +256,7 @@ class ServedConnection(Protocol):
             self._lent.loseConnection()
 
     def _closing(self) -> None:
-        """The protocol has said its last word."""
+        """The protocol has written its last octets."""
         if self.phase not in (CLOSING, GONE):
             self._move(CLOSING)
 
@@ -267,7 +267,7 @@ class ServedConnection(Protocol):
             self._wire.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Twisted: it is over."""
+        """Called by Twisted when the connection is closed."""
         self._move(GONE)
         self._tls = None
         if self._login is not None:

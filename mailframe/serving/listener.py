@@ -20,7 +20,7 @@ class ServedListener(ServedEntrance):
 
 
 def served_protocols(hooks: Hooks) -> dict[str, Any]:
-    """The plugins that bring a protocol, by its name. ValueError for two of one name."""
+    """The plugins that bring a protocol, by its name. ValueError if two have the same name."""
     found: dict[str, Any] = {}
     for bound in hooks.services:
         if IServedProtocol.providedBy(bound.plugin) or hasattr(bound.plugin, "session"):

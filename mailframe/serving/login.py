@@ -1,4 +1,4 @@
-"""Logging in on a served connection, which knows afterwards who its client is."""
+"""A login on a served connection, which records the user."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class ServedLogin:
         self._known = known
 
     async def step(self, response: bytes | None) -> LoginStep:
-        """What follows the client's response, decoded; None first if it began without one.
+        """The step after the client's response, decoded; None first if it began without one.
 
-        A Challenge is to be sent and answered; after a Success, a Refusal or a Fault the
-        exchange is over.
+        A Challenge is to be sent and answered. After a Success, a Refusal or a Fault the exchange
+        is over.
         """
         step = await self._login.step(response)
         if isinstance(step, Success):
-            # Whoever may act for another has that one's rights (RFC 4422 section 2).
+            # A client that may act for another user has that user's rights (RFC 4422 section 2).
             self._known(step.authzid or step.user)
         return step
 
     def hurry(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The answer is not needed any more."""
         self._login.hurry()

@@ -1,4 +1,4 @@
-"""Where a served connection stands, and what may follow: one table."""
+"""The phases of a served connection and what may follow each, as one table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from enum import Enum
 
 
 class ServedPhase(Enum):
-    """From the first look at a client to the last."""
+    """The phases from the connection of a client to its end."""
 
-    ARRIVED = "arrived"  # the plugin has not heard of it
-    WRAPPING = "wrapping"  # TLS from the first octet: its handshake
-    OPEN = "open"  # the plugin's protocol talks
-    SECURING = "securing"  # the protocol began TLS: its handshake
-    CLOSING = "closing"  # the last word is said
+    ARRIVED = "arrived"  # the plugin does not know of it yet
+    WRAPPING = "wrapping"  # TLS from the first octet: the handshake
+    OPEN = "open"  # the plugin's protocol and the client talk
+    SECURING = "securing"  # the protocol began TLS: the handshake
+    CLOSING = "closing"  # the last octets have been written
     GONE = "gone"
 
 
@@ -22,7 +22,7 @@ SECURING, CLOSING, GONE = ServedPhase.SECURING, ServedPhase.CLOSING, ServedPhase
 
 HANDSHAKES = frozenset({WRAPPING, SECURING})
 
-#: The phases that may follow; another one is a bug.
+#: The phases that may follow each; any other one is a bug.
 FOLLOWS: Mapping[ServedPhase, frozenset[ServedPhase]] = {
     ARRIVED: frozenset({WRAPPING, OPEN, CLOSING, GONE}),
     WRAPPING: frozenset({OPEN, CLOSING, GONE}),

@@ -1,4 +1,4 @@
-"""What a plugin's protocol writes to: the client's transport, with the host's hand on it."""
+"""The transport that a plugin's protocol writes to: the client's, under the host's control."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zope.interface import implementer
 
 @implementer(ITransport, IConsumer, IPushProducer)
 class ServedTransport:
-    """A client that leaves `unread` octets unread is not read from until it has read them.
+    """A transport that does not read from a client that leaves more than `unread` octets unread.
 
-    So a protocol that knows nothing of producers cannot be made to fill the memory; one that
-    registers a producer has it paused as well. `active` is the reactor's time at which octets
-    went either way last; `unread_since` that at which they stopped going out, None while they
-    go. `closing()` is called when the protocol loses the connection, `failed()` in an except
-    block when its producer raises. What is not here is that transport's own.
+    So a client cannot fill the memory, even if the protocol knows nothing of producers. If the
+    protocol has registered a producer, that is paused as well. `active` is the reactor's time when
+    octets last went either way. `unread_since` is the time since which none have gone out, None if
+    they do. `closing()` is called when the protocol loses the connection, and `failed()` in an
+    except block when its producer raises. All other attributes are those of the client's transport.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ServedTransport:
         self._held_by_us = self._held_by_it = False
         self.active = seconds()
         self.unread_since: float | None = None
-        # The transport pauses its producer when it holds more octets than this.
+        # The transport pauses its producer if it holds more octets than this.
         wire.bufferSize = unread
         wire.registerProducer(self._replies, True)
 
@@ -48,10 +48,10 @@ class ServedTransport:
 
     @property
     def is_producing(self) -> bool:
-        """Whether a producer of the protocol's is at work."""
+        """True while a producer of the protocol is at work."""
         return self._producer is not None
 
-    # As ITransport has them.
+    # The methods of ITransport.
 
     def write(self, data: bytes) -> None:
         """Send it to the client."""
@@ -63,7 +63,7 @@ class ServedTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close, once all is sent and the producer, if there is one, is done."""
+        """Close, once everything is sent and the producer, if there is one, has finished."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -74,7 +74,7 @@ class ServedTransport:
         self._wire.loseConnection()
 
     def abortConnection(self) -> None:
-        """Close now; what is not sent yet is lost."""
+        """Close now; what has not been sent is lost."""
         if not self._is_closing:
             self._is_closing = True
             self._closing()
@@ -84,7 +84,7 @@ class ServedTransport:
         """ValueError: the host does TLS (`IServedConnection.start_tls`)."""
         raise ValueError("TLS is begun by the connection's start_tls()")
 
-    # As IConsumer has them.
+    # The methods of IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let it write as fast as the client reads. RuntimeError if there is one already."""
@@ -98,7 +98,7 @@ class ServedTransport:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        """It is done."""
+        """The producer has finished."""
         pulled, self._pulled, self._producer = self._pulled, False, None
         if pulled or self._is_closing:
             self._wire.unregisterProducer()
@@ -106,14 +106,14 @@ class ServedTransport:
             self.unread_since = None
             self._wire.registerProducer(self._replies, True)
 
-    # As IPushProducer has them: the protocol's own word on whether it wants to hear more.
+    # The methods of IPushProducer, by which the protocol says whether it wants to read.
 
     def pauseProducing(self) -> None:
-        """Read no more of the client."""
+        """Read no more from the client."""
         self._hold(self._held_by_us, True)
 
     def resumeProducing(self) -> None:
-        """Read on."""
+        """Read again."""
         self._hold(self._held_by_us, False)
 
     def stopProducing(self) -> None:
@@ -128,7 +128,7 @@ class ServedTransport:
         elif held and not holds:
             self._wire.resumeProducing()
 
-    # What the client's transport says of what it still holds.
+    # What the client's transport tells about the octets that it still holds.
 
     def fills_up(self) -> None:
         """The client reads too little of what it is sent."""
@@ -140,7 +140,7 @@ class ServedTransport:
                 self._producer.pauseProducing()
 
     def drains(self) -> None:
-        """The client has read all of it."""
+        """The client has read everything."""
         if self.unread_since is not None:
             self.unread_since = None
             self.active = self._seconds()
@@ -149,27 +149,27 @@ class ServedTransport:
                 self._producer.resumeProducing()
 
     def pull(self, producer: Any) -> None:
-        """The client has read all of it: the next piece, from a producer that is asked for each."""
+        """The client has read everything: ask a pull producer for the next piece."""
         self.unread_since = None
         producer.resumeProducing()
         if self._producer is producer:
             self.active = self.unread_since = self._seconds()
 
     def is_lost(self) -> None:
-        """The connection is gone."""
+        """The connection is closed."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
         try:
             producer.stopProducing()
-        # The connection must be left in order whatever a plugin's producer does.
+        # The connection must stay in order whatever a plugin's producer does.
         except Exception:  # noqa: BLE001
             self._failed()
 
 
 @implementer(IPushProducer)
 class _Replies:
-    """Stands with the client's transport for all that the protocol writes."""
+    """The producer that the client's transport sees, for everything that the protocol writes."""
 
     def __init__(self, lent: ServedTransport) -> None:
         self._lent = lent
@@ -186,7 +186,7 @@ class _Replies:
 
 @implementer(IPullProducer)
 class _Pulled:
-    """The same while a pull producer of the protocol's is at work."""
+    """The same while a pull producer of the protocol is at work."""
 
     def __init__(self, lent: ServedTransport, producer: Any) -> None:
         self._lent = lent

@@ -1,5 +1,5 @@
-"""FLOOR 1: the language of mail. SMTP and LMTP as values and two dialogues.
+"""FLOOR 1: SMTP and LMTP as values, and the dialogues of server and client.
 
-Standard library only: no Twisted, no clock, no I/O. Bytes go in, events come out;
-replies and commands go in, bytes come out.
+Uses only the standard library: no Twisted, no clock, no I/O. Octets go in, events come out; replies
+and commands go in, octets come out.
 """

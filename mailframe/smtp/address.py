@@ -24,17 +24,17 @@ _UNESCAPE = re.compile(r"\\(.)")
 
 
 class AddressError(ValueError):
-    """The text is no mailbox; the message says why, in words fit for a 501 or 553."""
+    """The text is no mailbox; the message says why, in words for a 501 or 553."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
     """A mailbox `local@domain`.
 
-    `local` is what the quotes mean: without quotes and backslashes, case kept. `domain` is
-    in lower case, an address literal with its brackets ("[192.0.2.1]", "[ipv6:2001:db8::1]"),
-    or "" for the bare `<Postmaster>` of RFC 5321 section 4.1.1.3. Both may hold non-ASCII
-    characters where SMTPUTF8 allowed them. Two spellings of one mailbox are equal values.
+    `local` is without quotes and backslashes, in its own case. `domain` is in lower case. It may be
+    an address literal with its brackets ("[192.0.2.1]", "[ipv6:2001:db8::1]"), and it is "" for the
+    bare `<Postmaster>` of RFC 5321 section 4.1.1.3. Both may contain non-ASCII characters if
+    SMTPUTF8 allowed them. Two spellings of one mailbox are equal values.
     """
 
     local: str
@@ -52,12 +52,12 @@ class Mailbox:
 
     @property
     def is_ascii(self) -> bool:
-        """False where only SMTPUTF8 can carry it (RFC 6531)."""
+        """False if only SMTPUTF8 can carry it (RFC 6531)."""
         return self.local.isascii() and self.domain.isascii()
 
     @property
     def is_literal(self) -> bool:
-        """True where the domain is an address literal (RFC 5321 section 4.1.3)."""
+        """True if the domain is an address literal (RFC 5321 section 4.1.3)."""
         return self.domain.startswith("[")
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Mailbox:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The local part as spelled and the domain as spelled; AddressError where there is none."""
+    """The local part and the domain as spelled. AddressError if there are none."""
     if text.startswith('"'):
         quoted = _QUOTED.match(text)
         if quoted is None:
@@ -103,8 +103,8 @@ def parse_domain(text: str) -> str:
 def literal_address(domain: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IP address in an address literal such as "[192.0.2.1]" or "[IPv6:2001:db8::1]".
 
-    Raises AddressError for anything else, general address literals included: no tag but
-    IPv6 was ever registered (RFC 5321 section 4.1.3).
+    Raises AddressError for anything else, also for general address literals: no tag but IPv6 has
+    ever been registered (RFC 5321 section 4.1.3).
     """
     match = _LITERAL.fullmatch(domain)
     if match is None:

@@ -1,16 +1,17 @@
 """The client's side of the dialogue, SMTP (RFC 5321) and LMTP (RFC 2033).
 
-Commands go in and octets come out; octets go in and answers come out, in order, each with
-the command that it answers. What to say next is the user's business; which reply belongs
-to what, and what the server can do, is known here.
+Commands go in and octets come out; octets go in and replies come out, in order, each with the
+command that it answers. The dialogue knows which reply belongs to which command, and what the
+server can do. The caller decides what to say next.
 
     dialogue.send(Mail(...), Rcpt(...), Rcpt(...), Data())   # pipelined, where allowed
     dialogue.receive_data(octets)
     dialogue.next_event()        # Replied(Mail(...), Reply(250, ...)), and so on
 
-After the 354 the content goes out (see `transparency.Dotter`), and `send(ContentEnd())` says
-so: one reply follows, in LMTP one for each recipient that was accepted. A BDAT's octets
-follow its command at once, and `send(ContentEnd(last=...))` says that they are out.
+After the 354 the caller sends the content (see `transparency.Dotter`), and then
+`send(ContentEnd())`. One reply follows; in LMTP one for each recipient that was accepted. The
+octets of a BDAT follow its command at once, and `send(ContentEnd(last=...))` says that they have
+been sent.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from .extensions import Extensions, read_extensions
 from .grammar import ReplyLine, parse_reply_line, write_command
 from .reply import Reply
 
-MAX_LINE = 4096  # octets of a reply line; RFC 5321 allows 512, some servers say more
+MAX_LINE = 4096  # octets of a reply line; RFC 5321 allows 512, but some servers send more
 MAX_LINES = 200  # lines of one reply
 MAX_REPLY = 1 << 16  # characters of one reply
 MAX_TEXT = 2000  # characters of a reply's text that are kept
-_SHORT = 100  # octets of a line that is remembered
+_SHORT = 100  # octets; longer lines are not remembered
 _HELLOS = frozenset({Ehlo, Lhlo})
 _NOTED = frozenset({Mail, Rcpt, Rset, Ehlo, Helo, Lhlo, StartTls, Xclient})
 _LOGINS = frozenset({Auth, AuthLine})
@@ -62,7 +63,7 @@ Awaited: TypeAlias = Greeting | Saying
 
 
 class Spelled(NamedTuple):
-    """What is said and its octets: for what is said often, or was spelled to see if it can be."""
+    """Something to say, together with its octets, so that they need not be made again."""
 
     saying: Saying
     octets: bytes
@@ -71,7 +72,7 @@ class Spelled(NamedTuple):
 class Replied(NamedTuple):
     """A reply and what it answers.
 
-    `recipient` is whose reply it is, after RCPT and at the end of an LMTP message.
+    `recipient` is the recipient that it is about, after RCPT and at the end of an LMTP message.
     """
 
     to: Awaited
@@ -81,14 +82,14 @@ class Replied(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """A reply that nothing was waiting for; a 421 mostly. The connection is of no use now."""
+    """A reply that answers nothing, usually a 421. The connection cannot be used any more."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """What the server sends is not SMTP; `why` says so in words. Nothing is read after it."""
+    """The server sends something that is not SMTP; `why` describes it. Nothing is read after it."""
 
     why: str
 
@@ -99,9 +100,9 @@ Heard: TypeAlias = Replied | Unasked | Garbled
 class ClientDialogue:
     """One connection's dialogue, from the greeting on.
 
-    `extensions` are the server's, known after EHLO or LHLO, unknown again after TLS has begun or
-    XCLIENT was accepted. `over` is True once no reply
-    will be read any more: after 221, 421 and garbage.
+    `extensions` are the server's. They are known after EHLO or LHLO, and unknown again after TLS
+    has begun or XCLIENT was accepted. `over` is True once no more replies are read: after 221, 421
+    and garbage.
     """
 
     def __init__(self, *, lmtp: bool = False) -> None:
@@ -109,7 +110,7 @@ class ClientDialogue:
         self.extensions = Extensions()
         self.over = False
         self._buffer = b""
-        self._lines: list[ReplyLine] = []  # of a reply whose last line is still to come
+        self._lines: list[ReplyLine] = []  # of a reply whose last line has not come yet
         self._said = 0  # characters of those lines
         self._awaited: deque[tuple[Awaited, Mailbox | None]] = deque([(Greeting(), None)])
         self._accepted: list[Mailbox] = []
@@ -118,24 +119,27 @@ class ClientDialogue:
 
     @property
     def owed(self) -> int:
-        """How many replies the server owes."""
+        """How many replies the server still has to send."""
         return len(self._awaited)
 
     def send(self, *sayings: Saying | Spelled) -> bytes:
-        """The octets that say this. Raises grammar.Unwritable, and then nothing is awaited."""
+        """The octets that say this.
+
+        If grammar.Unwritable is raised, no reply is expected for any of it.
+        """
         lines = [each if isinstance(each, Spelled) else spell(each) for each in sayings]
         for saying, _ in lines:
             if isinstance(saying, Rcpt):
                 self._awaited.append((saying, saying.recipient))
             elif self.lmtp and isinstance(saying, ContentEnd) and saying.last:
-                # RFC 2033 section 4.2: a reply for each recipient that was accepted.
+                # RFC 2033 section 4.2: one reply for each recipient that was accepted.
                 self._awaited.extend((saying, recipient) for recipient in self._accepted)
-            elif not isinstance(saying, Bdat):  # its octets are answered, not itself
+            elif not isinstance(saying, Bdat):  # its octets are answered, not the command itself
                 self._awaited.append((saying, None))
         return b"".join([octets for _, octets in lines])
 
     def receive_data(self, octets: bytes) -> None:
-        """Octets from the server."""
+        """Take octets from the server."""
         if self.over or self._deaf:
             return
         self._buffer += octets
@@ -143,14 +147,14 @@ class ClientDialogue:
         for line in lines:
             self._line(line)
             if self.over or self._deaf:
-                # RFC 3207 section 4.2: what came in the clear behind the 220 is forgotten.
+                # RFC 3207 section 4.2: forget what came without TLS after the 220.
                 self._buffer = b""
                 return
         if len(self._buffer) > MAX_LINE:
             self._give_up("an endless reply line")
 
     def next_event(self) -> Heard | None:
-        """What was heard next; None where more octets are needed."""
+        """The next event; None if more octets are needed."""
         return self._heard.popleft() if self._heard else None
 
     def tls_started(self) -> None:
@@ -184,7 +188,7 @@ class ClientDialogue:
             self.over = True
             self._heard.append(Unasked(reply))
         elif reply.code == 421:
-            # RFC 5321 section 3.8: the channel closes; it answers all that was asked.
+            # RFC 5321 section 3.8: the channel closes, so this answers everything that was asked.
             self.over = True
             self._heard.extend(Replied(to, reply, of) for to, of in self._awaited)
             self._awaited.clear()
@@ -197,7 +201,7 @@ class ClientDialogue:
             self._heard.append(Replied(to, reply, recipient))
 
     def _note(self, to: Awaited, reply: Reply, lines: Sequence[ReplyLine]) -> None:
-        """What an answer changes."""
+        """Take note of what a reply changes."""
         if isinstance(to, Rcpt):
             if reply.positive:
                 self._accepted.append(to.recipient)
@@ -208,7 +212,7 @@ class ClientDialogue:
         elif isinstance(to, StartTls) and reply.positive:
             self._deaf = True
         elif isinstance(to, Xclient) and reply.positive:
-            # The server speaks to another client now: it may offer that one something else.
+            # The server now talks to another client, to which it may offer something else.
             self.extensions = Extensions()
         elif type(to) in _HELLOS and reply.positive:
             self.extensions = read_extensions(_plain(line) for line in lines)
@@ -220,7 +224,7 @@ class ClientDialogue:
 
 
 def spell(saying: Saying) -> Spelled:
-    """With its octets. Raises grammar.Unwritable."""
+    """Something to say with its octets. Raises grammar.Unwritable."""
     if isinstance(saying, ContentEnd):
         return Spelled(saying, b"")
     if isinstance(saying, AuthLine):
@@ -229,7 +233,7 @@ def spell(saying: Saying) -> Spelled:
 
 
 def _fits(to: Awaited, code: int) -> bool:
-    """Whether this command can have such a reply (RFC 5321 section 4.3.2)."""
+    """True if this command can have such a reply (RFC 5321 section 4.3.2)."""
     if code >= 400:
         return True
     if isinstance(to, Data):
@@ -238,22 +242,22 @@ def _fits(to: Awaited, code: int) -> bool:
 
 
 def _read(octets: bytes) -> tuple[ReplyLine, Reply]:
-    """A line, and what it is as a reply of one line. ValueError where it is no line of a reply."""
+    """A line, and the reply that it makes alone. ValueError if it is no line of a reply."""
     line = parse_reply_line(octets.removesuffix(b"\r"))
     return line, _as_reply([line])
 
 
-#: Servers say the same few words again and again.
+#: Servers send the same few texts again and again.
 _read_short = lru_cache(maxsize=512)(_read)
 
 
 def _plain(line: ReplyLine) -> str:
-    """The text as it came, an extension that looks like a status included."""
+    """The text as it came, including an extension's name that looks like a status."""
     return f"{line.status} {line.text}" if line.status else line.text
 
 
 def _as_reply(lines: list[ReplyLine]) -> Reply:
-    """The lines as one Reply: x.0.0 where the server gave no enhanced status (RFC 3463)."""
+    """The lines as one Reply; x.0.0 if the server gave no enhanced status (RFC 3463)."""
     code, status = lines[0].code, lines[0].status
     text = "\n".join(line.text for line in lines)[:MAX_TEXT]
     if 300 <= code < 400:

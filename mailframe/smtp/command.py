@@ -1,4 +1,4 @@
-"""One frozen value per command, as the grammar reads it and the client writes it.
+"""One frozen value for each command, which the grammar reads and the client writes.
 
 The two that every message needs are named tuples, which cost a third of a frozen dataclass.
 """
@@ -39,9 +39,9 @@ class Lhlo:
 class Mail(NamedTuple):
     """MAIL FROM (RFC 5321 section 4.1.1.2). `sender` None is the null reverse-path.
 
-    `size` octets (RFC 1870); `body` (RFC 6152, RFC 3030); `smtputf8` (RFC 6531); `ret` and
-    `envid`, its xtext decoded (RFC 3461); `auth` the AUTH= parameter, decoded, "<>" kept
-    (RFC 4954 section 5).
+    `size` is in octets (RFC 1870), `body` from RFC 6152 and RFC 3030, `smtputf8` from RFC 6531,
+    `ret` and `envid` (its xtext decoded) from RFC 3461. `auth` is the AUTH= parameter, decoded,
+    with "<>" kept (RFC 4954 section 5).
     """
 
     sender: Mailbox | None
@@ -56,8 +56,8 @@ class Mail(NamedTuple):
 class Rcpt(NamedTuple):
     """RCPT TO (RFC 5321 section 4.1.1.3) with NOTIFY and ORCPT (RFC 3461).
 
-    `notify` None where not given, else a set of "NEVER", "SUCCESS", "FAILURE", "DELAY".
-    `orcpt` is "addr-type;address", its xtext decoded.
+    `notify` is None if not given, else a set of "NEVER", "SUCCESS", "FAILURE", "DELAY". `orcpt` is
+    "addr-type;address" with its xtext decoded.
     """
 
     recipient: Mailbox
@@ -123,7 +123,7 @@ class StartTls:
 class Auth:
     """AUTH mechanism [initial-response] (RFC 4954 section 4).
 
-    `initial` is the response decoded from base64, b"" for "=", None where there was none.
+    `initial` is the response decoded from base64: b"" for "=", None if there is none.
     """
 
     mechanism: str
@@ -132,11 +132,12 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Xclient:
-    """XCLIENT attribute=value ... (Postfix's XCLIENT_README): who the client really is.
+    """XCLIENT attribute=value ... (Postfix's XCLIENT_README): who the real client is.
 
-    `attributes` are of NAME, ADDR, PORT, PROTO, HELO, LOGIN, DESTADDR and DESTPORT, in capitals,
-    their xtext decoded; addresses are IP addresses without "IPV6:". None is "[UNAVAILABLE]" or
-    "[TEMPUNAVAIL]": it is not known, and what was known of the connection does not hold.
+    The names of `attributes` are NAME, ADDR, PORT, PROTO, HELO, LOGIN, DESTADDR and DESTPORT, in
+    capitals; their values have their xtext decoded. Addresses are IP addresses without "IPV6:".
+    None stands for "[UNAVAILABLE]" or "[TEMPUNAVAIL]": the value is not known, and that of the
+    connection does not apply.
     """
 
     attributes: Mapping[str, str | None]

@@ -1,6 +1,6 @@
-"""One message's octets on their way in, by DATA or by BDAT: what may be passed on, and how many.
+"""The octets of one message that comes in by DATA or BDAT: which may be passed on, and how many.
 
-Any cut of the octets gives the same content, refusal and end.
+However the octets are cut into pieces, content, refusal and end are the same.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from .transparency import LineEnds, Undotter
 
 
 class IncomingContent:
-    """Lets octets through up to the first offence, and counts them (RFC 1870 section 5).
+    """Passes octets on up to the first error, and counts them (RFC 1870 section 5).
 
-    `limit` is octets, 0 for none. `refusal` is what the content earned, None while it is good.
+    `limit` is in octets, 0 for none. `refusal` is the reply if the content has an error, else None.
     """
 
     __slots__ = ("_limit", "_size", "refusal")
@@ -25,7 +25,7 @@ class IncomingContent:
         self.refusal: Reply | None = None
 
     def _admit(self, octets: bytes, offence: bool) -> bytes:
-        """What may be passed on of `octets`, after which there was an `offence` or not."""
+        """The part of `octets` that may be passed on; `offence` says if an error follows them."""
         if self.refusal is not None:
             return b""
         if self._limit and self._size + len(octets) > self._limit:
@@ -47,7 +47,7 @@ class DottedContent(IncomingContent):
         self._undotter = Undotter()
 
     def read(self, inbox: Inbox) -> tuple[ContentOctets | None, ContentEnd | None]:
-        """The content and the end that the inbox holds; what follows the end stays there."""
+        """The content and the end that the inbox holds; what comes after the end stays there."""
         if inbox.empty:
             return None, None
         octets, ended, rest = self._undotter.feed(inbox.take_all())
@@ -61,9 +61,10 @@ class DottedContent(IncomingContent):
 
 
 class ChunkedContent(IncomingContent):
-    """The content that BDAT brings (RFC 3030). `binary`: BODY=BINARYMIME, any octets are good.
+    """The content that BDAT brings (RFC 3030). With `binary` (BODY=BINARYMIME) any octets are
+    allowed.
 
-    A CR at a chunk's end is kept back: the LF may begin the next one.
+    A CR at the end of a chunk is kept back, because the LF may begin the next one.
     """
 
     __slots__ = ("_last", "_left", "_line_ends")
@@ -79,7 +80,7 @@ class ChunkedContent(IncomingContent):
         self._left, self._last = size, last
 
     def read(self, inbox: Inbox) -> tuple[ContentOctets | None, ContentEnd | None]:
-        """The content and the chunk's end that the inbox holds."""
+        """The content and the end of the chunk that the inbox holds."""
         octets = inbox.take(self._left)
         self._left -= len(octets)
         offence = False

@@ -1,4 +1,4 @@
-"""What a server said of itself in its reply to EHLO or LHLO (RFC 5321 section 4.1.1.1)."""
+"""The extensions in a server's reply to EHLO or LHLO (RFC 5321 section 4.1.1.1)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import lru_cache
 
 _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]*")
 _NUMBER = re.compile(r"[0-9]{1,20}")
-_SHORT = 2048  # characters of a reply that is remembered
+_SHORT = 2048  # characters; a longer reply is not remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """The service extensions a server offers: keyword in capitals -> its parameters.
+    """The service extensions that a server offers: keyword in capitals -> its parameters.
 
-    `domain` is what the server calls itself, in lower case, "" where it did not say.
+    `domain` is the server's name for itself, in lower case, "" if it gave none.
     """
 
     domain: str = ""
@@ -27,7 +27,7 @@ class Extensions:
 
     @property
     def size(self) -> int:
-        """Octets of the largest message (RFC 1870), 0 where there is no known limit."""
+        """Octets of the largest message (RFC 1870); 0 if no limit is known."""
         return _number(self.offered.get("SIZE", ()))
 
     @property
@@ -36,7 +36,7 @@ class Extensions:
         return tuple(word.upper() for word in self.offered.get("AUTH", ()))
 
     def limit(self, name: str) -> int:
-        """The limit of that name (RFC 9422: "RCPTMAX", "MAILMAX"), 0 where there is none."""
+        """The limit of that name (RFC 9422: "RCPTMAX", "MAILMAX"); 0 if there is none."""
         for word in self.offered.get("LIMITS", ()):
             key, _, value = word.partition("=")
             if key.upper() == name:
@@ -45,7 +45,7 @@ class Extensions:
 
 
 def read_extensions(lines: Iterable[str]) -> Extensions:
-    """The extensions in the lines of a 250 to EHLO; what is no extension is passed over.
+    """The extensions in the lines of a 250 to EHLO; other lines are ignored.
 
     The old spelling "AUTH=LOGIN PLAIN", which some servers still send, counts as AUTH.
     """
@@ -65,7 +65,7 @@ def _read(lines: tuple[str, ...]) -> Extensions:
     return Extensions(domain.lower(), offered)
 
 
-#: Servers say the same again and again; what is remembered of strangers' words is bounded.
+#: Servers send the same again and again; the memory for strangers' texts is limited.
 _remembered = lru_cache(maxsize=256)(_read)
 
 

@@ -1,7 +1,7 @@
-"""What a line means and how a command is spelled: RFC 5321 section 4.1 as tables and patterns.
+"""Reads lines and writes commands: RFC 5321 section 4.1 as tables and patterns.
 
-A line comes here without its CRLF. Reading gives a Command, or the Reply that refuses the
-line; writing refuses whatever would not be read back the same.
+Lines come here without their CRLF. Reading gives a Command, or the Reply that refuses the line.
+Writing refuses everything that would not be read back the same.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ BAD_BASE64 = Reply(501, "Cannot decode this as base64", "5.5.2")
 NO_ARGUMENT = Reply(501, "This command takes no argument", "5.5.4")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# What stands between the angle brackets; a quoted local part may hold a bracket itself.
+# The text between the angle brackets; a quoted local part may contain a bracket.
 _PATH = r'<([^<>" ]*+(?:"(?:[^"\\]|\\.)*+"[^<>" ]*+)*+)>(?: +(.+))?'
-# RFC 5321 has no space after the colon; clients that send one are many, and it is harmless.
+# RFC 5321 has no space after the colon, but many clients send one, and it is harmless.
 _FROM = re.compile("FROM: ?" + _PATH, re.IGNORECASE | re.ASCII)
 _TO = re.compile("TO: ?" + _PATH, re.IGNORECASE | re.ASCII)
-# What most mailboxes look like: without quotes, in ASCII, the domain in lower case.
+# Most mailboxes look like this: without quotes, in ASCII, the domain in lower case.
 _PLAIN = re.compile(
     r"[\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*+"
     r"@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
     re.ASCII,
 )
 _SOURCE_ROUTE = re.compile(r"((?:@[^@,:]+,)*@[^@,:]+):(.*)")
-# Names and literals, and the underscores and other atext that real hosts call themselves by.
+# Domains and literals, and also underscores and other atext, which occur in names of real hosts.
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.:\[\]-]{1,255}")
 _BDAT = re.compile(r"([0-9]{1,20})(?: +([Ll][Aa][Ss][Tt]))?")
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _AUTH = re.compile(rf"({_MECHANISM.pattern})(?: ([!-~]+))?")
 _REPLY_LINE = re.compile(
-    # The enhanced status is one only in the class of its code.
+    # An enhanced status counts only if it has the class of the code.
     rb"(([245])[0-9][0-9]|3[0-9][0-9])"
     rb"(?:([ -])(?:(\2\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z))?(.*))?",
     re.DOTALL,
@@ -88,13 +88,13 @@ _POSTMASTER = Mailbox("postmaster", "")
 
 
 class Unwritable(ValueError):
-    """The command holds what cannot be written on one line; the message says what."""
+    """The command cannot be written on one line; the message says why."""
 
 
 class ReplyLine(NamedTuple):
-    """One line of a reply. `last` is False where more lines follow ("250-").
+    """One line of a reply. `last` is False if more lines follow ("250-").
 
-    `status` is the enhanced status code, None where there is none of the code's class.
+    `status` is the enhanced status code, None if there is none of the code's class.
     """
 
     code: int
@@ -104,10 +104,10 @@ class ReplyLine(NamedTuple):
 
 
 def parse_command(line: bytes) -> Command | Reply:
-    """The command that `line` spells, or the reply that refuses it (RFC 5321 section 4.1.1).
+    """The command in `line`, or the reply that refuses it (RFC 5321 section 4.1.1).
 
-    500 for an unknown command, 501 for wrong syntax, 502 for commands nobody offers any
-    more, 555 for an unknown parameter. White space at the end is tolerated.
+    500 for an unknown command, 501 for wrong syntax, 502 for obsolete commands that no server
+    offers any more, 555 for an unknown parameter. White space at the end is tolerated.
     """
     try:
         text = line.decode("utf-8").rstrip(" \t")
@@ -121,15 +121,15 @@ def parse_command(line: bytes) -> Command | Reply:
 
 
 def decode_base64(text: bytes) -> bytes | None:
-    """The octets that the base64 stands for, None where it is none (RFC 4648 section 4)."""
+    """The octets of base64; None if the text is no base64 (RFC 4648 section 4)."""
     return b64decode(text) if _BASE64.fullmatch(text) else None
 
 
 def parse_reply_line(line: bytes) -> ReplyLine:
     """The parts of one line of a reply (RFC 5321 section 4.2.1, RFC 2034 section 4).
 
-    Octets that are no UTF-8 and control characters become "\\ufffd" and "?", so that the text
-    fits a Reply and a log. Raises ValueError where it is no line of a reply.
+    Octets that are no UTF-8 become "\\ufffd", and control characters "?", so that the text may
+    stand in a Reply and a log. Raises ValueError if it is no line of a reply.
     """
     match = _REPLY_LINE.fullmatch(line)
     if match is None:
@@ -142,10 +142,10 @@ def parse_reply_line(line: bytes) -> ReplyLine:
 
 
 def write_command(command: Command) -> bytes:
-    """The command's line with its CRLF. Raises Unwritable, and never writes a second line.
+    """The command's line with its CRLF. Raises Unwritable; never writes a second line.
 
-    Non-ASCII addresses are written in UTF-8: whether the peer takes SMTPUTF8 is the caller's
-    to know (RFC 6531 section 3.4).
+    Non-ASCII addresses are written in UTF-8. The caller must know whether the server supports
+    SMTPUTF8 (RFC 6531 section 3.4).
     """
     try:
         text = _WRITERS[type(command)](command)
@@ -178,7 +178,7 @@ def _read_rcpt(argument: str) -> Rcpt | Reply:
         return Reply(501, "Syntax: RCPT TO:<address> [parameters]", "5.5.4")
     path, text = match.groups()
     try:
-        # RFC 5321 section 4.1.1.3: the one recipient that needs no domain, in any case.
+        # RFC 5321 section 4.1.1.3: the one recipient without a domain, in any case.
         is_postmaster = len(path) == 10 and path.isascii() and path.lower() == "postmaster"
         recipient = _POSTMASTER if is_postmaster else _mailbox(path)
     except AddressError as wrong:
@@ -226,7 +226,7 @@ def _read_auth(argument: str) -> Auth | Reply:
     mechanism, text = match.groups()
     if text is None:
         return Auth(mechanism.upper())
-    # RFC 4954 section 4: "=" is the empty response, told apart from none.
+    # RFC 4954 section 4: "=" is an empty response, which differs from none.
     initial = b"" if text == "=" else decode_base64(text.encode())
     return BAD_BASE64 if initial is None else Auth(mechanism.upper(), initial)
 
@@ -259,7 +259,7 @@ def _path(mailbox: Mailbox) -> str:
     if len(mailbox.local) <= MAX_LOCAL and len(text) <= MAX_DOMAIN and _PLAIN.fullmatch(text):
         return f"<{text}>"
     text = str(mailbox)
-    # Whatever is not read back as this mailbox might be read as something else.
+    # A text that is not read back as this mailbox might be read as something else.
     if Mailbox.parse(text) != mailbox:
         raise Unwritable(f"{text!r} is not a mailbox")
     return f"<{text}>"

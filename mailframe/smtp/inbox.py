@@ -1,13 +1,13 @@
-"""What came from the peer and was not read yet: lines and octets are taken out at its front."""
+"""Octets that came from the other side and have not been read: lines are taken from the front."""
 
 from __future__ import annotations
 
 
 class Inbox:
-    """Octets in the order they came.
+    """Octets in the order in which they came.
 
-    Its length is what is kept; `empty` is quicker. Taking a line copies that line only, however
-    much is waiting behind it; a line that is skipped is not kept.
+    Its length is the number of octets kept; `empty` is faster. Taking a line copies only that line,
+    however much waits behind it. A line that is skipped is not kept.
     """
 
     __slots__ = ("_at", "_octets", "_skipping", "empty")
@@ -22,15 +22,15 @@ class Inbox:
         return len(self._octets) - self._at
 
     def put(self, octets: bytes) -> None:
-        """Add what came."""
+        """Add octets that came."""
         self._octets = octets if self.empty else self._octets[self._at :] + octets
         self._at = 0
         self.empty = not self._octets
 
     def line(self, limit: int) -> bytes | None:
-        """The next line without its CRLF, which alone ends it.
+        """The next line without its CRLF; only CRLF ends a line.
 
-        None where there is no CRLF yet, or not within `limit` octets, the CRLF counted.
+        None if there is no CRLF yet, or none within `limit` octets, including the CRLF.
         """
         if self._skipping and not self._skipped():
             return None
@@ -43,7 +43,10 @@ class Inbox:
         return octets[at:end]
 
     def before_bare_lf(self, limit: int) -> bytes | None:
-        """What precedes an LF that comes before any CRLF in the first `limit` octets, else None."""
+        """The octets before an LF that comes before any CRLF, else None.
+
+        Only the first `limit` octets are looked at.
+        """
         at = self._at
         end = self._octets.find(b"\n", at, at + limit)
         if end < 0 or (end > at and self._octets[end - 1] == 13):
@@ -51,16 +54,16 @@ class Inbox:
         return self._octets[at:end]
 
     def skip_line(self) -> None:
-        """Forget the line at the front, to its end, which may be still to come."""
+        """Drop the line at the front up to its end, even if that is still to come."""
         self._skipping = True
         self._skipped()
 
     def head(self, count: int) -> bytes:
-        """The first `count` octets, fewer where fewer are here; they stay."""
+        """The first `count` octets, or fewer if there are not so many; they stay."""
         return self._octets[self._at : self._at + count]
 
     def take(self, count: int) -> bytes:
-        """The first `count` octets, fewer where fewer are here."""
+        """Take the first `count` octets, or fewer if there are not so many."""
         at = self._at
         taken = self._octets[at : at + count]
         self._at = at + len(taken)
@@ -68,7 +71,7 @@ class Inbox:
         return taken
 
     def take_all(self) -> bytes:
-        """All octets."""
+        """Take all octets."""
         octets = self._octets[self._at :] if self._at else self._octets
         self.clear()
         return octets
@@ -81,7 +84,7 @@ class Inbox:
         self._skipping = False
 
     def _skipped(self) -> bool:
-        """Whether the end of the line that is skipped was found."""
+        """True if the end of the line that is skipped was found."""
         end = self._octets.find(b"\r\n", self._at)
         if end >= 0:
             self._at = end + 2

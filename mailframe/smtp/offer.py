@@ -1,4 +1,4 @@
-"""What a server offers, and how it says so: the greeting and the answers to hello."""
+"""What a server offers and how it announces that: the greeting and the replies to hello."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .xclient import XCLIENT_ATTRIBUTES
 class Offer:
     """What EHLO announces; the session replaces it after TLS and after AUTH.
 
-    `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the
-    mechanisms, () where AUTH is not to be had. `recipients` and `messages` are RCPTMAX and
-    MAILMAX of RFC 9422, 0 for not announced; the session holds the client to them. `xclient`
-    lets the client say for whom it speaks; False is for another client than this one, None for
-    nobody, so that XCLIENT is an unknown command.
+    `size` is the largest message in octets, 0 for no limit (RFC 1870). `auth` are the mechanisms,
+    () if there is no AUTH. `recipients` and `messages` are RCPTMAX and MAILMAX of RFC 9422, 0 for
+    not announced; the session enforces them. `xclient` is True if this client may name another
+    client, False if only other clients may, and None if no client may, so that XCLIENT is an
+    unknown command.
     """
 
     size: int = 0
@@ -45,7 +45,7 @@ def helo(hostname: str) -> Reply:
 
 @lru_cache(maxsize=64)
 def hello(hostname: str, offer: Offer) -> Reply:
-    """The 250 to EHLO or LHLO, with a line for each extension on offer."""
+    """The 250 to EHLO or LHLO, with a line for each extension that is offered."""
     lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
     lines += ["STARTTLS"] if offer.starttls else []
     lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []

@@ -1,8 +1,8 @@
-"""The order of commands: ORDER[state][what came] is the next state (RFC 5321 section 4.1.4).
+"""The order of commands: ORDER[state][event] is the next state (RFC 5321 section 4.1.4).
 
-What a state's row does not hold is out of order there: 503. ORDER says where a positive answer
-leads. A refusal leaves the state as it is, but for REFUSED. Three things are not of this
-table, as they depend on the reply's code: a 334 leads to AUTHENTICATING, 221 and 421 to
+An event that is not in a state's row is out of order there: 503. ORDER gives the state after a
+positive answer. A refusal leaves the state as it is, except for REFUSED. Three moves are not in the
+table, because they depend on the reply's code: a 334 leads to AUTHENTICATING, 221 and 421 lead to
 CLOSED.
 """
 
@@ -34,27 +34,27 @@ from .event import AuthLine, ContentEnd, Event, Rejected
 
 
 class State(StrEnum):
-    """Where the server dialogue stands."""
+    """The states of the server dialogue."""
 
-    START = "start"  # nobody said hello, or TLS has just begun
-    READY = "ready"  # said hello; no mail transaction
+    START = "start"  # before hello, or TLS has just begun
+    READY = "ready"  # after hello; no mail transaction
     SENDER = "sender"  # MAIL was accepted, no recipient yet
     RECIPIENTS = "recipients"  # at least one RCPT was accepted
     CONTENT = "content"  # after a 354
-    CHUNK = "chunk"  # within a BDAT chunk, or its answer is owed
+    CHUNK = "chunk"  # within a BDAT chunk, or its reply is due
     LAST_CHUNK = "last chunk"  # the same for BDAT LAST
     BETWEEN_CHUNKS = "between chunks"  # more chunks must come
     FAILED = "failed"  # a chunk was refused (RFC 3030 section 2)
     AUTHENTICATING = "authenticating"  # after a 334 (RFC 4954)
-    SECURING = "securing"  # after the 220 to STARTTLS: the handshake comes
-    CLOSED = "closed"  # after 221 or 421: nothing is read any more
+    SECURING = "securing"  # after the 220 to STARTTLS; the handshake is next
+    CLOSED = "closed"  # after 221 or 421; nothing more is read
 
 
 Row: TypeAlias = Mapping[type[Event], State]
 
 
 def _at_any_time(state: State) -> dict[type[Event], State]:
-    """What changes nothing, and QUIT (RFC 5321 section 4.1.4)."""
+    """The events that change nothing, and QUIT (RFC 5321 section 4.1.4)."""
     return {Noop: state, Help: state, Vrfy: state, Expn: state, Quit: State.CLOSED}
 
 
@@ -63,7 +63,7 @@ _AFRESH: Row = {**_HELLO, Rset: State.READY}
 _CHUNKS: Row = {Bdat: State.CHUNK}
 
 ORDER: Mapping[State, Row] = {
-    # XCLIENT begins the session of another client; not within a mail transaction.
+    # XCLIENT begins the session of another client, so it is not allowed within a mail transaction.
     State.START: {
         **_at_any_time(State.START),
         **_HELLO,

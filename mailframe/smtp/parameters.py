@@ -1,7 +1,7 @@
-"""The parameters of MAIL and RCPT, read and written, and the xtext that they are spelled in.
+"""Reads and writes the parameters of MAIL and RCPT, and the xtext in which they are spelled.
 
-RFC 1870 SIZE, RFC 6152 and RFC 3030 BODY, RFC 6531 SMTPUTF8, RFC 4954 AUTH, RFC 3461 RET,
-ENVID, NOTIFY and ORCPT, RFC 6533 section 3 for ORCPT's utf-8 addresses.
+RFC 1870 SIZE, RFC 6152 and RFC 3030 BODY, RFC 6531 SMTPUTF8, RFC 4954 AUTH, RFC 3461 RET, ENVID,
+NOTIFY and ORCPT, RFC 6533 section 3 for ORCPT's utf-8 addresses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .reply import UNKNOWN_PARAMETER, Reply
 MAX_ENVID = 100  # characters of xtext, RFC 3461 section 4
 MAX_ORCPT = 500  # characters, RFC 3461 section 4
 
-#: keyword -> the command's field and what reads the value (None: no "="); ValueError refuses.
+#: keyword -> the command's field, and what reads the value (None: no "="); ValueError refuses.
 Known: TypeAlias = Mapping[str, tuple[str, Callable[[str | None], Any]]]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -32,16 +32,16 @@ _UNITEXT = re.compile(
 )
 _UNITEXT_HEX = re.compile(rb"\\x\{([0-9A-Fa-f]{2,6})\}|\+([0-9A-Fa-f]{2})")
 _UNITEXT_UNSAFE = re.compile(r"[^!-*,-<>-\[\]-~]")
-# What most are: what says it in xtext is itself.
+# Most texts look like this; their xtext is the text itself.
 _PLAIN_ORCPT = re.compile(rf"rfc822;[!-*,-<>-~]{{1,{MAX_ORCPT - len('rfc822;')}}}")
 _NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
 
 def read_parameters(text: str, known: Known) -> dict[str, Any] | Reply:
-    """The fields that `text` ("SIZE=1000 BODY=8BITMIME") sets, or the refusal it earned.
+    """The fields that `text` ("SIZE=1000 BODY=8BITMIME") sets, or the reply that refuses it.
 
-    555 for a keyword that is not known, 501 for a bad value and for a keyword given twice
-    (RFC 5321 section 4.1.1.11).
+    555 for an unknown keyword, 501 for a bad value and for a keyword that is given twice (RFC 5321
+    section 4.1.1.11).
     """
     fields: dict[str, Any] = {}
     for word in text.split(" "):
@@ -64,9 +64,9 @@ def read_parameters(text: str, known: Known) -> dict[str, Any] | Reply:
 
 
 def mail_parameters(command: Mail) -> Iterator[str]:
-    """The parameters that say what `command` says, each "KEYWORD" or "KEYWORD=value".
+    """The parameters of this command, each "KEYWORD" or "KEYWORD=value".
 
-    Raises ValueError where a value cannot be written.
+    Raises ValueError if a value cannot be written.
     """
     if command.size is not None:
         if command.size < 0:
@@ -85,7 +85,7 @@ def mail_parameters(command: Mail) -> Iterator[str]:
 
 
 def rcpt_parameters(command: Rcpt) -> Iterator[str]:
-    """The parameters that say what `command` says. ValueError where a value cannot be written."""
+    """The parameters of this command. ValueError if a value cannot be written."""
     if command.notify is not None:
         yield f"NOTIFY={_readable(_notify, ','.join(sorted(command.notify)))}"
     if command.orcpt is not None and _PLAIN_ORCPT.fullmatch(command.orcpt):
@@ -97,19 +97,19 @@ def rcpt_parameters(command: Rcpt) -> Iterator[str]:
 
 
 def _readable(read: Callable[[str | None], Any], value: str) -> str:
-    """`value`, once it is known that a reader of ours would take it."""
+    """`value`, after a check that our own reader accepts it."""
     read(value)
     return value
 
 
 def xtext_encode(text: str) -> str:
-    """`text` in xtext: +HH for each octet that may not stand for itself (RFC 3461 section 4)."""
+    """`text` in xtext: +HH for each octet that must be encoded (RFC 3461 section 4)."""
     octets = text.encode("utf-8")
     return _XTEXT_UNSAFE.sub(lambda octet: b"+%02X" % octet.group()[0], octets).decode("ascii")
 
 
 def xtext_decode(text: str) -> str:
-    """What the xtext stands for. Raises ValueError where it is no xtext, or not of UTF-8."""
+    """The text of xtext. Raises ValueError if it is no xtext, or not UTF-8."""
     if not _XTEXT.fullmatch(text):
         raise ValueError("not xtext (RFC 3461 section 4)")
     if "+" not in text:
@@ -118,15 +118,15 @@ def xtext_decode(text: str) -> str:
 
 
 def unitext_encode(text: str) -> str:
-    r"""`text` in utf-8-addr-xtext: \x{HEX} for what may not stand for itself (RFC 6533 3)."""
-    text.encode("utf-8")  # a surrogate is a ValueError here
+    r"""`text` in utf-8-addr-xtext: \x{HEX} where it must be encoded (RFC 6533 section 3)."""
+    text.encode("utf-8")  # ValueError for a surrogate
     return _UNITEXT_UNSAFE.sub(lambda character: f"\\x{{{ord(character[0]):02X}}}", text)
 
 
 def unitext_decode(text: str) -> str:
-    """What utf-8-addr-xtext or -unitext stands for; +HH, which some write, too.
+    """The text of utf-8-addr-xtext or utf-8-addr-unitext; also with +HH, which some programs write.
 
-    Raises ValueError where it is neither.
+    Raises ValueError if it is neither.
     """
     if not _UNITEXT.fullmatch(text):
         raise ValueError("not a utf-8 address (RFC 6533 section 3)")

@@ -1,6 +1,6 @@
-"""What the server's dialogue refuses by itself: a table of what is out of order, one of checks.
+"""The refusals of the server dialogue itself: a table for the order of commands, one for checks.
 
-An extension that can be wrong in a way of its own is a row of CHECKS.
+An extension whose command can be wrong in its own way is a row of CHECKS.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ AUTH_CANCELLED = Reply(501, "Authentication cancelled", "5.7.0")
 NEEDS_SMTPUTF8 = Reply(553, "A non-ASCII address needs SMTPUTF8", "5.6.7")
 XCLIENT_NOT_ALLOWED = Reply(550, "Insufficient authorization for XCLIENT", "5.7.0")
 
-_SHOWN = 512  # octets of an offending line that Rejected shows
+_SHOWN = 512  # octets of a refused line that Rejected shows
 
 
 class Standing(Protocol):
-    """What a check looks at: where the dialogue stands, and what was agreed on."""
+    """What a check looks at: the state of the dialogue, and what has been agreed on."""
 
     offer: Offer
     lmtp: bool
     state: State
     authenticated: bool
-    mail: Mail  # of the transaction that is open
+    mail: Mail  # of the open transaction
 
 
 def refusal(standing: Standing, command: Command) -> Reply | None:
-    """Why this command cannot be taken here and now, None if it can."""
+    """The reason why this command cannot be accepted now; None if it can."""
     kind = type(command)
     if kind not in ORDER[standing.state]:
         return _out_of_order(standing, kind)
@@ -64,7 +64,7 @@ def _out_of_order(standing: Standing, kind: type[Command]) -> Reply:
 
 
 def _check_hello(standing: Standing, command: Helo | Ehlo | Lhlo) -> Reply | None:
-    # RFC 2033 section 4.1: LMTP knows neither HELO nor EHLO; SMTP does not know LHLO.
+    # RFC 2033 section 4.1: LMTP has neither HELO nor EHLO; SMTP has no LHLO.
     return UNKNOWN_COMMAND if (type(command) is Lhlo) is not standing.lmtp else None
 
 
@@ -114,7 +114,7 @@ _OUT_OF_ORDER: Mapping[State, Reply] = {
     State.FAILED: TRANSACTION_FAILED,
 }
 
-#: What is looked at once a command is known to be in order.
+#: Checked once a command is known to be in order.
 _CHECKS: Mapping[type[Event], Callable[[Standing, Any], Reply | None]] = {
     Helo: _check_hello,
     Ehlo: _check_hello,
@@ -131,11 +131,11 @@ _AUTH = re.compile(rb"AUTH", re.IGNORECASE)
 
 
 class Offences:
-    """Makes Rejected of lines that are refused, without ever showing what may be a secret.
+    """Makes Rejected of lines that are refused, without showing text that may be a secret.
 
-    A client that pipelines its password behind an AUTH that is refused must not find it in a
-    log: behind AUTH nothing is shown until a command is taken again. `hides` is True then; who
-    takes a command says there whether it is AUTH.
+    If a client pipelines its password after an AUTH that is refused, the password must not get into
+    a log. So after AUTH no line is shown until a command is accepted again; `hides` is True
+    meanwhile. The code that accepts a command sets it, and says whether the command is AUTH.
     """
 
     __slots__ = ("hides",)

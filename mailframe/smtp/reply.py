@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 MAX_REPLY_LINE = 512  # octets with CRLF, RFC 5321 section 4.5.3.1.5
-_SHORT = 400  # characters that fit a line whatever stands before them
+_SHORT = 400  # characters that fit into a line whatever stands before them
 
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -17,13 +17,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply to one command, the decision in the words that the client reads.
+    """One reply to one command: a decision in the words that the client reads.
 
-    `text` may have several lines (separated by "\\n"); each becomes a line of a
-    multi-line reply. `status` is the enhanced status code without its space ("5.1.1"), or
-    None where RFC 2034 wants none (greeting, EHLO, 3xx). ValueError is raised when it is
-    written wrongly: a status of another class than the code, a control character, or a
-    code that no reply has.
+    `text` may have several lines (separated by "\\n"), which become a multi-line reply. `status` is
+    the enhanced status code without its space ("5.1.1"), or None where RFC 2034 wants none
+    (greeting, EHLO, 3xx). ValueError is raised for a wrong one: a status whose class is not the
+    code's, a control character, or a code that no reply has.
     """
 
     code: int
@@ -67,7 +66,7 @@ class Reply:
         return " / ".join(f"{self.code} {line}" for line in self.lines)
 
     def to_bytes(self) -> bytes:
-        """The reply as it goes on the wire, every line ended by CRLF and within 512 octets."""
+        """The reply as it is sent, every line ended by CRLF and within 512 octets."""
         octets = self._octets
         if octets is None:
             octets = _encode(self)
@@ -92,7 +91,7 @@ def _encode(reply: Reply) -> bytes:
     return head + code + b" " + rows[-1] + b"\r\n"
 
 
-# The stock replies. A hook may answer any of its own.
+# The common replies. A hook may also answer with its own.
 OK = Reply(250, "OK", "2.0.0")
 SENDER_OK = Reply(250, "OK", "2.1.0")
 RECIPIENT_OK = Reply(250, "OK", "2.1.5")

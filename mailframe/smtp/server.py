@@ -1,9 +1,9 @@
 """The server's side of SMTP and LMTP: octets in, events out; replies in, octets out.
 
-RFC 5321 with PIPELINING (RFC 2920), SIZE (1870), 8BITMIME (6152), CHUNKING and BINARYMIME
-(3030), SMTPUTF8 (6531), DSN (3461), ENHANCEDSTATUSCODES (2034), STARTTLS (3207), AUTH (4954)
-and LIMITS (9422); LMTP (2033) on the same engine. What the events ask of the session is said in
-`event.py`; which command may follow which, in `order.py`.
+RFC 5321 with PIPELINING (RFC 2920), SIZE (1870), 8BITMIME (6152), CHUNKING and BINARYMIME (3030),
+SMTPUTF8 (6531), DSN (3461), ENHANCEDSTATUSCODES (2034), STARTTLS (3207), AUTH (4954) and LIMITS
+(9422), and LMTP (2033) with the same code. `event.py` says what a session must do with each event;
+`order.py` says which command may follow which.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from .reply import BARE_LF, LINE_TOO_LONG, Reply
 MAX_COMMAND_LINE = 2048  # octets with CRLF; RFC 5321 section 4.5.3.1.4 and its extensions
 MAX_AUTH_LINE = 12288  # octets with CRLF; RFC 4954 section 4
 
-# Whatever may be meant for BDAT: no octet that could be of another word follows.
+# Anything that may be meant as BDAT: no octet follows that would make it another word.
 _BDAT = re.compile(rb"BDAT(?![!-~])", re.IGNORECASE)
 _HEAD = 512  # octets at the front of an overlong line that are looked at
 
 
 class ServerDialogue:
-    """One session's language. It gives no next event before the last one is answered.
+    """The dialogue of one session. It gives the next event only when the last one has been
+    answered.
 
-    `offer` may be replaced at any time; `state` is to be read only: in SECURING, and in no other,
-    TLS begins and `tls_started` is to be called next. `lmtp`: LHLO takes the place of HELO and
-    EHLO, and the content is answered once per accepted recipient.
+    `offer` may be replaced at any time. `state` is read-only for others; in SECURING, and in no
+    other state, TLS begins and `tls_started` must be called next. With `lmtp`, LHLO replaces HELO
+    and EHLO, and the content is answered once for each accepted recipient.
     """
 
     __slots__ = (
@@ -78,7 +79,7 @@ class ServerDialogue:
 
     @property
     def buffered(self) -> int:
-        """Octets received and not yet turned into events."""
+        """Octets that were received and are not part of an event yet."""
         return len(self._inbox)
 
     @property
@@ -88,12 +89,12 @@ class ServerDialogue:
 
     @property
     def in_content(self) -> bool:
-        """True from a 354 or a BDAT until the session answered the content's end."""
+        """True from a 354 or a BDAT until the session has answered the end of the content."""
         return self.state in _IN_CONTENT or self._refused_chunk is not None
 
     @property
     def transaction_open(self) -> bool:
-        """True from an accepted MAIL until the transaction ends, whichever way."""
+        """True from an accepted MAIL until the transaction ends, in whatever way."""
         return self.state in _IN_TRANSACTION
 
     def greeting(self) -> Reply:
@@ -101,24 +102,27 @@ class ServerDialogue:
         return greeting(self._hostname, self.lmtp)
 
     def hello_reply(self, command: Helo | Ehlo | Lhlo) -> Reply:
-        """The 250 to this hello, with a line for each extension on offer."""
+        """The 250 to this hello, with a line for each extension that is offered."""
         if type(command) is Helo:
             return helo(self._hostname)
         return hello(self._hostname, self.offer)
 
     def help_reply(self) -> Reply:
-        """The 214: which commands there are."""
+        """The 214, which lists the commands."""
         first = "LHLO" if self.lmtp else "HELO EHLO"
         words = "MAIL RCPT DATA BDAT RSET VRFY NOOP HELP QUIT STARTTLS AUTH"
         return Reply(214, f"Commands: {first} {words}", "2.0.0")
 
     def receive_data(self, octets: bytes) -> None:
-        """Take what came. Once the dialogue is closed, or TLS awaited, it is dropped."""
+        """Take octets from the client.
+
+        They are dropped if the dialogue is closed or waits for TLS.
+        """
         if octets and self.state is not State.CLOSED and self.state is not State.SECURING:
             self._inbox.put(octets)
 
     def next_event(self) -> Event | None:
-        """The next event; None where more octets are needed or an answer is owed."""
+        """The next event; None if more octets are needed or an answer is due."""
         if self._owed is not None:
             return None
         event: Event | None
@@ -142,12 +146,12 @@ class ServerDialogue:
         return event
 
     def send(self, *replies: Reply) -> bytes:
-        """The octets that answer the event which waits; moves the state.
+        """The octets that answer the event that waits; moves the state.
 
-        One reply, or in LMTP after the content one per accepted recipient, in their order;
-        one alone there is said for each of them. A 421 may be sent at any time, and behind the
-        reply to the last Rejected. Raises ValueError where no event waits, or the replies are
-        not as many as they must be.
+        Give one reply, or in LMTP after the content one for each accepted recipient, in their
+        order; a single reply there is repeated for each of them. A 421 may be sent at any time, and
+        after the reply to the last Rejected. Raises ValueError if no event waits, or if the number
+        of replies is wrong.
         """
         reply, event = replies[0], self._owed
         code = reply.code
@@ -177,11 +181,11 @@ class ServerDialogue:
         return b"".join([each.to_bytes() for each in replies])
 
     def tls_started(self) -> None:
-        """TLS is on: the session begins anew (RFC 3207 section 4.2), nothing is remembered."""
+        """TLS has begun: everything is forgotten, and hello is next (RFC 3207 section 4.2)."""
         self._begin()
 
     def _move(self, event: Event, reply: Reply) -> None:
-        """The state after `reply` to `event`, and what goes with it."""
+        """Move the state after `reply` to `event`, and do what the move includes."""
         kind, state, code = type(event), self.state, reply.code
         if code >= 400:
             row = REFUSED.get(state)
@@ -204,10 +208,10 @@ class ServerDialogue:
         elif kind in _AUTH_EVENTS:
             self.authenticated = True
         elif kind is Xclient:
-            # Another client's session begins: who had logged in is not this one.
+            # The session of another client begins; the user who had logged in is not its user.
             self.authenticated = False
         elif kind is StartTls:
-            # RFC 3207 section 4.2: what came in the clear is forgotten.
+            # RFC 3207 section 4.2: forget what came without TLS.
             self._inbox.clear()
 
     def _read_command(self) -> Event | None:
@@ -233,26 +237,30 @@ class ServerDialogue:
         return command
 
     def _unfinished(self, limit: int) -> Rejected | None:
-        """A line that has no end within `limit` octets, or none yet."""
+        """Handle a line that has no end within `limit` octets, or none yet."""
         before = self._inbox.before_bare_lf(limit)
         if before is not None:
             return self._offences.rejected(BARE_LF, before, last=True)
         return self._overlong() if len(self._inbox) >= limit else None
 
     def _unreadable(self, refused: Reply, line: bytes) -> Event | None:
-        """A line that is no command; the last one if what follows might be none either."""
+        """Handle a line that is no command.
+
+        The last one if what follows may not be a command either.
+        """
         before, lf, _ = line.partition(b"\n")
         if lf:
-            # RFC 5321 section 2.3.8. A relay before us may have taken it for two lines.
+            # RFC 5321 section 2.3.8. A relay before us may have read two lines in it.
             return self._offences.rejected(BARE_LF, before, last=True)
-        # RFC 3030 section 2: without a size, the chunk's octets would be read as commands.
+        # RFC 3030 section 2: without a size, the octets of the chunk would be read as commands.
         return self._offences.rejected(refused, line, last=_BDAT.match(line) is not None)
 
     def _reject(self, command: Command, refused: Reply, line: bytes) -> Event | None:
         rejected = self._offences.rejected(refused, line)
         if not isinstance(command, Bdat):
             return rejected
-        # RFC 3030 section 2: the octets of a refused chunk are taken, or they were commands.
+        # RFC 3030 section 2: read the octets of a refused chunk too, or they would be read as
+        # commands.
         self._refused_chunk, self._skip = rejected, command.size
         if self.lmtp and command.last and self.state is State.FAILED:
             self._replies_due = self._accepted
@@ -298,14 +306,14 @@ class ServerDialogue:
 
 
 _NO_MAIL = Mail(None)
-_NO_CONTENT = DottedContent(0)  # is never read: a 354 or BDAT puts another in its place
+_NO_CONTENT = DottedContent(0)  # never read: a 354 or BDAT replaces it
 
 
 _IN_CONTENT = frozenset({State.CONTENT, State.CHUNK, State.LAST_CHUNK})
 _IN_TRANSACTION = _IN_CONTENT | {State.SENDER, State.RECIPIENTS, State.BETWEEN_CHUNKS}
 _AUTH_EVENTS: frozenset[type[Event]] = frozenset({Auth, AuthLine})
 
-#: What is read in a state where it is not commands.
+#: What is read in the states in which no commands are read.
 _READ: dict[State, Callable[[ServerDialogue], Event | None]] = {
     State.CONTENT: ServerDialogue._read_content,
     State.CHUNK: ServerDialogue._read_content,

@@ -1,8 +1,8 @@
-"""Dots and line ends of the mail data, chunk by chunk, both ways (RFC 5321 section 4.5.2).
+"""Dots and line ends of the mail data, chunk by chunk, in both directions (RFC 5321 section 4.5.2).
 
-Nothing here works line by line in Python, and nothing is kept but a few octets, however
-long a line is. Any cut of the octets gives the same content. The end of the data is CRLF
-dot CRLF and no other spelling of it (sections 2.3.8 and 4.1.1.4).
+No Python code runs for each line, and only a few octets are kept, however long a line is. However
+the octets are cut into pieces, the content is the same. The data end with CRLF dot CRLF and with no
+other spelling of it (sections 2.3.8 and 4.1.1.4).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _OFFENCE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 
 
 class BadLineEnds(ValueError):
-    """The octets hold a bare CR, a bare LF or a NUL, which SMTP cannot carry as text."""
+    """The octets contain a bare CR, a bare LF or a NUL, which SMTP cannot carry as text."""
 
 
 def clean_length(octets: bytes) -> int:
-    """How many octets come before the first bare CR, bare LF or NUL; all where there is none.
+    """The number of octets before the first bare CR, bare LF or NUL; all if there is none.
 
     The octets must begin and end between characters: a CR at the end counts as bare.
     """
-    # It tells which line ends it has seen, in one pass in C: 0.3 ns an octet however short the
-    # lines are, where counting CRLF, CR and LF takes 1.5.
+    # It reports which line ends it has seen, in one pass in C. That takes 0.3 ns an octet however
+    # short the lines are; counting CRLF, CR and LF would take 1.5 ns.
     seen = IncrementalNewlineDecoder(None, False)
     seen.decode(octets.decode("latin-1"), True)
     if (seen.newlines is None or seen.newlines == "\r\n") and b"\0" not in octets:
@@ -35,17 +35,17 @@ def clean_length(octets: bytes) -> int:
 
 
 def _is_dotted(octets: bytes) -> bool:
-    """Whether a line behind the first one begins with a dot."""
-    # Most large content is base64, which has no dots: the first test is all but free. From
-    # the right CPython finds three octets in a quarter of the time.
+    """True if a line after the first one begins with a dot."""
+    # Most large content is base64, which has no dots, so the first test costs almost nothing.
+    # CPython finds three octets four times faster from the right.
     return b"." in octets and octets.rfind(_DOTTED) >= 0
 
 
 class LineEnds:
-    """Text whose line ends are watched: what a BDAT chunk of text goes through.
+    """Checks the line ends of text that comes in a BDAT chunk.
 
-    `feed` gives the octets that are certainly clean, keeping back a CR at the end until it is
-    known what follows. From the first offence on `offence` is True and all is dropped.
+    `feed` returns the octets that are known to be clean, and keeps back a CR at the end until the
+    next octet is known. From the first error on, `offence` is True and everything is dropped.
     """
 
     __slots__ = ("_held", "offence")
@@ -68,31 +68,31 @@ class LineEnds:
         return clean[:length]
 
     def finish(self) -> None:
-        """The text ends here: a CR that is still kept back is a bare one."""
+        """The text ends here; a CR that is still kept back is a bare one."""
         self.offence = self.offence or bool(self._held)
         self._held = b""
 
 
 class Undotter:
-    """Mail data on its way in, from after the 354 to the dot that ends it.
+    """Reads mail data, from after the 354 to the dot that ends them.
 
-    `offence` becomes True at the first bare CR, bare LF or NUL. Content from there on is
-    dropped, and still only CRLF dot CRLF ends the data.
+    `offence` becomes True at the first bare CR, bare LF or NUL. Content is dropped from there on,
+    but still only CRLF dot CRLF ends the data.
     """
 
     __slots__ = ("_held", "_started", "offence")
 
     def __init__(self) -> None:
         self.offence = False
-        # The data begins as if after a CRLF: a dot may stand at its very start.
+        # The data begin as if after a CRLF: a dot may stand at their very start.
         self._held = b"\r\n"
         self._started = False
 
     def feed(self, octets: bytes) -> tuple[bytes, bool, bytes]:
         """What `octets` add: (content, ended, rest).
 
-        `content` has its dots undone. Once `ended` is True, `rest` are the octets after the
-        end and the undotter has done its work; before, `rest` is b"".
+        The dots of `content` are undone. Once `ended` is True, `rest` are the octets after the end,
+        and the undotter is finished; before that, `rest` is b"".
         """
         buffer = self._held + octets
         dotted = _is_dotted(buffer)
@@ -119,7 +119,7 @@ class Undotter:
 
 
 def _unfinished(octets: bytes) -> int:
-    """How many octets at the end may be the beginning of CRLF dot CRLF."""
+    """The number of octets at the end that may begin CRLF dot CRLF."""
     for length in (4, 3, 2, 1):
         if octets.endswith(_END[:length]):
             return length
@@ -127,11 +127,11 @@ def _unfinished(octets: bytes) -> int:
 
 
 class Dotter:
-    """Mail data on its way out: doubles the dots that begin a line, ends with the one alone.
+    """Writes mail data: doubles each dot that begins a line, and ends the data with a single dot.
 
-    Raises BadLineEnds, and goes on raising it, for a bare CR, a bare LF or a NUL: they are
-    never passed on. What was written before is with the peer already, so the connection must
-    be dropped then; the end of the data is never written.
+    Raises BadLineEnds for a bare CR, a bare LF or a NUL, which are never passed on, and raises it
+    again for all that follows. The other side already has what was written before, so the
+    connection must be dropped; the end of the data is never written.
     """
 
     __slots__ = ("_at_line_start", "_ends")
@@ -141,7 +141,7 @@ class Dotter:
         self._at_line_start = True
 
     def feed(self, octets: bytes) -> bytes:
-        """The octets as they go on the wire; a CR at their end waits. Raises BadLineEnds."""
+        """The octets as they are sent; a CR at their end waits. Raises BadLineEnds."""
         clean = self._ends.feed(octets)
         if self._ends.offence:
             raise BadLineEnds("bare CR, bare LF or NUL in the content")
@@ -154,9 +154,9 @@ class Dotter:
         return stuffed
 
     def finish(self) -> bytes:
-        """What is still to be written: a CRLF if the last line has none, the dot and CRLF.
+        """The rest of the data: a CRLF if the last line has none, the dot and CRLF.
 
-        Raises BadLineEnds where the content ended in a CR.
+        Raises BadLineEnds if the content ended in a CR.
         """
         self._ends.finish()
         if self._ends.offence:

@@ -1,4 +1,4 @@
-"""The attributes of XCLIENT, read and written (Postfix's XCLIENT_README)."""
+"""Reads and writes the attributes of XCLIENT (Postfix's XCLIENT_README)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _address(text: str) -> str:
     address = ip_address(text[len(_IPV6) :] if text.upper().startswith(_IPV6) else text)
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
-            raise ValueError(text)  # a zone is of one host only
-        # One spelling of a client, whichever socket it came by.
+            raise ValueError(text)  # a zone has a meaning on one host only
+        # One spelling of a client, whatever socket it used.
         address = address.ipv4_mapped or address
     return str(address)
 
@@ -66,7 +66,7 @@ XCLIENT_ATTRIBUTES = tuple(_READ)
 
 
 def read_xclient(argument: str) -> Xclient | Reply:
-    """The command, or the 501 that refuses it; of one that is named twice the last counts."""
+    """The command, or the 501 that refuses it; if an attribute is repeated, the last one counts."""
     attributes: dict[str, str | None] = {}
     for word in argument.split():
         name, sign, text = word.partition("=")
@@ -86,7 +86,10 @@ def read_xclient(argument: str) -> Xclient | Reply:
 
 
 def write_xclient(command: Xclient) -> str:
-    """The command's line without its end. Raises ValueError for what would not be read back."""
+    """The command's line without its end.
+
+    Raises ValueError for values that would not be read back.
+    """
     words = []
     for name, value in command.attributes.items():
         text = "[UNAVAILABLE]" if value is None else value

@@ -1,7 +1,7 @@
-"""Group commit: one thread works, and whatever waits for it meanwhile is its next batch.
+"""Group commit: one thread works, and the jobs that come meanwhile are its next batch.
 
-While a batch is made durable, the next one gathers: the more sessions commit at once, the fewer
-syncs a message costs. The reactor hears of a whole batch in one call.
+While one batch is made durable, the next one gathers. So the more sessions commit at the same time,
+the fewer syncs a message costs. The reactor gets the results of a whole batch in one call.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 Task = TypeVar("Task")
 
 _MOST_AT_ONCE = 512
-_TURNS = 5  # of the reactor in which jobs gather, if several came the last time
+_TURNS = 5  # turns of the reactor in which jobs gather, if several came the last time
 
 
 class Job(Generic[Task]):
-    """One thing to do, and who waits for it.
+    """A task, and the Deferred that waits for it.
 
-    `result` is for whoever does it to set: a value, or a Failure. `octets` is what it may take
-    on the disk, as whoever gave it says.
+    The code that does the task sets `result`: a value, or a Failure. `octets` is how much space it
+    may take on the disk, as the caller says.
     """
 
     __slots__ = ("done", "octets", "result", "task")
@@ -39,11 +39,11 @@ class Job(Generic[Task]):
 
 
 class Batches(Generic[Task]):
-    """Runs between `start` and `stop`.
+    """Gathers jobs and does them in a thread, between `start` and `stop`.
 
-    `work(jobs)` is called in the thread for each batch: it sets every job's result and raises
-    nothing; `end()` after the last one. `pending` is the octets of all jobs that are not done.
-    `reactor` is IReactorTime and IReactorFromThreads.
+    `work(jobs)` is called in the thread for each batch; it sets every job's result and raises
+    nothing. `end()` is called after the last one. `pending` is the octets of all jobs that are not
+    finished. `reactor` is IReactorTime and IReactorFromThreads.
     """
 
     _log = Logger()
@@ -60,17 +60,17 @@ class Batches(Generic[Task]):
         self._end = end
         self._inbox: SimpleQueue[Sequence[Job[Task] | None]] = SimpleQueue()  # None: the end
         self._gathered: list[Job[Task]] = []
-        self._crowded = False  # several were handed over the last time
+        self._crowded = False  # several jobs were handed over the last time
         self._stopped: Deferred[None] | None = None  # fires when the thread has ended
         self.pending = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, job: Job[Task]) -> Deferred[Any]:
-        """Its result, or its failure, once it is done. OSError after `stop`."""
+        """The job's result, or its failure, once it is finished. OSError after `stop`."""
         if self._stopped is not None:
             raise OSError(errno.ESHUTDOWN, "the queue is closed")
         assert job.done is not None, "nobody would hear of it"
@@ -81,12 +81,12 @@ class Batches(Generic[Task]):
         return job.done
 
     def tell(self, task: Task) -> None:
-        """Do this some time; from any thread, and nobody waits for it."""
+        """Do this at some time; may be called in any thread, and no result is given."""
         if self._stopped is None:
             self._inbox.put([Job(task, waited_for=False)])
 
     def stop(self) -> Deferred[None]:
-        """Do what was given before, then end; fires after that."""
+        """Finish the jobs that were given before, then end; fires after that."""
         self._stopped = Deferred()
         self._inbox.put([*self._gathered, None])
         self._gathered = []
@@ -95,9 +95,9 @@ class Batches(Generic[Task]):
     def _hand_over(self, turns: int) -> None:
         """Give the thread what has gathered, in the last of so many turns of the reactor.
 
-        On a disk that syncs quickly a thread that begins at once finds one message at a time,
-        and each costs a transaction and a fight for the interpreter. A lone client's message
-        does not wait.
+        On a disk that syncs fast, a thread that began at once would find one message at a time;
+        each would cost a transaction and a change of the interpreter's lock. The message of a lone
+        client does not wait.
         """
         if turns > 1:
             self._reactor.callLater(0, self._hand_over, turns - 1)

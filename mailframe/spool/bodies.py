@@ -1,8 +1,8 @@
-"""Bodies that are files of their own: `bodies/ID.body`, mode 0600.
+"""Message bodies in files: `bodies/ID.body`, mode 0600.
 
-A file is written and synced, and then its folder, before the row that names it is
-committed; it is removed after the row's removal is. What a crash leaves between the two is
-a file without a row, removed by the sweep at the next start.
+A file is written and synced, and then its folder, before the row that names it is committed. It is
+removed after the removal of the row is committed. A crash between the two leaves a file without a
+row, which the sweep at the next start removes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from twisted.logger import Logger
 from ..files.sync import sync_folder
 from ..message.codec import Damaged
 
-_PIECE = 1 << 18  # octets read at a time
+_PIECE = 1 << 18  # octets of one read
 _ENDING = ".body"
 
 
 class StoredBody(NamedTuple):
     """What is known of a body before it is read.
 
-    `check` is the CRC-32 of the body and then of the prefix that stands before it.
+    `check` is the CRC-32 of the body followed by the prefix.
     """
 
     id: str
@@ -43,7 +43,10 @@ class StoredBody(NamedTuple):
 
 
 class Bodies:
-    """The folders `bodies` and `corrupt`. All methods block; OSError where a file cannot."""
+    """The folders `bodies` and `corrupt`.
+
+    All methods block, and raise OSError if a file cannot be used.
+    """
 
     _log = Logger()
 
@@ -52,25 +55,25 @@ class Bodies:
         self._corrupt = folder / "corrupt"
 
     def make(self) -> None:
-        """Make the folders where they are missing."""
+        """Make the folders if they are missing."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._corrupt.mkdir(mode=0o700, exist_ok=True)
 
     def path(self, id: str) -> Path:
-        """Where the body of this message is."""
+        """The path of this message's body."""
         return self._folder / (quote(id, safe="") + _ENDING)
 
     def create(self, id: str) -> int:
-        """A descriptor of a new file, for writing. FileExistsError for a second one."""
+        """A descriptor of a new file, for writing. FileExistsError if there is one already."""
         return os.open(self.path(id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def sync(self, descriptor: int) -> None:
-        """The file and its name outlive a power cut once this returns."""
+        """Sync the file and its name; once this returns, both survive a power cut."""
         os.fsync(descriptor)
         sync_folder(self._folder)
 
     def open(self, body: StoredBody) -> BinaryIO:
-        """The body of this message, read through once. Raises Damaged; OSError."""
+        """The body of this message, after it was read once to check it. Raises Damaged, OSError."""
         try:
             file = self.path(body.id).open("rb")
         except FileNotFoundError:
@@ -94,7 +97,7 @@ class Bodies:
             raise Damaged("the checksum of its body's file is wrong")
 
     def remove(self, id: str) -> None:
-        """Remove the file; where it cannot be, the sweep at the next start will."""
+        """Remove the file; if that fails, the sweep at the next start does it."""
         try:
             self.path(id).unlink(missing_ok=True)
         except OSError as wrong:
@@ -110,6 +113,6 @@ class Bodies:
             self._log.error("{id}: its body stays: {reason}", id=id, reason=str(wrong))
 
     def found(self) -> list[str]:
-        """The ids of all files that are there now."""
+        """The ids of all files that exist now."""
         names = os.listdir(self._folder)
         return [unquote(name.removesuffix(_ENDING)) for name in names if name.endswith(_ENDING)]

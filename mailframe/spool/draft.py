@@ -1,6 +1,6 @@
-"""A message on its way in: in memory while it is small, a file of its own once it is not.
+"""A message that comes in: in memory while it is small, in a file once it is large.
 
-All drafts together hold a bounded number of octets in memory; beyond that they become files
+All drafts together may hold a limited number of octets in memory; beyond that they become files
 sooner.
 """
 
@@ -26,24 +26,27 @@ _PIECE = 1 << 20  # octets that gather before they are written to the file
 
 
 class Budget:
-    """Octets that all drafts hold in memory, and how many they may before they become files."""
+    """How many octets all drafts hold in memory, and how many they may."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def take(self, octets: int) -> None:
-        """Count octets more, or fewer. A store that has no files raises OSError for too many."""
+        """Count more octets, or fewer.
+
+        A store without files raises OSError if they are too many.
+        """
         self.used += octets
 
     @property
     def is_spent(self) -> bool:
-        """True if drafts are to become files now."""
+        """True if drafts should become files now."""
         return self.used > self.limit
 
 
 class DraftBody(NamedTuple):
-    """What a draft has become: its octets, or None for a file, with size and CRC-32."""
+    """What became of a draft: its octets, or None for a file, with size and CRC-32."""
 
     octets: bytes | None
     size: int
@@ -53,8 +56,8 @@ class DraftBody(NamedTuple):
 class Spill(NamedTuple):
     """Where the octets of large drafts go: files of `bodies`, for more than `inline` octets.
 
-    `in_thread` runs what blocks; `under_way(work)` is told of work that the store's close() is
-    to wait for.
+    `in_thread` runs blocking work. `under_way(work)` is told of work that the store's close() must
+    wait for.
     """
 
     bodies: Bodies
@@ -64,20 +67,20 @@ class Spill(NamedTuple):
 
 
 class Keeper(Protocol):
-    """What a draft needs of its store. Without a `spill` all drafts stay in memory."""
+    """What a draft needs of its store. Without a `spill`, all drafts stay in memory."""
 
     @property
     def budget(self) -> Budget:
-        """What all its drafts may hold in memory."""
+        """The limit for all of its drafts in memory."""
 
     @property
     def spill(self) -> Spill | None:
-        """Where large ones go."""
+        """Where large drafts go."""
 
     def keep(
         self, envelope: Envelope, headers: bytes, body: DraftBody, lease: float | None
     ) -> Eventual[Entry]:
-        """Make it durable, leased until then or not at all."""
+        """Make the message durable, leased until `lease`, or not leased if that is None."""
 
 
 @implementer(IDraft)
@@ -93,7 +96,7 @@ class Draft:
         self._id = envelope.id
         self._parts: list[bytes] = []
         self._held = 0  # octets in _parts
-        self._counted = 0  # octets of ours in the budget
+        self._counted = 0  # octets of this draft in the budget
         self._size = 0
         self._file: DraftFile | None = None
         self._writing: Deferred[None] | None = None
@@ -131,7 +134,7 @@ class Draft:
         if self._file is None:
             self._parts = [b"".join(self._parts)]
             return Content(b"", self._parts[0], self._size)
-        # Fewer octets than a piece: no wait that would need a thread.
+        # Fewer octets than a piece: no thread is needed.
         self._count(-self._held)
         self._file.write(self._taken())
         return Content(b"", self._file.opener(), self._size)
@@ -229,7 +232,7 @@ class Draft:
                 self._failed = OSError(errno.EIO, f"the draft of {self._id} cannot be written")
 
     def _after_writing(self) -> Deferred[None]:
-        """Fires once what is being written is; fails if it could not be."""
+        """Fires once what is being written has been written; fails if that fails."""
         waiting: Deferred[None] = Deferred()
         writing = self._writing
 

@@ -11,7 +11,7 @@ from .bodies import Bodies
 
 
 class DraftFile:
-    """Made by the first write. All methods but `opener` block and raise OSError.
+    """A file that the first write creates. All methods but `opener` block and raise OSError.
 
     `check` is the CRC-32 of what has been written.
     """
@@ -20,7 +20,7 @@ class DraftFile:
         self._bodies = bodies
         self._id = id
         self._descriptor: int | None = None
-        self._is_ours = False  # there may be another message's file of this name
+        self._is_ours = False  # the file of this name may belong to another message
         self.check = 0
 
     def write(self, parts: Sequence[bytes]) -> None:
@@ -35,7 +35,7 @@ class DraftFile:
                 rest = rest[os.write(self._descriptor, rest) :]
 
     def finish(self, parts: Sequence[bytes]) -> None:
-        """Add these octets and make all of it durable."""
+        """Add these octets and make everything durable."""
         try:
             self.write(parts)
             assert self._descriptor is not None
@@ -44,7 +44,7 @@ class DraftFile:
             self._close()
 
     def remove(self) -> None:
-        """Forget it; nothing remains."""
+        """Remove the file; nothing remains."""
         self._close()
         if self._is_ours:
             self._bodies.remove(self._id)
@@ -55,7 +55,7 @@ class DraftFile:
             os.close(descriptor)
 
     def opener(self) -> Callable[[], BinaryIO]:
-        """Opens what has been written for reading."""
+        """A function that opens what has been written for reading."""
         path = self._bodies.path(self._id)
 
         def open_file() -> BinaryIO:

@@ -1,4 +1,4 @@
-"""What messages are found by: when they are due, whom they concern."""
+"""What messages are found by: when they are due, and the addresses that they concern."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..smtp.address import Mailbox
 
 
 class Waiting(NamedTuple):
-    """What follows from the recipients that wait, as columns of a table.
+    """What follows from the waiting recipients, as columns of a table.
 
-    `due` is the earliest of their times, `domain` the only one they have, "" for several;
-    `addresses` is what `searchable` gives, `octets` what the codec does.
+    `due` is the earliest of their times. `domain` is their domain, "" if they have several.
+    `addresses` comes from `searchable`, `octets` from the codec.
     """
 
     due: float
@@ -26,7 +26,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(pending: Sequence[Pending]) -> Waiting:
-    """Of one recipient at least."""
+    """The columns for these recipients, of which there must be at least one."""
     addresses: dict[Mailbox, None] = {}
     for each in pending:
         addresses[each.recipient.address] = None
@@ -42,7 +42,10 @@ def waiting(pending: Sequence[Pending]) -> Waiting:
 
 
 def _one_domain(domains: set[str]) -> str:
-    """The only domain; "" (look at each recipient) for several, or for what is no plain text."""
+    """The only domain.
+
+    "" (look at each recipient) if there are several, or if it is not plain text.
+    """
     if len(domains) > 1:
         return ""
     domain = next(iter(domains))
@@ -50,15 +53,15 @@ def _one_domain(domains: set[str]) -> str:
 
 
 def searchable(addresses: Iterable[Mailbox]) -> bytes:
-    """The addresses as `sought` compares them: lower case, each between line feeds."""
+    """The addresses in the form that `sought` looks for: lower case, each between line feeds."""
     joined = "\n".join([str(address) for address in addresses]).lower()
     return f"\n{joined}\n".encode("utf-8", "surrogatepass")
 
 
 def sought(address: str) -> bytes:
-    """What is in `searchable` octets if this address is, or "@domain" one of that domain.
+    """The octets that `searchable` contains if it has this address or, for "@domain", that domain.
 
-    Empty for "", which all have.
+    For "" they are empty, which every message contains.
     """
     if not address:
         return b""
@@ -67,7 +70,10 @@ def sought(address: str) -> bytes:
 
 
 def concerns(entry: Entry, octets: bytes) -> bool:
-    """True if what `sought` gave is in the sender or a recipient that waits, or came from."""
+    """True if `octets`, which `sought` gave, occur in the sender or a waiting recipient.
+
+    An address from which a recipient was redirected counts as well.
+    """
     if not octets:
         return True
     sender = entry.message.envelope.sender

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 class ShardFolders:
-    """Worker 0 has the folder itself, each other one a folder in it named by its number.
+    """Worker 0 has the folder itself; each other worker has a folder in it, named by its number.
 
-    A part is there if its folder holds `mark`: a file that every one of the store's has.
+    A part exists if its folder contains `mark`, a file that every part of the store has.
     """
 
     def __init__(self, root: Path, mark: str) -> None:
@@ -17,11 +17,11 @@ class ShardFolders:
         self._mark = mark
 
     def folder(self, worker: int) -> Path:
-        """That worker's part, there or not."""
+        """That worker's part, whether it exists or not."""
         return self._root / str(worker) if worker else self._root
 
     def workers(self) -> Sequence[int]:
-        """Those whose parts are there, sorted. Blocks."""
+        """The workers whose parts exist, sorted. Blocks."""
         found = [int(path.parent.name) for path in self._root.glob(f"[1-9]*/{self._mark}")
                  if path.parent.name.isdecimal()]  # fmt: skip
         return sorted([0, *found]) if (self._root / self._mark).exists() else sorted(found)

@@ -36,10 +36,10 @@ class Settings:
     """What can be set."""
 
     names: tuple[Literal["email", "dns", "common_name"], ...] = setting(
-        "the kinds of names in a certificate that are users' names as they are", ()
+        "the kinds of names in a certificate that are user names as they stand", ()
     )
     users: Mapping[str, str] = setting(
-        "users by fingerprint (sha256:…) or name (email:…, dns:…, common_name:…, subject:…)",
+        "users by a fingerprint (sha256:…) or a name (email:…, dns:…, common_name:…, subject:…)",
         factory=dict,
     )
 

@@ -31,8 +31,10 @@ from mailframe.plugin import Plugin, Secret, SettingError, Site, setting
 class Settings:
     """What can be set."""
 
-    checker: Secret = setting('the checker\'s description: "file:/etc/mailframe/passwd"')
-    thread: bool = setting("ask it in a thread, for a checker that blocks", False)
+    checker: Secret = setting(
+        'the description of the checker, such as "file:/etc/mailframe/passwd"'
+    )
+    thread: bool = setting("ask the checker in a thread; needed if it blocks", False)
 
 
 @implementer(ICredentialsChecker)

@@ -37,21 +37,22 @@ class Settings:
     """What can be set."""
 
     endpoint: str = setting("the URL of the introspection endpoint; https, or http on loopback")
-    client_id: str | None = setting("our name there", None)
-    client_secret: Secret | None = setting("our password there", None)
-    bearer: Secret | None = setting("a token of our own, in place of name and password", None)
-    claim: str = setting('what of the answer is the user\'s name: "username", "email", "sub", …',
+    client_id: str | None = setting("the name of this host at the endpoint", None)
+    client_secret: Secret | None = setting("the password of this host at the endpoint", None)
+    bearer: Secret | None = setting("a token of this host, instead of name and password", None)
+    claim: str = setting('the answer\'s key with the user name: "username", "email", "sub", …',
                          "username")  # fmt: skip
-    scope: str = setting("a token must be good for all of these, separated by spaces", "")
-    audience: str = setting("a token must be meant for this host by this name", "")
-    configuration: str = setting("the URL of the OpenID configuration that clients are told", "")
+    scope: str = setting("the scopes that a token must have, separated by spaces", "")
+    audience: str = setting("the name of this host that a token must be issued for; empty: any", "")
+    configuration: str = setting("the URL of the OpenID configuration, which clients are told", "")
     authorities: Path | None = setting(
-        "a PEM file of the authorities to trust; by default the platform's", None
+        "a PEM file of the certificate authorities to trust; by default the platform's", None
     )
     cache: Duration = setting(
-        "seconds that a good token is remembered, while it is valid; 0: never", Duration(60.0)
+        "seconds that a good token is remembered, at most while it is valid; 0: never",
+        Duration(60.0),
     )
-    cached: int = setting("tokens remembered at most", 10_000)
+    cached: int = setting("the most tokens that are remembered", 10_000)
     connections: int = setting("questions to the endpoint at once", 10)
 
 

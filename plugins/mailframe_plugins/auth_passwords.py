@@ -48,11 +48,13 @@ class Settings:
     """What can be set."""
 
     file: Path = setting("the file of users and passwords; read again when it changes")
-    cache: Duration = setting("seconds that a good login is remembered; 0: never", Duration(300.0))
+    cache: Duration = setting(
+        "seconds that a successful login is remembered; 0: never", Duration(300.0)
+    )
     threads: int = setting("passwords checked at once; each takes 16 MB and 50 ms", 4)
     scram: Literal["auto", "always", "never"] = setting(
-        'offer SCRAM-SHA-256: "auto" once every user has keys for it; new passwords get them '
-        'unless "never"',
+        'offer SCRAM-SHA-256; "auto": once every user has keys for it. New passwords get keys '
+        'unless it is "never"',
         "auto",
     )
 

@@ -21,7 +21,7 @@ from mailframe.smtp.reply import Reply
 class Settings:
     """What can be set."""
 
-    text: str = setting("what is said about each recipient", "Discarded")
+    text: str = setting("the text of the outcome for each recipient", "Discarded")
 
 
 @implementer(IDeliveryAgent)

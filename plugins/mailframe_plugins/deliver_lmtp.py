@@ -26,14 +26,18 @@ from mailframe.transmission.agent import Agent
 class Settings:
     """What can be set."""
 
-    path: Path | None = setting("the store's unix socket", None)
-    host: str | None = setting("the store's name or IP address, instead of `path`", None)
-    port: int = setting("its port", 24)
-    connections: int = setting("connections at once", 10)
-    idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
-    messages: int = setting("messages over one connection", 100)
+    path: Path | None = setting("the unix socket of the mail store", None)
+    host: str | None = setting(
+        "the host name or IP address of the mail store, instead of `path`", None
+    )
+    port: int = setting("the port of the mail store", 24)
+    connections: int = setting("connections at once to the mail store", 10)
+    idle: Duration = setting(
+        "seconds that an unused connection is kept open for more mail", Duration(10.0)
+    )
+    messages: int = setting("messages sent over one connection", 100)
     recipients: int = setting("recipients in one transaction", 50)
-    timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
+    timeouts: Timeouts = setting("seconds to wait for each kind of reply", factory=Timeouts)
 
 
 def build(settings: Settings, site: Site) -> Agent:

@@ -75,37 +75,48 @@ class Settings:
         None,
     )
     separate: bool = setting(
-        "path is not that of [mailboxes], nor are owner and quota: an archive", False
+        "path, owner and quota are not those of [mailboxes], as for an archive", False
     )
-    create: bool = setting("create the Maildir of a mailbox that has none", True)
+    create: bool = setting("create a mailbox's Maildir if there is none", True)
     quota: Size | None = setting(
-        "octets that a mailbox may hold; by default as [mailboxes] or its maildirsize says", None
+        "octets that a mailbox may hold; by default as [mailboxes] or its file maildirsize says",
+        None,
     )
-    quota_messages: int | None = setting("messages that a mailbox may hold; likewise", None)
+    quota_messages: int | None = setting(
+        "messages that a mailbox may hold; by default likewise", None
+    )
     over_quota: Literal["fail", "defer"] = setting(
-        "mail for a full mailbox bounces (552 5.2.2), or waits", "fail"
+        "what happens to mail for a full mailbox: fail: it bounces (552 5.2.2); defer: it waits",
+        "fail",
     )
     line_ends: LineEnds = setting("the line ends in the files", "lf")
     tag_folders: bool = setting(
-        "user+tag goes to the folder .tag if there is one; whoever writes chooses it", False
+        "deliver mail for user+tag into the folder .tag, if there is one; so senders choose the "
+        "folder",
+        False,
     )
-    original_to: bool = setting("write X-Original-To, the address before aliases", False)
+    original_to: bool = setting(
+        "add X-Original-To, the address that the client gave, before aliases", False
+    )
     owner: str | None = setting(
         "the user (name or number) who owns the files; by default as [mailboxes] says", None
     )
-    group: str | None = setting("the group (name or number) of the files; likewise", None)
+    group: str | None = setting(
+        "the group (name or number) of the files; by default likewise", None
+    )
     process: bool = setting(
-        "deliver messages of up to 64 KB in a process of its own, which leaves the host's free",
+        "deliver messages of up to 64 KB in a separate process, which keeps the host's process "
+        "free",
         True,
     )
     threads: int = setting(
-        "threads used at once, for larger ones; a second one only for what one cannot take in one"
-        " go",
+        "threads that deliver larger messages; a second one is used only if `batch` of them wait",
         2,
     )
-    batch: int = setting("messages delivered in one go", 50)
+    batch: int = setting("the most messages that are delivered together", 50)
     syncfs_from: int = setting(
-        "from so many messages in one go on, sync the file system as a whole; 0: never", 8
+        "if so many messages or more are delivered together, sync the whole file system; 0: never",
+        8,
     )
 
 

@@ -81,20 +81,20 @@ class Settings:
 
     command: tuple[str, ...] = setting("the program's absolute path and its arguments")
     time_limit: Duration = setting(
-        "seconds until the program and its children are ended, and it is tried again later",
+        "seconds until the program and its children are ended; it is tried again later",
         Duration(300.0),
     )
     concurrency: int = setting("programs running at once", 20)
-    user: str | None = setting("who runs the program; needed if the host stays root", None)
+    user: str | None = setting("the user that runs the program; needed if the host is root", None)
     folder: Path | None = setting("the program's working directory; by default the host's", None)
     environment: dict[str, str] = setting(
-        "variables besides PATH, LANG, SENDER, RECIPIENT, ORIGINAL_RECIPIENT, MAIL_ID",
+        "environment variables besides PATH, LANG, SENDER, RECIPIENT, ORIGINAL_RECIPIENT, MAIL_ID",
         factory=dict,
     )
-    headers: bool = setting("put Return-Path and Delivered-To on top; finds loops too", True)
+    headers: bool = setting("add Return-Path and Delivered-To, by which loops are found too", True)
     line_ends: LineEnds = setting("the line ends that the program reads", "lf")
-    null_sender: str = setting("what {sender} and SENDER are for the null sender", "")
-    allow_hyphen: bool = setting("give values that begin with a hyphen to the program too", False)
+    null_sender: str = setting("the value of {sender} and SENDER for the null sender", "")
+    allow_hyphen: bool = setting("run the program even if a value begins with a hyphen", False)
 
 
 @implementer(IDeliveryAgent)

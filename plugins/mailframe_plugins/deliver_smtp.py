@@ -29,26 +29,31 @@ from mailframe.transmission.agent import Agent
 class Settings:
     """What can be set."""
 
-    port: int = setting("the port of other hosts", 25)
+    port: int = setting("the port to dial on other hosts", 25)
     private: bool = setting("dial loopback, private and link-local addresses too", False)
-    helo: str | None = setting("our name in EHLO; by default the hostname", None)
-    bind: tuple[str, ...] = setting("our IP addresses to dial from, one of each family", ())
+    helo: str | None = setting("the name of this host in EHLO; by default the hostname", None)
+    bind: tuple[str, ...] = setting(
+        "IP addresses of this host to dial from, one IPv4 and one IPv6 at most", ()
+    )
     authorities: Path | None = setting(
-        'a PEM file of the authorities to trust for tls = "verify"; by default the platform\'s',
+        'a PEM file of the certificate authorities to trust for tls = "verify"; by default the '
+        "platform's",
         None,
     )
     certificate: Path | None = setting(
-        "a PEM file with a key and its certificates, which hosts that ask are shown", None
+        "a PEM file with a key and its certificates, to show to hosts that ask for one", None
     )
     connections: int = setting("connections at once to one address", 20)
-    idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
-    messages: int = setting("messages over one connection", 100)
-    recipients: int = setting("recipients in one transaction", 50)
-    addresses: int = setting("addresses to dial in one attempt", 5)
-    back_off: Duration = setting(
-        "seconds to leave an address alone that could not be reached", Duration(3.0)
+    idle: Duration = setting(
+        "seconds that an unused connection is kept open for more mail", Duration(10.0)
     )
-    timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
+    messages: int = setting("messages sent over one connection", 100)
+    recipients: int = setting("recipients in one transaction", 50)
+    addresses: int = setting("the most addresses that are dialled in one attempt", 5)
+    back_off: Duration = setting(
+        "seconds until an address that could not be reached is dialled again", Duration(3.0)
+    )
+    timeouts: Timeouts = setting("seconds to wait for each kind of reply", factory=Timeouts)
 
 
 def build(settings: Settings, site: Site) -> Agent:

@@ -29,14 +29,20 @@ _KEEPS = re.compile(r"[^ -~]")
 class Settings:
     """What can be set; a rate is "COUNT/TIME" such as "100/1h", None counts nothing."""
 
-    client: str | None = setting("messages of one client", None)
-    client_recipients: str | None = setting("recipients of one client", None)
-    sender: str | None = setting("messages of one sender's address", None)
-    sender_recipients: str | None = setting("recipients of one sender's address", None)
-    user: str | None = setting("messages of one authenticated user", None)
-    user_recipients: str | None = setting("recipients of one authenticated user", None)
+    client: str | None = setting(
+        "messages of one client (an IPv4 address or an IPv6 /64): COUNT/TIME", None
+    )
+    client_recipients: str | None = setting("recipients of one client: COUNT/TIME", None)
+    sender: str | None = setting("messages of one sender's address: COUNT/TIME", None)
+    sender_recipients: str | None = setting("recipients of one sender's address: COUNT/TIME", None)
+    user: str | None = setting("messages of one user who has logged in: COUNT/TIME", None)
+    user_recipients: str | None = setting(
+        "recipients of one user who has logged in: COUNT/TIME", None
+    )
     exempt: tuple[str, ...] = setting("networks whose clients are not counted", ())
-    entries: int = setting("clients, senders and users remembered for each rate", 100_000)
+    entries: int = setting(
+        "the most clients, senders or users that are remembered for each rate", 100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,17 @@ UNREADABLE = Reply(550, "From: or Sender: is missing, there twice, or unreadable
 class Settings:
     """What can be set."""
 
-    domains: tuple[str, ...] = setting("domains in which a user's plain name is his address", ())
-    file: Path | None = setting("more addresses of users: `user: address, @domain, *`", None)
-    tag: str = setting("what separates a tag from a user's name; empty: no tags", "+")
-    null_sender: bool = setting("whether users may send with the null sender", True)
-    check_from: bool = setting("whether From: and Sender: must be the user's too", False)
+    domains: tuple[str, ...] = setting(
+        "domains in which the user `bob` owns the address of bob", ()
+    )
+    file: Path | None = setting(
+        "a file of further addresses of users: `user: address, @domain, *`", None
+    )
+    tag: str = setting("the text between a user's name and a tag; empty: no tags", "+")
+    null_sender: bool = setting("true: users may send with the null sender", True)
+    check_from: bool = setting(
+        "true: the addresses in From: and Sender: must be the user's too", False
+    )
 
 
 Owned = Mapping[str, frozenset[str]]  # by user: addresses, "@domain"s, "*"

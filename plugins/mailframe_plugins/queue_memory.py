@@ -28,7 +28,9 @@ _VERBS = ("hold", "release", "retry", "delete")
 class Settings:
     """What can be set."""
 
-    size: Size = setting("octets of all messages together; more: 452 4.3.1", Size(256 << 20))
+    size: Size = setting(
+        "octets that all messages together may take; more: 452 4.3.1", Size(256 << 20)
+    )
 
 
 @dataclass

@@ -52,11 +52,16 @@ _VERBS = ("hold", "release", "retry", "delete")
 class Settings:
     """What can be set."""
 
-    path: Path | None = setting("the folder; by default `queue` in the state folder", None)
-    inline: Size = setting("bodies up to this size are in the database", Size(256 << 10))
+    path: Path | None = setting(
+        "the folder of the queue; by default `queue` in the state folder", None
+    )
+    inline: Size = setting(
+        "messages of up to this size are kept in the database; larger ones are files",
+        Size(256 << 10),
+    )
     minimum_free: Size = setting(
-        "space to be left on the disk: below it no message is begun (452 4.3.1); never less than "
-        "16M, or an eighth of a small disk",
+        "free space to keep on the disk; with less than that, new messages are refused (452 "
+        "4.3.1). It is at least 16M, or an eighth of a small disk",
         Size(0),
     )
 

@@ -27,10 +27,13 @@ ROUTING_REFUSED = Reply(550, "Relaying denied: no routing in the local part", "5
 class Settings:
     """What can be set."""
 
-    domains: tuple[str, ...] = setting('our domains; ".example.org" is all below it', ())
-    file: Path | None = setting("a file with more of them, one a line", None)
+    domains: tuple[str, ...] = setting(
+        'your own domains; ".example.org" stands for all its subdomains', ()
+    )
+    file: Path | None = setting("a file with further domains, one in a line", None)
     refuse_routing_characters: bool = setting(
-        "refuse local parts with %, ! or @, which older hosts take for a further way", True
+        "refuse local parts with %, ! or @, by which older hosts would send the mail on elsewhere",
+        True,
     )
 
 

@@ -22,7 +22,7 @@ class Settings:
     """What can be set."""
 
     networks: tuple[str, ...] = setting(
-        'clients that may relay: addresses, networks in CIDR notation, "unix"', ()
+        'clients that may relay: addresses, networks in CIDR notation, or "unix"', ()
     )
 
 

@@ -40,9 +40,9 @@ class Settings:
 
     file: Path = setting("the file of aliases: `name: address, address`")
     domains: tuple[str, ...] = setting(
-        'where names without @ hold; ".example.org" is all below it', ()
+        'the domains of names without @; ".example.org" stands for all its subdomains', ()
     )
-    separator: str = setting("what stands before a tag; empty: no tags", "+")
+    separator: str = setting("the text before a tag; empty: no tags", "+")
 
 
 @implementer(IRouter)

@@ -39,26 +39,32 @@ MAX_REMEMBERED = 10_000
 class Settings:
     """What can be set."""
 
-    domains: tuple[str, ...] = setting('our domains; ".example.org" is all below it')
-    file: Path | None = setting("the file of mailboxes; by default the Maildirs that exist", None)
+    domains: tuple[str, ...] = setting(
+        'your own domains; ".example.org" stands for all its subdomains'
+    )
+    file: Path | None = setting(
+        "the file of mailboxes; by default those whose Maildirs exist", None
+    )
     path: Path | None = setting(
-        "without file: where each mailbox's Maildir is, with {user} and {domain} in it; by default "
-        "as [mailboxes] says, or /var/mail/{domain}/{user}/Maildir",
+        "if there is no file: where each mailbox's Maildir is, with {user} and {domain} in it; by "
+        "default as [mailboxes] says, or /var/mail/{domain}/{user}/Maildir",
         None,
     )
-    deliver: str = setting("the [deliver.NAME] that takes it there", "maildir")
-    separator: str = setting("what stands before a tag; empty: no tags", "+")
+    deliver: str = setting("the [deliver.NAME] that delivers to the mailboxes", "maildir")
+    separator: str = setting("the text before a tag; empty: no tags", "+")
     case_sensitive: bool | None = setting(
         "whether Bob and bob are two mailboxes; by default as [mailboxes] says, or false", None
     )
     postmaster: str | None = setting(
-        "who gets the postmaster's mail if there is no such mailbox: a user or an address "
-        "(RFC 5321 section 4.5.1: somebody must)",
+        "the user or address that gets the postmaster's mail if there is no such mailbox "
+        "(RFC 5321 section 4.5.1 wants somebody to get it)",
         None,
     )
-    catch_all: str | None = setting("who gets mail for unknown mailboxes: a user or address", None)
+    catch_all: str | None = setting(
+        "the user or address that gets mail for unknown mailboxes", None
+    )
     unknown: Literal["refuse", "pass"] = setting(
-        "refuse mail for unknown mailboxes, or let the next route decide", "refuse"
+        "refuse: refuse mail for unknown mailboxes; pass: let the next route decide", "refuse"
     )
 
 

@@ -25,20 +25,25 @@ from mailframe.smtp.reply import NO_SUCH_DOMAIN, Reply
 class Settings:
     """What can be set."""
 
-    deliver: str = setting("the [deliver.NAME] that takes it there", "smtp")
+    deliver: str = setting("the [deliver.NAME] that sends the mail", "smtp")
     domains: tuple[str, ...] = setting(
-        'only these domains; ".example.org" is all below it; by default every domain', ()
+        'only these domains; ".example.org" stands for all its subdomains; by default every domain',
+        (),
     )
-    except_domains: tuple[str, ...] = setting("all but these domains", ())
-    port: int | None = setting("the port to dial; by default the agent's", None)
+    except_domains: tuple[str, ...] = setting("route all domains but these", ())
+    port: int | None = setting("the port to dial; by default the delivery agent's", None)
     tls: TlsUse = setting(
-        "never, opportunistic, require (any certificate), verify (one that names the host) or "
-        "implicit (verified, from the first octet)",
+        "never; opportunistic: TLS if offered; require: TLS with any certificate; verify: TLS "
+        "with a certificate that names the host; implicit: as verify, from the first octet",
         "opportunistic",
     )
-    tls_domains: Mapping[str, TlsUse] = setting("tls for single domains", factory=dict)
+    tls_domains: Mapping[str, TlsUse] = setting(
+        "the value of `tls` for single domains", factory=dict
+    )
     private: bool = setting(
-        "dial loopback and private addresses too, whoever's DNS points there", False
+        "dial loopback and private addresses too, if DNS says so; anybody can publish such DNS "
+        "records",
+        False,
     )
 
 

@@ -24,25 +24,28 @@ _GUARDED = ("require", "verify", "implicit")
 class Settings:
     """What can be set."""
 
-    host: str = setting("the host's name or IP address, or a domain for lookup = mx")
-    port: int | None = setting("the port to dial; by default the agent's", None)
+    host: str = setting(
+        'the name or IP address of the host, or the domain to look up for lookup = "mx"'
+    )
+    port: int | None = setting("the port to dial; by default the delivery agent's", None)
     lookup: Literal["host", "mx"] = setting(
-        "dial the host itself, or the exchanges that DNS names for it", "host"
+        "host: dial the host itself; mx: dial the exchanges in its MX records", "host"
     )
     tls: TlsUse | None = setting(
-        "never, opportunistic, require (any certificate), verify (one that names the host) or "
-        "implicit (verified, from the first octet); by default verify where we log in, else "
-        "opportunistic",
+        "never; opportunistic: TLS if offered; require: TLS with any certificate; verify: TLS "
+        "with a certificate that names the host; implicit: as verify, from the first octet. By "
+        "default verify if a password is given, else opportunistic",
         None,
     )
     user: str | None = setting("the name to log in with", None)
     password: Secret | None = setting("the password to log in with", None)
-    auth_in_clear: bool = setting("log in without TLS too; for tests and trusted wires", False)
+    auth_in_clear: bool = setting("log in without TLS too; for tests and trusted networks", False)
     domains: tuple[str, ...] = setting(
-        'only these domains; ".example.org" is all below it; by default every domain', ()
+        'only these domains; ".example.org" stands for all its subdomains; by default every domain',
+        (),
     )
-    private: bool = setting("dial it though its address be loopback or private", True)
-    deliver: str = setting("the [deliver.NAME] that takes it there", "smtp")
+    private: bool = setting("dial the host even if its address is loopback or private", True)
+    deliver: str = setting("the [deliver.NAME] that sends the mail", "smtp")
 
 
 @implementer(IRouter)

@@ -1,4 +1,4 @@
-"""What the command line, and whoever else looks after a host, asks of it.
+"""What the command line, or anything else that looks after a host, can ask it.
 
 A `question` has a name, an answer of rows, and a way in which the answers of several workers
 become one; `questions` has all of them, and a `subject` is what they are about. `control` answers

@@ -1,4 +1,4 @@
-"""Answers requests about one host, or about one worker of several."""
+"""Answers requests about one host, or about one of its workers."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ class Lender(Protocol):
 class Control(Subject):
     """Answers questions about what it is itself.
 
-    The same answers if no host runs and the command line opens the store itself.
+    If no host runs and the command line opens the store itself, it uses a Control too.
     """
 
     def answer(self, request: Mapping[str, Any]) -> Rows:
-        """The rows that answer `{"ask": NAME, ...}`. Raises Refused if it makes no sense."""
+        """The rows that answer `{"ask": NAME, ...}`.
+
+        Raises Refused if the request makes no sense.
+        """
         question = QUESTIONS.get(str(request.get("ask")))
         if question is None:
             raise Refused(f"unknown question {request.get('ask')!r}")
@@ -48,7 +51,7 @@ def control_of(
     look: Callable[[], None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:
-    """The Control of one host's plugins; `inspected` are parts of the host besides those."""
+    """The Control for one host's plugins; `inspected` are further parts of the host."""
     traces = [each.plugin for each in resources.hooks.observers if ITrace.providedBy(each.plugin)]
     return Control(
         store=resources.hooks.store,

@@ -1,8 +1,7 @@
-"""A question to a host, and how the answers of its workers become one.
+"""A question to a host, and how the answers of its workers become one answer.
 
-An answer is a stream of rows, JSON objects each; it never grows with the queue. Every worker is
-asked over a connection of its own, on which an answer must be read to its end before the next
-question.
+An answer is a stream of rows, each a JSON object; it never grows with the queue. Each worker is
+asked over its own connection. Its answer must be read to the end before the next question.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from typing import Any, TypeAlias
 
 from .subject import Refused, Subject
 
-PAGE = 500  # rows of one answer, ids of one request
+PAGE = 500  # rows of one answer; ids of one request
 
 Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = AsyncGenerator[Row, None]
 
-#: Asks one worker: the rows of its answer to this question with these fields.
+#: Asks one worker; gives the rows of its answer to this question with these fields.
 Ask: TypeAlias = Callable[..., Iterator[Row]]
-#: How the answers of several workers become one: merge(workers, **fields).
+#: Combines the answers of several workers: merge(workers, **fields).
 Merge: TypeAlias = Callable[..., Iterator[Row]]
 
 
@@ -39,21 +38,21 @@ def of_the_first(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
 
 
 def of_each(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
-    """One answer after the other."""
+    """The answers of all workers, one after the other."""
     return chain.from_iterable(ask(**fields) for ask in workers)
 
 
 def by_id(workers: Sequence[Ask], limit: int = 100, **fields: Any) -> Iterator[Row]:
-    """A page of all, in the order of their ids."""
+    """One page of the rows of all workers, in the order of their ids."""
     pages = [list(ask(limit=limit, **fields)) for ask in workers]
     yield from list(heapq.merge(*pages, key=lambda row: str(row["id"])))[:limit]
 
 
 def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
-    """Each row once, whoever has it.
+    """Each row once, whichever worker has it.
 
-    A worker that is asked first writes down what it remembers; so the last one asked, if all
-    write into one file, knows what all know, and its order counts.
+    A worker that is asked first writes down what it remembers. If all workers write into one file,
+    the last one that is asked has all the rows, so its order is used.
     """
     answers = [list(ask(**fields)) for ask in workers]
     known = {json.dumps(row, sort_keys=True): row for rows in answers[::-1] for row in rows}
@@ -62,7 +61,7 @@ def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Question:
-    """What can be asked.
+    """Something that can be asked.
 
     `answer(subject, **fields)` gives the rows; its parameters are the question's. It raises
     Refused, at once or while it answers. `of_queue`: if all workers share one queue, any of
@@ -82,7 +81,7 @@ class Question:
             raise Refused(f"{self.name}: {wrong}") from None
 
     def ask_all(self, workers: Sequence[Ask], sharded: bool, **fields: Any) -> Iterator[Row]:
-        """The answer of all workers as one; `sharded` if each has a part of the queue."""
+        """The combined answer of all workers; `sharded` if each has its own part of the queue."""
         if self.of_queue and not sharded:
             return workers[0](**fields)
         return self.merge(workers, **fields)

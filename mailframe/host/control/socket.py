@@ -1,9 +1,9 @@
 """Requests and answers over the unix socket STATE/control.
 
-One JSON object a line, both ways. A request is `{"ask": NAME, ...}`; its answer is any number
-of `{"row": {...}}` lines and a last one, `{"done": true}` or `{"error": TEXT}`. Requests on one
-connection are answered one after the other. No answer grows with the queue: lists are pages
-of at most PAGE rows, and rows are written only as fast as the asker reads.
+Both ways there is one JSON object in a line. A request is `{"ask": NAME, ...}`. Its answer is any
+number of `{"row": {...}}` lines and a last line, `{"done": true}` or `{"error": TEXT}`. Requests on
+one connection are answered one after the other. No answer grows with the queue: lists come in pages
+of at most PAGE rows, and rows are written only as fast as the client reads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .subject import Refused
 
 @implementer(IPushProducer)
 class _Writing:
-    """Writes rows no faster than the other side reads them."""
+    """Writes rows no faster than the client reads them."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -36,7 +36,7 @@ class _Writing:
         self._gone = False
 
     async def write(self, line: Row) -> None:
-        """Raises ConnectionDone where nobody reads any more."""
+        """Write one line. Raises ConnectionDone if the client has gone."""
         if self._room is not None:
             await self._room
         if self._gone:
@@ -57,11 +57,11 @@ class _Writing:
 
 
 class ControlProtocol(LineReceiver):
-    """One asker: reads a request, writes its rows, reads the next."""
+    """One client: reads a request, writes its rows, reads the next one."""
 
     _log = Logger()
     delimiter = b"\n"
-    MAX_LENGTH = 64 << 10  # octets: a page of ids fits
+    MAX_LENGTH = 64 << 10  # octets, enough for a page of ids
 
     def __init__(self, control: Control, askers: set[ControlProtocol]) -> None:
         self._control = control
@@ -89,7 +89,7 @@ class ControlProtocol(LineReceiver):
             async with aclosing(self._control.answer(request)) as rows:
                 async for row in rows:
                     await self._writing.write({"row": row})
-        except (ValueError, OSError) as wrong:  # Refused, bad JSON, a store that cannot
+        except (ValueError, OSError) as wrong:  # Refused, bad JSON, or an error of the store
             await self._writing.write({"error": str(wrong) or type(wrong).__name__})
         else:
             await self._writing.write({"done": True})
@@ -109,7 +109,7 @@ class ControlProtocol(LineReceiver):
         self.transport.loseConnection()  # type: ignore[union-attr]
 
     def hang_up(self) -> None:
-        """Break off whatever is being answered."""
+        """Break off the answer that is under way, and close the connection."""
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -118,7 +118,7 @@ class ControlProtocol(LineReceiver):
 
 
 class ControlFactory(Factory):
-    """Makes a ControlProtocol for each asker, and hangs up on all of them at the end."""
+    """Makes a ControlProtocol for each client, and disconnects all of them at the end."""
 
     noisy = False
 
@@ -130,6 +130,6 @@ class ControlFactory(Factory):
         return ControlProtocol(self._control, self.askers)
 
     def close(self) -> None:
-        """Hang up: what is being answered breaks off."""
+        """Disconnect all clients; answers that are under way break off."""
         for asker in tuple(self.askers):
             asker.hang_up()

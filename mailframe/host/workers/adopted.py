@@ -1,7 +1,7 @@
-"""Listening on a socket that was bound by another process.
+"""Listens on a socket that another process has bound.
 
-An endpoint's text may say more than where: TLS, or a protocol around ours. So the worker
-asks the same endpoint to listen, on a reactor that takes the socket instead of binding one.
+The text of an endpoint may say more than the place: TLS, or a protocol that wraps ours. So the
+worker asks the same endpoint to listen, on a reactor that takes the socket instead of binding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 
 class AdoptedSocket:
-    """A reactor whose next port is this listening socket, wherever it is told to listen."""
+    """A reactor whose next port is this listening socket, whatever place it is told."""
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
         self._reactor = reactor
@@ -49,20 +49,23 @@ class AdoptedSocket:
 
 @implementer(IListeningPort)
 class _UnixPort:
-    """Twisted's own would take the socket's file away, which others still listen at."""
+    """A port that leaves the socket's file in place, because other processes still listen there.
+
+    Twisted's own port would remove it.
+    """
 
     def __init__(self, port: Any, factory: Any) -> None:
         self._port = port
         self._factory = factory
 
     def startListening(self) -> None:
-        """It does already."""
+        """Nothing to do: it listens already."""
 
     def stopListening(self) -> None:
-        """Take no more connections from here."""
+        """Accept no more connections in this process."""
         self._port.stopReading()
         self._factory.doStop()
 
     def getHost(self) -> Any:
-        """Where it listens."""
+        """The address where it listens."""
         return self._port.getHost()

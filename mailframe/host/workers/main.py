@@ -1,4 +1,4 @@
-"""One worker process: `python -m mailframe.host.workers.main`, begun by the supervisor alone."""
+"""One worker process: `python -m mailframe.host.workers.main`. Only the supervisor starts it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from .launch import CLOSED, FAILED, LOCK, MAX_TEXT, ORDERS, READY, STANDING_BY, 
 
 
 class Words:
-    """What this process tells its supervisor. Never raises: nobody may listen any more."""
+    """Tells the supervisor words and log lines. Never raises: the supervisor may be gone."""
 
     def __init__(self, descriptor: int = WORDS) -> None:
         self._descriptor = descriptor
 
     def say(self, word: str, text: str = "") -> None:
-        """One of the words of `launch`."""
+        """Say one of the words in `launch`."""
         self._write({"word": word, "text": text})
 
     def log(self, level: str, system: str, text: str) -> None:
-        """A line for the supervisor's log; the text may have several."""
+        """Send a text for the supervisor's log; it may have several lines."""
         self._write({"level": level, "system": system, "text": text[:MAX_TEXT]})
 
     def _write(self, line: dict[str, str]) -> None:
@@ -48,12 +48,12 @@ class Words:
             while octets:
                 octets = octets[os.write(self._descriptor, octets) :]
         except OSError:
-            pass  # the supervisor is gone; the end of its orders says so as well
+            pass  # the supervisor is gone, which the end of its orders says as well
 
 
 @implementer(ILogObserver)
 class LogToSupervisor:
-    """Sends this process's log where the supervisor keeps its own."""
+    """Sends this process's log to the supervisor's log."""
 
     def __init__(self, words: Words) -> None:
         self._words = words
@@ -72,7 +72,7 @@ class LogToSupervisor:
 
 
 class Orders(FileDescriptor):
-    """Reads the supervisor's orders, a word a line; its end is the order to stop."""
+    """Reads the supervisor's orders, one word in a line; the end of the pipe means "stop"."""
 
     def __init__(self, reactor: Any, obey: Any, descriptor: int = ORDERS) -> None:
         super().__init__(reactor)
@@ -86,7 +86,7 @@ class Orders(FileDescriptor):
         return self._descriptor
 
     def doRead(self) -> Any:
-        """Twisted: there is something."""
+        """Called by Twisted when there is something to read."""
         return readFromFD(self._descriptor, self._received)
 
     def _received(self, octets: bytes) -> None:
@@ -95,13 +95,13 @@ class Orders(FileDescriptor):
             self._obey(line.decode("ascii", "replace"))
 
     def connectionLost(self, reason: Any) -> None:
-        """Twisted: the supervisor is gone."""
+        """Called by Twisted when the supervisor is gone."""
         super().connectionLost(reason)
         self._obey("stop")
 
 
 class Worker:
-    """One Host and the orders about it."""
+    """One Host, and the orders for it."""
 
     def __init__(self, host: Host, reactor: Any, words: Words) -> None:
         self._host = host
@@ -112,7 +112,7 @@ class Worker:
         host.ready.addCallback(lambda _: words.say(READY))
 
     def obey(self, order: str) -> None:
-        """Do as the supervisor says: "go", "retire" or "stop"."""
+        """Do what the supervisor orders: "go", "retire" or "stop"."""
         if self._stopping:
             return
         if order == "go":
@@ -142,7 +142,10 @@ class Worker:
             self._reactor.stop()
 
     def take_signals(self) -> None:
-        """SIGTERM and SIGINT to the whole group are an order too, which may be the second one."""
+        """Treat SIGTERM and SIGINT as the order "stop".
+
+        They may come to the whole process group, after the supervisor has ordered it already.
+        """
 
         def stop(*_signal: object) -> None:
             self._reactor.callFromThread(self._stop)
@@ -151,7 +154,7 @@ class Worker:
             signal.signal(number, stop)
 
     def ending(self) -> Deferred[None]:
-        """The reactor stops, by an order or a signal: stop in order first."""
+        """The reactor is about to stop, by an order or a signal: stop the host gracefully first."""
         self._stopping = True
         return Deferred.fromCoroutine(self._end())
 
@@ -163,11 +166,11 @@ class Worker:
 
 
 def main() -> None:
-    """The whole life of the process."""
+    """Run the worker from its start to its end."""
     from twisted.internet import reactor
 
     launch = Launch.read(ORDERS)
-    # Programs that plugins start have no business with these.
+    # Programs that plugins start must not inherit these.
     for descriptor in (ORDERS, WORDS, LOCK, *launch.sockets.values()):
         os.set_inheritable(descriptor, False)
     if launch.python_path is None:

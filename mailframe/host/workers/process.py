@@ -1,4 +1,4 @@
-"""A worker as the supervisor sees it: a process, orders to it, words and log lines from it."""
+"""A worker as the supervisor sees it: its process, orders to it, words and log lines from it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .launch import (
     Launch,
 )
 
-_LINE = 8 * MAX_TEXT  # octets of one line of WORDS: JSON's escapes are longer than the text
+_LINE = 8 * MAX_TEXT  # octets of one line of WORDS; JSON's escapes make it longer than the text
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 
 
 class WorkerProcess(Child):
-    """One process, from its birth to its end.
+    """One worker process, from its start to its end.
 
-    `standing_by` and `ready` give True, or False if the process ended before; `closed` happens
-    when it lets nobody in any more. `failure` is why it could not start, if it said so.
+    `standing_by` and `ready` give True, or False if the process ended before. `closed` happens when
+    it accepts no more clients. `failure` says why it could not start, if the worker told.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -45,7 +45,7 @@ class WorkerProcess(Child):
         self.closed: Once[None] = Once()
 
     def spawn(self, reactor: Any, lock: int, sockets: dict[str, int]) -> None:
-        """Begin the process. OSError if the system has no room for it."""
+        """Start the process. OSError if the system cannot start another one."""
         names = {name: SOCKETS + place for place, name in enumerate(sockets)}
         self.launch = replace(
             self.launch,
@@ -62,22 +62,22 @@ class WorkerProcess(Child):
         self._write(self.launch.encoded())
 
     def go(self) -> None:
-        """Open the queue and let clients in."""
+        """Order it to open the queue and accept clients."""
         self._write(b"go\n")
 
     def retire(self) -> None:
-        """Let nobody in, let those who are here finish, then stop."""
+        """Order it to accept no more clients, let the present ones finish, and then stop."""
         self._write(b"retire\n")
 
     def stop(self) -> None:
-        """Stop gracefully."""
+        """Order it to stop gracefully."""
         self._write(b"stop\n")
 
     def _write(self, octets: bytes) -> None:
         self.write(ORDERS, octets)
 
     def said(self, descriptor: int, octets: bytes) -> None:
-        """A line: a word, or something for the log."""
+        """Handle one line: a word, or a text for the log."""
         text = octets.decode("utf-8", "replace")
         if descriptor == WORDS:
             try:
@@ -103,12 +103,12 @@ class WorkerProcess(Child):
             self.failure = text
 
     def _logged(self, level: str, system: str, text: str) -> None:
-        # The text is a field, never a format: a worker has fewer rights than we.
+        # The text is a field, never a format: a worker has fewer rights than this process.
         log = _log_of(f"worker {self.number}: {system}")
         log.emit(_LEVELS.get(level, LogLevel.info), "{text}", text=text)
 
     def is_over(self, how: str) -> None:
-        """What has not happened will not."""
+        """The process has ended: whatever has not happened yet will not happen."""
         self.standing_by.happens(False)
         self.ready.happens(False)
         self.closed.happens(None)

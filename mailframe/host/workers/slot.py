@@ -1,4 +1,4 @@
-"""One worker's place: a worker is in it, or will be soon."""
+"""One worker's slot: it has a worker in it, or will have one soon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .process import WorkerProcess
 
 FIRST_PAUSE = 0.2  # seconds until a worker that died is replaced; doubled each time
 LONGEST_PAUSE = 30.0
-STEADY = 60.0  # seconds of life after which a death counts as the first again
+STEADY = 60.0  # seconds; if a worker lived this long, its death counts as the first again
 
 
 def pause(deaths: int) -> float:
@@ -24,10 +24,10 @@ def pause(deaths: int) -> float:
 
 
 class Slot:
-    """Keeps a worker at work; gives its place to another one on demand.
+    """Keeps one worker running, and replaces it by another one on demand.
 
-    `spawn()` begins a process, which stands by then. `patience` is seconds until a worker
-    that is to retire or to stop is killed.
+    `spawn()` starts a process, which then stands by. `patience` is how many seconds a worker may
+    take to retire or stop; after that it is killed.
     """
 
     _log = Logger()
@@ -52,12 +52,15 @@ class Slot:
 
     @property
     def processes(self) -> list[WorkerProcess]:
-        """The worker in this place, and the one that waits for it, as far as they live."""
+        """The worker in this slot and the one that stands by for it, if they are alive."""
         both = (self._worker, self._next)
         return [each for each in both if each is not None and not each.ended]
 
     def begin(self) -> WorkerProcess:
-        """The first worker; from now on there is one. OSError if none can be begun."""
+        """Start the first worker.
+
+        From now on the slot keeps one. OSError if none can be started.
+        """
         first = self._spawn()
         self._kept = Deferred.fromCoroutine(self._keep(first))
         self._kept.addErrback(self._failed)
@@ -81,12 +84,12 @@ class Slot:
                 worker = await self._replaced(how)
 
     def _successor(self) -> WorkerProcess | None:
-        """Who waits for this place, if somebody still does."""
+        """The worker that stands by for this slot, if it is alive."""
         following, self._next = self._next, None
         return following if following is not None and not following.ended else None
 
     async def _replaced(self, how: str) -> WorkerProcess | None:
-        """Another one after a pause; None if everything is to stop."""
+        """Another worker after a pause; None if everything is to stop."""
         while not self._stopping:
             seconds = pause(self._deaths)
             self._log.critical(
@@ -113,9 +116,9 @@ class Slot:
             timer.cancel()
 
     async def relieve(self, spawn: Callable[[], WorkerProcess]) -> str:
-        """Put a new worker, which stands by, in the place of this one; "" or why not.
+        """Replace this worker by a new one, which stands by first; returns "" or why it failed.
 
-        This one goes on working if the new one cannot even stand by. OSError.
+        If the new one cannot even stand by, this one goes on working. Raises OSError.
         """
         following = spawn()
         self._next = following
@@ -124,7 +127,7 @@ class Slot:
                 self._next = None
             return following.failure or "it ended before it was ready"
         self._spawn = spawn
-        if self._wait is not None:  # nobody is there now
+        if self._wait is not None:  # the slot is empty now
             self._wait.happens(None)
         elif self._worker is not None and self._worker is not following:
             self._worker.retire()
@@ -142,7 +145,7 @@ class Slot:
         worker.unless_it_ends(self._reactor, self._patience, kill)
 
     def stop(self) -> None:
-        """No more workers; those that are here stop gracefully."""
+        """Start no more workers; those that are alive stop gracefully."""
         self._stopping = True
         for worker in self.processes:
             worker.stop()

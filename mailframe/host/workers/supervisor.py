@@ -1,8 +1,8 @@
 """The process above the workers: it holds the ports and the state folder, and reads no mail.
 
-It keeps the rights that it was started with, so that a worker that is begun later can read
-keys and then become `user` as the first one did. From its workers it takes words and log
-lines only; whoever asks about the queue asks them.
+It keeps the rights with which it was started, so that a worker that is started later can read keys
+and then become `user`, as the first one did. From its workers it takes only words and log lines;
+commands that ask about the queue ask the workers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .launch import Launch
 from .process import WorkerProcess
 from .slot import Slot
 
-_AFTERWARDS = 10.0  # seconds for what a worker does before and after its own patience ends
+_AFTERWARDS = 10.0  # seconds for what a worker does before and after its own time limit
 
 
 class Supervisor(service.Service):
-    """Hands the listening sockets to `workers` processes and keeps them running.
+    """Hands the listening sockets to `workers` processes and keeps these running.
 
-    `privilegedStartService` takes the state folder and binds every port; `startService`
-    begins the workers. A worker that dies is replaced, after a pause that grows. `reload`
-    reads the configuration again and replaces one worker after the other. `stopService`
-    fires when all are gone. Raises ConfigErrors and StartError as Host does.
+    `privilegedStartService` takes the state folder and binds every port; `startService` starts the
+    workers. A worker that dies is replaced after a pause that grows. `reload` reads the
+    configuration again and replaces one worker after the other. `stopService` fires when all
+    workers have ended. Raises ConfigErrors and StartError, as Host does.
     """
 
     _log = Logger()
@@ -49,7 +49,7 @@ class Supervisor(service.Service):
         self._account = account_of(settings)
         self._state = StateFolder(settings.state)
         self._listening = Listening(reactor, taking=False)
-        # Those who are here, then what is under way, then the store: each may take so long.
+        # First the clients, then what is under way, then the store: each may take this long.
         patience = 2 * settings.stop_timeout + _AFTERWARDS
         self.slots = [
             Slot(number, self._spawning(number, composition), reactor, patience)
@@ -60,11 +60,11 @@ class Supervisor(service.Service):
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
-        """Where each listener is, once bound: its address and port; a unix socket's path, 0."""
+        """Address and port of each listener that is bound; for a unix socket its path and 0."""
         return self._listening.addresses()
 
     def privilegedStartService(self) -> None:
-        """Take the state folder and every port, with whatever rights this process has."""
+        """Take the state folder and bind every port, with the rights that this process has."""
         try:
             self._state.take(self._account)
         except (OSError, InUse) as wrong:
@@ -76,14 +76,14 @@ class Supervisor(service.Service):
             raise self._given_up(why(wrong)) from None
 
     def _given_up(self, message: str) -> StartError:
-        """Let everything go that a failed start had taken; the error to raise."""
+        """Release everything that a failed start has taken; returns the error to raise."""
         self._log.critical("not started: {reason}", reason=message)
         self._listening.stop()
         self._state.let_go()
         return StartError(message)
 
     def startService(self) -> None:
-        """Begin the workers, once every port is bound."""
+        """Start the workers once every port is bound."""
         super().startService()
         if threading.current_thread() is threading.main_thread():
             self._old_hangup = signal.signal(
@@ -131,9 +131,10 @@ class Supervisor(service.Service):
     def reload(self) -> None:
         """Read the configuration again and replace the workers one by one, at SIGHUP.
 
-        Every new worker is composed and stands by before the old one lets nobody in any
-        more; the sockets stay open and the other workers take what comes meanwhile. Where
-        the new configuration is wrong, all stay. Asked while it does, it does so once more.
+        Each new worker is composed and stands by before the old one stops accepting clients. The
+        sockets stay open, and the other workers accept clients meanwhile. If the new configuration
+        has mistakes, all workers stay. If it is called again while it works, it runs once more
+        afterwards.
         """
         if self._reloading:
             self._again = True
@@ -177,7 +178,10 @@ class Supervisor(service.Service):
         self._log.info("reloaded")
 
     def _new_composition(self) -> Composition:
-        """What the file says now. Raises ConfigErrors; StartError for what needs a restart."""
+        """The file as it is now.
+
+        Raises ConfigErrors, and StartError for changes that need a restart.
+        """
         old = self._composition
         if old.file is None:
             return old
@@ -195,7 +199,10 @@ class Supervisor(service.Service):
         return new
 
     def stopService(self) -> Deferred[None]:
-        """Stop all workers gracefully; fires when they are gone, with the state folder free."""
+        """Stop all workers gracefully.
+
+        Fires when they have ended and the state folder is released.
+        """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -205,7 +212,7 @@ class Supervisor(service.Service):
         workers = [worker for slot in self.slots for worker in slot.processes]
         for slot in self.slots:
             slot.stop()
-        # Closed before they are, the sockets would fail under their hands.
+        # If the sockets were closed before the workers end, they would fail while in use.
         await gatherResults([worker.closed.wait() for worker in workers])
         await self._listening.stop()
         await gatherResults([worker.ended.wait() for worker in workers])
@@ -217,13 +224,13 @@ class Supervisor(service.Service):
 
 
 class _Nobody(Factory):
-    """Whom the supervisor itself lets in."""
+    """The factory of a port that the supervisor only holds: it accepts no client."""
 
     noisy = False
 
 
 def _try(composition: Composition, reactor: Any) -> None:
-    """Find out here what would keep every worker from starting. ConfigErrors, StartError."""
+    """Find out now what would keep every worker from starting. ConfigErrors, StartError."""
     check(composition)
     certificates_of(composition.settings)
     hooks = Resources(composition, reactor, time.time).hooks

@@ -1,6 +1,6 @@
-"""Delivery into Maildirs, many messages in one go.
+"""Delivery into Maildirs, many messages together.
 
-`copies` writes them durably, and `deliverer` finds the folder of each by the rules of one
-`[deliver.NAME]`. `rounds` gathers what comes in the meantime, and `process` has a round done by
-a process of its own (`child`), to which it speaks in `frames`.
+`copies` writes them durably. `deliverer` finds the folder of each by the rules of one
+`[deliver.NAME]`. `rounds` gathers the messages that come while others are being delivered.
+`process` gives a round to a separate process (`child`); the two talk in `frames`.
 """

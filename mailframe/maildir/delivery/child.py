@@ -1,8 +1,8 @@
 """Delivers into Maildirs: `python -m mailframe.maildir.delivery.child deliver.NAME`.
 
-Only `process.DeliveryProcess` begins it; its argument tells an operator who reads `ps` which
-section it serves. It reads rounds, delivers each in one go and answers it. It ends when its input
-ends, so that no process is left behind if the host dies.
+Only `process.DeliveryProcess` starts it. Its argument tells an operator who reads `ps` which
+section it serves. It reads rounds, delivers each round's messages together, and answers. It ends
+when its input ends, so no process is left behind if the host dies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...wire.frames import Read
 from .deliverer import Deliverer, Results, Task
 from .frames import Trouble, answer_frame, read_round, read_rules
 
-BUFFER = 1 << 18  # octets read at once
+BUFFER = 1 << 18  # octets of one read
 
 
 def work(source: BinaryIO, sink: BinaryIO) -> None:
@@ -31,11 +31,14 @@ def work(source: BinaryIO, sink: BinaryIO) -> None:
             tasks = read_round(read)
             _write(sink, answer_frame(delivered(deliverer, tasks)))
     except EOFError:
-        return  # the host has closed it, or died in the middle of a round
+        return  # the host has closed it, or has died in the middle of a round
 
 
 def delivered(deliverer: Deliverer, tasks: list[Task]) -> list[Results]:
-    """What became of the tasks. A bug is the result of all of them, and does not end this."""
+    """Deliver the tasks.
+
+    Their results. A bug becomes the result of all of them, and the work goes on.
+    """
     try:
         return deliverer.deliver(tasks)
     except Exception:  # noqa: BLE001
@@ -64,12 +67,12 @@ def _tell(path: Path, problem: OSError) -> None:
 
 
 def main() -> None:
-    """The whole life of the process."""
-    # What a terminal or a service manager sends to the whole group is meant for the host, which
+    """Run the process from its start to its end."""
+    # A signal from a terminal or a service manager to the whole group is meant for the host, which
     # lets this process finish and then closes its input.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to be answered
+    with contextlib.suppress(BrokenPipeError):  # the host is gone
         with open(0, "rb", BUFFER) as source, open(1, "wb", 0) as sink:
             work(source, sink)
 

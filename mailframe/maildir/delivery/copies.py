@@ -1,6 +1,6 @@
-"""Delivery: tmp, sync, new, sync; many copies in one go share the cost of the syncs.
+"""Writes copies durably: tmp, sync, new, sync. Many copies together share the syncs.
 
-No message in new is ever incomplete, and a failure that we survive leaves nothing behind in tmp.
+A message in new is always complete, and a failure that this process survives leaves no file in tmp.
 Everything here blocks: use a thread.
 """
 
@@ -24,16 +24,16 @@ from ..filename import UniqueNames, with_sizes
 from ..mailbox import Maildir
 from ..quota import Quota
 
-CHUNK = 1 << 18  # octets read at once from content that is not in memory
+CHUNK = 1 << 18  # octets of one read of content that is not in memory
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
     """One message for one mailbox; `head` are header lines to put on top, each ended by CRLF.
 
-    `folder` is where it goes, and `account` the Maildir whose quota counts it; if `quota` is
-    None, that is the one that its maildirsize says, if any. `create` makes a Maildir that is not
-    there.
+    `folder` is where it goes, and `account` is the Maildir whose quota counts it. If `quota` is
+    None, the quota is the one in its maildirsize, if there is one. `create` makes the Maildir if it
+    does not exist.
     """
 
     folder: Maildir
@@ -85,9 +85,9 @@ class _Draft:
         self.final = f"{self.folder}/new/{with_sizes(self.unique, ender.size, ender.wire_size)}"
 
     def publish(self, now: float, counted: bool) -> None:
-        """Reserve its room in the quota, if one is kept, and show it to readers."""
+        """Reserve its space in the quota, if there is one, and move it to new."""
         if counted:
-            # Not before, so that a count finds what was published a moment ago.
+            # Not earlier, so that a count finds what was published a moment ago.
             account = self.copy.account
             quotas.reserve(account, self.copy.quota, self.size, self.unique + "q", now)
             self.reserved = self.size
@@ -101,9 +101,9 @@ class _Draft:
             self.file = -1
 
     def withdraw(self, why: Exception) -> None:
-        """Leave nothing behind, and keep the reason."""
+        """Remove its file, and keep the reason."""
         self.failed = why
-        with contextlib.suppress(OSError):  # what failed once may fail again; `why` is reported
+        with contextlib.suppress(OSError):  # may fail like the step before; `why` is reported
             os.unlink(self.place)
         if self.reserved:
             with contextlib.suppress(OSError):
@@ -117,11 +117,12 @@ def deliver(
     line_ends: LineEnds = "lf",
     syncfs_from: int = 0,
 ) -> list[Exception | None]:
-    """Deliver all copies; the result is None for each that would now survive a power cut.
+    """Deliver all copies. The result is None for each one that now survives a power cut.
 
-    For the others it is the exception that says why they are not there: OSError, OverQuota, or
-    whatever opening the content raised. From `syncfs_from` copies on (0: never), whole file
-    systems are synced if the kernel reports their errors, which is quicker than file by file.
+    For the others it is the exception that says why they were not delivered: OSError, OverQuota, or
+    whatever opening the content raised. If there are `syncfs_from` copies or more (0: never), whole
+    file systems are synced, which is faster than file by file. That is done only if the kernel
+    reports their errors.
     """
     drafts = [_Draft(copy, names.new()) for copy in copies]
     counted = functools.cache(quotas.is_kept)
@@ -148,12 +149,15 @@ def deliver(
 
 
 def _each(drafts: Iterable[_Draft], step: Callable[[_Draft], None]) -> None:
-    """Do the step for all that have not failed yet; those for which it fails are withdrawn."""
+    """Do the step for all drafts that have not failed yet.
+
+    If it fails for one, that one is withdrawn.
+    """
     for draft in drafts:
         if draft.failed is None:
             try:
                 step(draft)
-            # Whatever it is (what opens the content is not ours), the others go on.
+            # Any exception (the code that opens the content is not ours); the others go on.
             except Exception as why:  # noqa: BLE001
                 draft.withdraw(why)
 
@@ -171,7 +175,7 @@ def _each_device(drafts: Iterable[_Draft]) -> None:
 
 
 def _each_folder(drafts: Iterable[_Draft], step: Callable[[list[_Draft]], None]) -> None:
-    """Do the step once for all drafts of each folder."""
+    """Do the step once for each folder, with all of its drafts."""
     folders: dict[str, list[_Draft]] = {}
     for draft in drafts:
         if draft.failed is None:
@@ -183,7 +187,7 @@ def _each_folder(drafts: Iterable[_Draft], step: Callable[[list[_Draft]], None])
 def _all_or_none(drafts: list[_Draft], step: Callable[[list[_Draft]], None]) -> None:
     try:
         step(drafts)
-    # Whatever it is, the others go on.
+    # Any exception; the others go on.
     except Exception as why:  # noqa: BLE001
         for draft in drafts:
             draft.withdraw(why)
@@ -196,7 +200,7 @@ def _create(path: str) -> int:
 
 def _write(file: int, octets: bytes) -> None:
     written = os.write(file, octets) if octets else 0
-    if written < len(octets):  # a full disk may take a part, and fail at the next one
+    if written < len(octets):  # a nearly full disk may take a part, and fail at the next write
         rest = memoryview(octets)
         while written < len(octets):
             written += os.write(file, rest[written:])
@@ -204,7 +208,7 @@ def _write(file: int, octets: bytes) -> None:
 
 @functools.cache
 def can_syncfs() -> bool:
-    """True if there is a syncfs(2) that reports failed writes: Linux 5.8 and later."""
+    """True if syncfs(2) exists and reports failed writes: on Linux 5.8 and later."""
     match = re.match(r"(\d+)\.(\d+)", platform.release())
     if platform.system() != "Linux" or match is None:
         return False

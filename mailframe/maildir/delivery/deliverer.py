@@ -1,7 +1,7 @@
-"""Messages delivered to mailboxes, many in one go, by the rules of one `[deliver.NAME]`.
+"""Delivers messages to mailboxes, many together, by the rules of one `[deliver.NAME]`.
 
-It does not know Twisted: a thread uses it, and so does the process in `child`. Everything here
-blocks.
+It does not use Twisted, because it runs both in a thread and in the process of `child`. Everything
+here blocks.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ CLEAN_EVERY = 86400.0  # seconds
 
 
 class BeenHere(Exception):
-    """The message has come back to a mailbox that had it before."""
+    """The message has come back to a mailbox that it was in before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for all mailboxes; plain values, so that another process can be given them.
+    """The rules for all mailboxes of an agent; plain values, so that they can be sent to a process.
 
-    No path leaves `root`. `uid`, `gid` own what is created, -1 for nobody in particular, or, if
-    `from_folder` is True, whoever owns the nearest folder that exists. `octets` and `messages`
-    are the quota, 0 and 0 for what a mailbox's maildirsize says.
+    No path leads out of `root`. Files belong to `uid` and `gid`, where -1 means no particular one.
+    If `from_folder` is True, they belong to the owner of the nearest folder that exists. `octets`
+    and `messages` are the quota; 0 and 0 mean the one in the mailbox's maildirsize.
     """
 
     hostname: str
@@ -53,16 +53,16 @@ class Rules:
 
     @property
     def quota(self) -> Quota | None:
-        """The quota of all mailboxes, None if each has its own or none."""
+        """The quota of all mailboxes; None if each has its own or none."""
         return Quota(self.octets, self.messages) if self.octets or self.messages else None
 
 
 class Addressee(NamedTuple):
-    """A mailbox that a message is for: the path of its Maildir, and addresses as texts.
+    """A mailbox that gets a message: the path of its Maildir, and addresses as texts.
 
-    `tag` names the Maildir++ folder to use if there is one, `sender` is "" for the null
-    reverse-path, `original` "" if no X-Original-To is wished. `owner` and `quota` (octets and
-    messages) are this mailbox's own, None if the Rules hold.
+    `tag` names the Maildir++ folder to use, if that exists. `sender` is "" for the null
+    reverse-path. `original` is "" if X-Original-To is not wanted. `owner` and `quota` (octets and
+    messages) are this mailbox's own; if they are None, the Rules apply.
     """
 
     account: str
@@ -75,27 +75,27 @@ class Addressee(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One message, and all mailboxes that it goes to."""
+    """One message, and all mailboxes that get it."""
 
     content: Content
     addressees: Sequence[Addressee]
 
 
-#: For each addressee of a task None, which promises that the copy survives a power cut, or why it
-#: is not there: OSError, OverQuota, NoSuchOwner, BeenHere or whatever else went wrong.
+#: For each addressee of a task: None, which promises that the copy survives a power cut, or the
+#: reason why it was not delivered: OSError, OverQuota, NoSuchOwner, BeenHere or another exception.
 Results = Sequence[Exception | None]
 
 
 def _silent(path: Path, problem: OSError) -> None:
-    """Tells nobody."""
+    """Does nothing."""
 
 
 @dataclass
 class Deliverer:
-    """Delivers tasks by the rules; safe to use from several threads.
+    """Delivers tasks by the rules. Several threads may use it at once.
 
-    `now` gives seconds since the epoch. `tell` is called for a tmp that could not be cleaned,
-    which holds up no mail.
+    `now` gives seconds since the epoch. `tell` is called if a tmp could not be cleaned, which
+    delays no mail.
     """
 
     rules: Rules
@@ -110,7 +110,7 @@ class Deliverer:
         self._named = lru_cache(MAX_REMEMBERED)(owner_by_name)
 
     def deliver(self, tasks: Sequence[Task]) -> list[Results]:
-        """Deliver all tasks in one go, so that they share the cost of the syncs."""
+        """Deliver all tasks together, so that they share the syncs."""
         decided: list[list[Copy | Exception]] = [self._prepared(task) for task in tasks]
         copies = [item for items in decided for item in items if isinstance(item, Copy)]
         rules = self.rules
@@ -122,10 +122,10 @@ class Deliverer:
         return results
 
     def _prepared(self, task: Task) -> list[Copy | Exception]:
-        """For each addressee a copy to be written, or why there is none."""
+        """For each addressee a copy to be written, or the reason why there is none."""
         try:
             seen = delivered_to(task.content)
-        # One message's fault must not touch the others.
+        # An error with one message must not touch the others.
         except Exception as failed:  # noqa: BLE001
             return [failed] * len(task.addressees)
         return [
@@ -136,7 +136,7 @@ class Deliverer:
     def _copy(self, content: Content, to: Addressee) -> Copy | Exception:
         try:
             account = self._maildir(to.account, self._owner(to))
-        # One mailbox's fault must not touch the others.
+        # An error with one mailbox must not touch the others.
         except (NoSuchOwner, OSError) as failed:
             return failed
         folder = _tagged(account, to.tag) if to.tag else account
@@ -145,7 +145,7 @@ class Deliverer:
         return Copy(folder, head, content, account, quota, self.rules.create)
 
     def _owner(self, to: Addressee) -> Owner:
-        """Who owns what is written for this addressee. NoSuchOwner, OSError."""
+        """The owner of what is written for this addressee. NoSuchOwner, OSError."""
         if to.owner is not None:
             return self._named(to.owner)
         if self.rules.from_folder:
@@ -156,7 +156,7 @@ class Deliverer:
         return Maildir(Path(path), Path(self.rules.root), owner)
 
     def _clean(self, copies: Iterable[Copy]) -> None:
-        """Once a day, remove what a crash left in the tmp of each Maildir that got mail now."""
+        """Once a day, remove what a crash left in the tmp of each Maildir that gets mail now."""
         now = self.now()
         for folder in {copy.folder for copy in copies}:
             if now - self._cleaned.get(folder.path, 0.0) < CLEAN_EVERY:
@@ -171,9 +171,9 @@ class Deliverer:
 
 
 def _tagged(account: Maildir, tag: str) -> Maildir:
-    """The folder for this tag if there is one, else the inbox."""
+    """The folder for this tag if it exists, else the inbox."""
     try:
         folder = account.folder(safe_name(tag))
-    except ValueError:  # "a..b" is no folder's name
+    except ValueError:  # a tag such as "a..b" cannot be the name of a folder
         return account
     return folder if folder.exists() else account

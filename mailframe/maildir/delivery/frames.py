@@ -1,12 +1,12 @@
-"""What a host and its delivery process say to each other over two pipes.
+"""What a host and its delivery process write to each other over two pipes.
 
     rules    length | JSON object                                   to the process, once
     round    length | JSON [[size, [addressee, ...]], ...] | octets  to the process
     answer   length | JSON [[null or fault, ...], ...]               from it, one for each round;
                                                                      [] when it has the rules
 
-`length` and the JSON text are a frame (`wire.frames`). After a round's text come its messages'
-octets, `size` of each. A fault is [errno, text, file name], or [kind, text].
+`length` and the JSON text are a frame (`wire.frames`). The text of a round is followed by the
+octets of its messages, `size` of each. A fault is [errno, text, file name], or [kind, text].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Trouble(Exception):
-    """Something went wrong in the other process; the text is in its words."""
+    """Something went wrong in the other process; the text is from that process."""
 
 
 _KINDS: Mapping[str, type[Exception]] = {
@@ -42,12 +42,12 @@ def rules_frame(rules: Rules) -> bytes:
 
 
 def read_rules(read: Read) -> Rules:
-    """The first frame, read."""
+    """Read the first frame."""
     return Rules(**_read_json(read))
 
 
 def round_frame(tasks: Sequence[Task]) -> bytes:
-    """Tasks to be delivered in one go. TypeError if the content of one is not in memory."""
+    """The frame of tasks to be delivered together. TypeError if a content is not in memory."""
     words = []
     pieces = [b""]
     for content, addressees in tasks:
@@ -68,18 +68,18 @@ def read_round(read: Read) -> list[Task]:
 
 
 def _addressee(words: list[Any]) -> Addressee:
-    """JSON's lists are tuples again, which can be remembered."""
+    """An addressee from JSON, its lists turned into tuples again, so that it can be a key."""
     values: list[Any] = [tuple(each) if isinstance(each, list) else each for each in words]
     return Addressee(*values)
 
 
 def answer_frame(results: Sequence[Results]) -> bytes:
-    """What became of a round."""
+    """The frame with the results of a round."""
     return _frame([[failed and _fault(failed) for failed in each] for each in results])
 
 
 def read_answer(text: bytes) -> list[Results]:
-    """What became of a round, from the JSON text. ValueError or TypeError if it is no answer."""
+    """The results of a round, from the JSON text. ValueError or TypeError if it is no answer."""
     return [[fault and _exception(*fault) for fault in faults] for faults in json.loads(text)]
 
 

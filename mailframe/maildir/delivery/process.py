@@ -1,7 +1,7 @@
 """The delivery process as the host sees it: rounds go to it, answers and log lines come back.
 
-Many short system calls in a thread take the interpreter's lock from the reactor again and again.
-A process has a lock of its own and, if the machine has one to spare, a core of its own.
+A thread that makes many short system calls takes the interpreter's lock from the reactor again and
+again. A separate process has its own lock and, if the machine has a spare core, its own core.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from .deliverer import Results, Rules, Task
 from .frames import Trouble, read_answer, round_frame, rules_frame
 
 MAX_ANSWER = 1 << 24  # octets; every answer is shorter
-MAX_LINE = 1 << 12  # octets of one line of what it says to stderr
-PIPE = 1 << 20  # octets that the pipe to it holds, if the system lets us
-PAUSES = (1.0, 60.0)  # seconds before the next one is begun: the first and the longest
-GRACE = 5.0  # seconds in which it must end after the last round
+MAX_LINE = 1 << 12  # octets of one line that it writes to stderr
+PIPE = 1 << 20  # octets that the pipe to it should hold, if the system allows it
+PAUSES = (1.0, 60.0)  # seconds before the next one is started: the first and the longest pause
+GRACE = 5.0  # seconds within which it must end after the last round
 
 _CHILD = ("-S", "-P", "-m", f"{__package__}.child")
 
 
 class ProcessLost(Exception):
-    """The process ended before it answered; nobody knows what became of the round."""
+    """The process ended before it answered; whether the round was delivered is not known."""
 
 
 class DeliveryProcess:
-    """Delivers rounds in a process of its own, begun with the first one and again if it dies.
+    """Delivers rounds in a separate process, which is started with the first one, and again if it
+    dies.
 
-    Between a death and the next birth there is a pause, which doubles while they keep dying
-    without an answer. `section` is what an operator reads in `ps`.
+    If it dies, the next one is started after a pause, which doubles while they keep dying without
+    an answer. `section` is shown to the operator by `ps`.
     """
 
     _log = Logger()
@@ -52,7 +53,7 @@ class DeliveryProcess:
         self._stopped = False
 
     def is_there(self) -> bool:
-        """True if a round may be given to it. If not, and if it is time to, one is begun."""
+        """True if it can be given a round. If not, a process is started if the pause is over."""
         may_begin = self._child is None and not self._stopped
         if may_begin and self._reactor.seconds() >= self._not_before:
             self._begin()
@@ -60,20 +61,20 @@ class DeliveryProcess:
 
     @property
     def pid(self) -> int:
-        """Its number, 0 if there is none."""
+        """Its process id; 0 if there is no process."""
         return self._child.pid if self._child is not None else 0
 
     def deliver(self, tasks: Sequence[Task]) -> Deferred[list[Results]]:
         """Deliver a round whose content is in memory; call it only if `is_there`.
 
-        Fails with ProcessLost if the process dies first: each message may be delivered or not.
+        Fails with ProcessLost if the process dies first; then each message may be delivered or not.
         """
         if self._child is None:
             raise ValueError("there is no process to deliver by")
         return self._child.deliver(tasks)
 
     def stop(self) -> Deferred[None]:
-        """Let it end once it has answered, and begin no other one. Fires when it is gone."""
+        """Let it end once it has answered, and start no other one. Fires when it has ended."""
         self._stopped = True
         gone: Deferred[None] = Deferred()
         if self._child is None:
@@ -113,7 +114,7 @@ class DeliveryProcess:
 
 
 class _Child(Child):
-    """One process, from its birth to its end."""
+    """One process, from its start to its end."""
 
     _log = Logger()
 
@@ -125,13 +126,14 @@ class _Child(Child):
         self._answered = answered
         self._ended = ended
         self._rounds: deque[tuple[list[int], Deferred[list[Results]]]] = deque()
-        self.ready = False  # it has said so
+        self.ready = False  # it has said that it is ready
 
     def take_rules(self, rules: bytes) -> None:
         """Tell it the rules, before anything else."""
         pipe = getattr(self.transport, "pipes", {}).get(0)
         if pipe is not None:
-            # A user may have only so many octets of large pipes: then this one stays small.
+            # The system limits the memory for large pipes of one user; beyond that this pipe stays
+            # small.
             with contextlib.suppress(OSError, AttributeError):
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
         self.write(0, rules)
@@ -151,7 +153,7 @@ class _Child(Child):
         self.unless_it_ends(self._reactor, GRACE, lambda: self.kill("did not end by itself"))
 
     def said(self, descriptor: int, octets: bytes) -> None:
-        """An answer, or a line for the log."""
+        """Handle an answer, or a line for the log."""
         if descriptor == 2:
             if octets.strip():
                 # A field, never a format.
@@ -160,7 +162,7 @@ class _Child(Child):
             self.kill("said what is no answer")
 
     def _answer(self, text: bytes) -> bool:
-        """Take the answer to the oldest round. False if this is not one."""
+        """Take the answer to the oldest round. False if the text is no answer to it."""
         try:
             results = read_answer(text)
         except (ValueError, TypeError):
@@ -176,7 +178,7 @@ class _Child(Child):
         return True
 
     def is_over(self, how: str) -> None:
-        """Nobody knows what became of the rounds under way: they fail."""
+        """Whether the rounds under way were delivered is not known, so they fail."""
         rounds, self._rounds = self._rounds, deque()
         self._ended(how, len(rounds))
         for _, answer in rounds:

@@ -1,4 +1,4 @@
-"""Rounds: messages that come while others are being delivered go together next and share syncs."""
+"""Gathers messages into rounds, so that messages that come at the same time share syncs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def _now(start: Callable[[], None]) -> None:
 class Rounds:
     """Gathers tasks into rounds of up to `batch` copies; `carry` delivers one round.
 
-    Up to `at_once` rounds are under way, a second one only for a full batch: the more copies go
-    together, the fewer syncs there are. Nothing here limits what waits; whoever adds must.
+    Up to `at_once` rounds are under way at a time, but a second one only if it is full: the more
+    copies go together, the fewer syncs there are. The number of waiting tasks is not limited here;
+    the caller must limit it.
 
-    `soon` calls a function after the event that is being handled, so that all that one event adds
-    goes into one round; by default a round begins at once.
+    `soon` calls a function after the event that is being handled, so that everything that one event
+    adds goes into one round. By default a round begins at once.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class Rounds:
         self._idle: list[Deferred[None]] = []
 
     def add(self, task: Task) -> Deferred[Results]:
-        """Deliver it in one of the next rounds. Cancelling drops it if its round has not begun."""
+        """Deliver the task in one of the next rounds.
+
+        Cancelling drops it if its round has not begun.
+        """
         done: Deferred[Results] = Deferred(lambda _: self._forget(waiting))
         waiting = (task, done)
         self._waiting.append(waiting)
@@ -66,7 +70,7 @@ class Rounds:
                 each.callback(None)
 
     def _forget(self, waiting: tuple[Task, Deferred[Results]]) -> None:
-        # By identity: two tasks may be equal.
+        # Compare identity, because two tasks may be equal.
         for at, each in enumerate(self._waiting):
             if each is waiting:
                 del self._waiting[at]
@@ -75,7 +79,7 @@ class Rounds:
     def _wake(self) -> None:
         self._woken = False
         self._start()
-        self._tell_idle()  # everything that waited may have been cancelled
+        self._tell_idle()  # all waiting tasks may have been cancelled
 
     def _start(self) -> None:
         while self._waiting and self._running < self._at_once:

@@ -1,4 +1,4 @@
-"""How things are right now: `gauges`."""
+"""The present state of a host's parts: `gauges`."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ async def _gauges(control: Subject, of: str = "") -> Rows:
                 yield {"of": name, "worker": control.worker, **row}
 
 
-#: The state of every part that can be looked at, or of those called `of`; PAGE rows of each.
+#: The state of every part that can be looked at, or only of those named `of`; PAGE rows of each.
 GAUGES = Question("gauges", _gauges, of_each, of_queue=False)

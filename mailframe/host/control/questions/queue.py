@@ -1,4 +1,4 @@
-"""What waits, and changes to it: `find`, `get`, `content`, `change`, `summary`."""
+"""The queue, and changes to it: `find`, `get`, `content`, `change`, `summary`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def _summary(control: Subject) -> Rows:
 
 
 def _summed(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
-    """The sums of all counts and the earliest due, then the other rows."""
+    """The sums of all counts and the earliest due time, then the other rows."""
     counts: Counter[str] = Counter()
     due: list[float] = []
     others: list[Row] = []
@@ -117,13 +117,13 @@ def _pending_row(pending: Pending) -> Row:
     }
 
 
-#: A page of messages behind the id `after`, a row each (`entry_row`); see IQueueStore.find.
+#: One page of the messages after the id `after`, one row each (`entry_row`); see IQueueStore.find.
 FIND = Question("find", _find, by_id)
-#: The message `id`, or no row.
+#: The message `id`; no row if there is none.
 GET = Question("get", _get)
-#: The octets of the message `id`, CHUNK of them in a row, in base64.
+#: The octets of the message `id` in base64, CHUNK of them in a row.
 CONTENT = Question("content", _content)
-#: Does `verb` (IQueueStore.change) with `ids`, PAGE at most; a row for each that was changed.
+#: Does `verb` (IQueueStore.change) with at most PAGE `ids`; one row for each that was changed.
 CHANGE = Question("change", _change, of_each)
-#: The counts and when the next message is due in one row, then one for each damaged message.
+#: One row with the counts and the time when the next message is due, and one for each damaged one.
 SUMMARY = Question("summary", _summary, _summed)

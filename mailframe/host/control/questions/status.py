@@ -1,4 +1,4 @@
-"""Who answers: `ping`."""
+"""Which host answers: `ping`."""
 
 from __future__ import annotations
 
@@ -18,5 +18,6 @@ async def _ping(control: Subject) -> Rows:
     }
 
 
-#: One row: hostname, pid, workers, and whether each worker has a part of the queue (`sharded`).
+#: One row: hostname, pid, workers, and whether each worker has its own part of the queue
+#: (`sharded`).
 PING = Question("ping", _ping)
