@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from mailframe.hooks.observers import Audience
+from mailframe.message.vocabulary import complaint, verdict_text
 
 LIVE = Path(__file__).parent / "live"
 # Debian keeps daemons where an ordinary user's PATH does not look.
@@ -37,3 +41,20 @@ def need() -> Callable[..., None]:
         pytest.skip(words)
 
     return need
+
+
+@pytest.fixture(autouse=True)
+def _vocabulary(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the host tells during any test is in its vocabulary, with the facts it names."""
+    wrong: list[str] = []
+    told = Audience.tell
+
+    def tell(self: Audience, stage: Any, verdict: Any, **facts: Any) -> None:
+        own = ("plugin", "id", "session", "milliseconds")
+        named = [name for name in facts if name not in own]
+        wrong.append(complaint(stage, verdict_text(verdict), named))
+        told(self, stage, verdict, **facts)
+
+    monkeypatch.setattr(Audience, "tell", tell)
+    yield
+    assert not any(wrong), sorted(set(wrong) - {""})

@@ -8,9 +8,10 @@ plugin's fault (an exception, a timeout, nonsense) is logged with a reference, b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from secrets import token_bytes
 from typing import Any
 
@@ -19,9 +20,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..eventual import at_once, is_later
-from ..interfaces import IQueueStore
+from ..interfaces import IInspected, IQueueStore
 from ..message import (
     Client,
     Content,
@@ -34,6 +36,7 @@ from ..message import (
     Status,
     TlsDemand,
 )
+from ..message.vocabulary import Stage, Verdict
 from ..plugin import Filter
 from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
@@ -54,6 +57,7 @@ def _passing_secret() -> Callable[[], bytes]:
     return lambda: secret
 
 
+@implementer(IInspected)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
@@ -90,10 +94,10 @@ class Hooks:
         started = self.reactor.seconds()
         answer, plugin = await self.logins.judge_password(credentials, client)
         if isinstance(answer, Identity):
-            self.logins.decided(client, "authenticated", plugin, started, user=answer.user)
+            self.logins.decided(client, Verdict.AUTHENTICATED, plugin, started, user=answer.user)
             return answer.user
         refusal = answer.reply(454, "4.7.0") if isinstance(answer, Fault) else AUTH_FAILED
-        self.logins.decided(client, str(refusal), plugin, started, user="")
+        self.logins.decided(client, refusal, plugin, started, user="")
         return refusal
 
     @cached_property
@@ -110,7 +114,7 @@ class Hooks:
     async def _judge(
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None
     ) -> Reply:
-        started = self._started("relay")
+        started = self._started(Stage.RELAY)
         questions = self._asked("judge", envelope.client.listener)
         answer, index = await ask(
             questions,
@@ -125,7 +129,7 @@ class Hooks:
         if started is not None:
             plugin = "" if answer is None else questions[index].bound.name
             self._audience.decided(
-                "relay", str(verdict), plugin, started, about(envelope, recipient)
+                Stage.RELAY, verdict, plugin, started, about(envelope, recipient)
             )
         return verdict
 
@@ -133,7 +137,7 @@ class Hooks:
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
     ) -> Routing | Deferred[Routing]:
         """Where this recipient's copies go: redirects followed, loops refused; never empty."""
-        told = self._audience.way if self._audience.wants("route") else None
+        told = self._audience.way if self._audience.wants(Stage.ROUTE) else None
         routers = self._asked("route", envelope.client.listener)
         return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds, witness))
 
@@ -173,7 +177,7 @@ class Hooks:
         questions = self._asked(stage, listener)
         if not questions:
             return PASSED
-        audience = self._audience if self._audience.wants("filter") else None
+        audience = self._audience if self._audience.wants(Stage.FILTER) else None
         seconds = self.reactor.seconds
         return at_once(filtered(questions, stage, arguments, audience, seconds, witness))
 
@@ -187,7 +191,7 @@ class Hooks:
         questions = self._asked("depart", message.envelope.client.listener)
         if not questions:
             return Departed(message)
-        audience = self._audience if self._audience.wants("departure") else None
+        audience = self._audience if self._audience.wants(Stage.DEPARTURE) else None
         seconds = self.reactor.seconds
         asked = departed(questions, message, routes, self.in_thread, audience, seconds, witness)
         return at_once(asked)
@@ -199,7 +203,7 @@ class Hooks:
         questions = self._questions["demand"]
         if not questions:
             return None
-        audience = self._audience if self._audience.wants("tls_policy") else None
+        audience = self._audience if self._audience.wants(Stage.TLS_POLICY) else None
         seconds = self.reactor.seconds
         return at_once(demanded(questions, domain, exchange, audience, seconds, witness))
 
@@ -242,7 +246,7 @@ class Hooks:
         self, message: Message, agent: str, started: float, outcomes: tuple[Outcome, ...]
     ) -> tuple[Outcome, ...]:
         """The same, told."""
-        if self._audience.wants("deliver"):
+        if self._audience.wants(Stage.DELIVER):
             for outcome in outcomes:
                 self._audience.outcome(message, outcome, agent, started)
         return outcomes
@@ -275,8 +279,8 @@ class Hooks:
 
     def tell(
         self,
-        stage: str,
-        verdict: str,
+        stage: Stage,
+        verdict: Verdict | Reply,
         *,
         plugin: str = "",
         id: str = "",
@@ -294,6 +298,23 @@ class Hooks:
             milliseconds=milliseconds,
             **facts,
         )
+
+    def tell_of(self, stage: str, verdict: str, plugin: str, facts: dict[str, Any]) -> None:
+        """Give observers an Event of a plugin's own.
+
+        ValueError if the host tells that verdict at that stage.
+        """
+        self._audience.tell_of(stage, verdict, plugin, facts)
+
+    def state(self) -> Iterator[dict[str, object]]:
+        """For IInspected: a row for each plugin and method that failed when it was last asked."""
+        asked = chain(
+            chain.from_iterable(self._questions.values()),
+            self._agents.values(),
+            self.logins.questions(),
+        )
+        yield from (row for question in asked if (row := question.state()) is not None)
+        yield from self._audience.state()
 
     @property
     def bounds(self) -> tuple[Bound, ...]:

@@ -12,8 +12,9 @@ that it is nobody. How a protocol says so is the protocol's business:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..message import Client
+from ..message.vocabulary import Stage, Verdict
 from ..sasl import (
     Ability,
     Answer,
@@ -106,6 +108,10 @@ class Logins:
         }
         self._keeping = self._questions_to(auth, "keeps_keys", answers.is_flag)
         self._asked: dict[str, Mapping[Ability, Sequence[Question]]] = {}
+
+    def questions(self) -> Iterator[Question]:
+        """All that plugins are asked about logins."""
+        return chain(chain.from_iterable(self._questions.values()), self._keeping)
 
     def _questions_to(
         self, auth: Sequence[Bound], method: str, accepts: Callable[[Any], bool]
@@ -234,10 +240,10 @@ class Logins:
         return any(each.ask() is True for each in _of_listener(self._keeping, listener))
 
     def decided(
-        self, client: Client, verdict: str, plugin: str, started: float, **facts: object
+        self, client: Client, verdict: Verdict | Reply, plugin: str, started: float, **facts: object
     ) -> None:
         """Tell observers."""
-        self._audience.decided("auth", verdict, plugin, started, about(client), **facts)
+        self._audience.decided(Stage.AUTH, verdict, plugin, started, about(client), **facts)
 
 
 def _of_listener(questions: Sequence[Question], listener: str) -> list[Question]:
@@ -270,16 +276,16 @@ class Login:
         while not isinstance(step, Challenge | Success | Refusal):
             answer = await self._answer(step)
             if isinstance(answer, Fault):
-                self._tell(str(answer.reply(454, "4.7.0")), started)
+                self._tell(answer.reply(454, "4.7.0"), started)
                 await self._in_equal_time(started)
                 return answer
             step = self._exchange.answered(answer)
         if isinstance(step, Success):
             more = {"acts_as": step.authzid} if step.authzid else {}
-            self._tell("authenticated", started, user=step.user, **more)
+            self._tell(Verdict.AUTHENTICATED, started, user=step.user, **more)
         elif isinstance(step, Refusal) and step.reason is Reason.REFUSED:
             self._plugin = ""
-            self._tell(str(AUTH_FAILED), started, why=step.detail)
+            self._tell(AUTH_FAILED, started, why=step.detail)
             await self._in_equal_time(started)
         return step
 
@@ -288,7 +294,9 @@ class Login:
         answer, self._plugin = await self._logins.ask(wanted, self._client, self._channel)
         return answer
 
-    def _tell(self, verdict: str, started: float, user: str = "", **facts: object) -> None:
+    def _tell(
+        self, verdict: Verdict | Reply, started: float, user: str = "", **facts: object
+    ) -> None:
         mechanism = self._exchange.mechanism
         self._logins.decided(
             self._client, verdict, self._plugin, started, user=user, mechanism=mechanism, **facts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,9 +24,10 @@ from ..message import (
     Route,
     TlsDemand,
 )
+from ..message.vocabulary import Stage, Verdict, row_of, verdict_text
 from ..smtp.reply import Reply
 from .breaker import Breaker
-from .question import BLOCKING, Bound, Fault
+from .question import BLOCKING, Bound, Fault, fault_row
 
 _OURS = frozenset({"stage", "verdict", "plugin", "id", "session", "milliseconds", "facts"})
 
@@ -44,14 +45,22 @@ class Audience:
         self._now = now
         self._by_stage: dict[str, list[tuple[Bound, Breaker]]] = {}
 
+    def state(self) -> Iterator[dict[str, object]]:
+        """A row for each observer that failed last, as of `Question.state`."""
+        now = self._reactor.seconds()
+        for bound, breaker in self._observers:
+            row = fault_row(breaker, bound, "observe", now)
+            if row is not None:
+                yield row
+
     def wants(self, stage: str) -> bool:
         """Whether anybody listens to this stage; if not, no Event need be made."""
         return bool(self._of(stage))
 
     def tell(
         self,
-        stage: str,
-        verdict: str,
+        stage: Stage,
+        verdict: Verdict | Reply,
         *,
         plugin: str = "",
         id: str = "",
@@ -59,11 +68,32 @@ class Audience:
         milliseconds: float = 0.0,
         **facts: object,
     ) -> None:
-        """Give an Event to all who want its stage, in order; never fails."""
+        """Give an Event of the vocabulary to all who want its stage, in order; never fails."""
         listening = self._of(stage)
-        if not listening:
-            return
-        event = Event(self._now(), stage, verdict, plugin, id, session, milliseconds, facts)
+        if listening:
+            self._pass_on(
+                listening,
+                Event(
+                    self._now(),
+                    stage,
+                    verdict_text(verdict),
+                    plugin,
+                    id,
+                    session,
+                    milliseconds,
+                    facts,
+                ),
+            )
+
+    def tell_of(self, bound_stage: str, verdict: str, plugin: str, facts: dict[str, Any]) -> None:
+        """Give an Event of a plugin's own. ValueError if the verdict is one of the host's."""
+        if row_of(bound_stage, verdict) is not None:
+            raise ValueError(f"{verdict!r} at {bound_stage!r} is told by the host alone")
+        listening = self._of(bound_stage)
+        if listening:
+            self._pass_on(listening, _own_event(self._now(), bound_stage, verdict, plugin, facts))
+
+    def _pass_on(self, listening: Iterable[tuple[Bound, Breaker]], event: Event) -> None:
         for bound, breaker in listening:
             started = self._reactor.seconds()
             if breaker.until is not None and not breaker.admits(started):
@@ -84,8 +114,8 @@ class Audience:
 
     def decided(
         self,
-        stage: str,
-        verdict: str,
+        stage: Stage,
+        verdict: Verdict | Reply,
         plugin: str,
         started: float,
         facts: dict[str, Any],
@@ -109,8 +139,8 @@ class Audience:
         if isinstance(answer, Finding):
             facts.update(signals=dict(answer.signals), headers=len(answer.headers))
             facts.update(wanted_by(answer))
-        verdict = str(answer) if isinstance(answer, Reply) else "found"
-        self.decided("filter", verdict, plugin, started, facts, at=at)
+        verdict = answer if isinstance(answer, Reply) else Verdict.FOUND
+        self.decided(Stage.FILTER, verdict, plugin, started, facts, at=at)
 
     def way(
         self,
@@ -122,25 +152,26 @@ class Audience:
     ) -> None:
         """Tell where a recipient was sent; of many addresses the first ten."""
         facts = about(envelope, recipient)
+        verdict: Verdict | Reply
         if isinstance(answer, Route):
-            verdict = "routed"
+            verdict = Verdict.ROUTED
             facts["agent"] = answer.agent
             if answer.next_hop is not None:
                 facts["next_hop"] = answer.next_hop.host
         elif isinstance(answer, Redirect):
-            verdict = "redirected"
+            verdict = Verdict.REDIRECTED
             facts["to"] = [str(address) for address in answer.addresses[:10]]
             facts["addresses"] = len(answer.addresses)
         else:
-            verdict = str(answer)
-        self.tell("route", verdict, plugin=plugin, milliseconds=milliseconds, **facts)
+            verdict = answer
+        self.tell(Stage.ROUTE, verdict, plugin=plugin, milliseconds=milliseconds, **facts)
 
     def outcome(self, message: Message, outcome: Outcome, agent: str, started: float) -> None:
         """Tell what became of one recipient; the agent's own facts replace none of ours."""
         facts = {key: value for key, value in outcome.facts.items() if key not in _OURS}
         facts |= about(message, outcome.recipient)
         facts |= {"reply": str(outcome.reply), "remote": outcome.remote}
-        self.decided("deliver", outcome.status.value, agent, started, facts)
+        self.decided(Stage.DELIVER, Verdict(outcome.status.value), agent, started, facts)
 
     def departure(
         self,
@@ -159,8 +190,8 @@ class Audience:
             facts |= {"headers": len(answer.headers), "senders": len(answer.senders)}
             facts |= {"without": [each.name for each in answer.without]} if answer.without else {}
             facts |= {"content": "replaced"} if answer.content is not None else {}
-        verdict = str(answer) if isinstance(answer, Reply) else "changed"
-        self.decided("departure", verdict, plugin, started, facts)
+        verdict = answer if isinstance(answer, Reply) else Verdict.CHANGED
+        self.decided(Stage.DEPARTURE, verdict, plugin, started, facts)
 
     def demand(
         self, plugin: str, answer: TlsDemand | Reply, started: float, domain: str, exchange: str
@@ -169,8 +200,8 @@ class Audience:
         facts: dict[str, Any] = {"domain": domain, "exchange": exchange}
         if isinstance(answer, TlsDemand):
             facts |= {"policy": answer.policy, "certificates": answer.certificates is not None}
-        verdict = str(answer) if isinstance(answer, Reply) else answer.use
-        self.decided("tls_policy", verdict, plugin, started, facts)
+        verdict = answer if isinstance(answer, Reply) else Verdict(answer.use)
+        self.decided(Stage.TLS_POLICY, verdict, plugin, started, facts)
 
     def fault(self, bound: Bound, method: str, fault: Fault, subject: Any) -> None:
         """Tell that a plugin failed, with the reference that the client reads."""
@@ -179,7 +210,9 @@ class Audience:
             "cause": fault.cause,
             "at": method,
         }
-        self.tell(bound.stage, "fault", plugin=bound.name, **facts, **about(subject))
+        self.tell(
+            cast(Stage, bound.stage), Verdict.FAULT, plugin=bound.name, **facts, **about(subject)
+        )
 
     def _of(self, stage: str) -> list[tuple[Bound, Breaker]]:
         found = self._by_stage.get(stage)
@@ -225,6 +258,11 @@ class Audience:
                 faults=breaker.faults,
                 pause=pause,
             )
+
+
+def _own_event(now: float, stage: str, verdict: str, plugin: str, facts: dict[str, Any]) -> Event:
+    named = {name: str(facts.pop(name, "")) for name in ("id", "session")}
+    return Event(now, stage, verdict, plugin, named["id"], named["session"], 0.0, facts)
 
 
 def about(subject: Any, recipient: Recipient | None = None) -> dict[str, Any]:

@@ -62,6 +62,15 @@ class Fault:
         return Reply(code, f"Local error, try again later (ref {self.reference})", status)
 
 
+def fault_row(breaker: Breaker, bound: Bound, method: str, now: float) -> dict[str, object] | None:
+    """What `Question.state` says; `now` is on the reactor's clock."""
+    if not breaker.faults:
+        return None
+    left = None if breaker.until is None else max(0.0, breaker.until - now)
+    row = {"stage": bound.stage, "plugin": bound.name, "method": method}
+    return {**row, "faults": breaker.faults, "open_for": left}
+
+
 class Question:
     """One method of one plugin, asked again and again.
 
@@ -99,6 +108,13 @@ class Question:
         self._breaker = Breaker()
         self._last_fault = Fault("", "")
         self._most = min(bound.timeout, BLOCKING)
+
+    def state(self) -> dict[str, object] | None:
+        """A row for IInspected, None if nothing is wrong: `faults` in a row.
+
+        `open_for` are the seconds for which the plugin is bypassed, None if it is asked.
+        """
+        return fault_row(self._breaker, self.bound, self.method, self._reactor.seconds())
 
     def ask(self, *arguments: Any) -> Any:
         """The answer or a Fault, or a Deferred of either; raises nothing.

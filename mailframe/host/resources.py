@@ -228,7 +228,7 @@ class Resources:
         )
 
     def _tell(self, section: Section, verdict: str, **facts: Any) -> None:
-        self.hooks.tell(section.stage, verdict, plugin=section.name, **facts)
+        self.hooks.tell_of(section.stage, verdict, section.name, facts)
 
     def _warn(self, section: Section, key: str, message: str) -> None:
         self.warnings.append(section.error(key, f"warning: {message}"))

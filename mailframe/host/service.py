@@ -171,7 +171,7 @@ class Host(service.MultiService):
 
     def _inspected(self) -> list[tuple[str, IInspected]]:
         listeners = Listeners(self.receptions, lambda: self.ports)
-        return [("listeners", listeners), ("queue", self.scheduler)]
+        return [("listeners", listeners), ("queue", self.scheduler), ("hooks", self.hooks)]
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 class Event:
     """One decision, for observers: which plugin decided what about which message, and how fast.
 
-    `stage` is the stage or the part of the host ("relay", "route", "queue", "deliver", …). `plugin`
-    is the plugin's name or "". `verdict` is a short word or a reply. `milliseconds` is how long the
-    answer took. `id` is the message's, "" before MAIL; `session` is the session's, "" in the queue.
-    `facts` are further fields for the log (sender, recipient, client, …).
+    `stage` and `verdict` are those of `vocabulary`, or a verdict that a plugin tells of its
+    own, at its section's stage. A verdict may also be a reply ("550 5.7.1 …"). `plugin` is the
+    plugin's name or "". `milliseconds` is how long the answer took. `id` is the message's, ""
+    before MAIL; `session` is the session's, "" in the queue. `facts` are further fields for the
+    log (sender, recipient, client, …).
     """
 
     time: float

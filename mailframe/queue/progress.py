@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..message import Entry, Outcome, Pending, Recipient, Status
+from ..message.vocabulary import Stage, Verdict
 from ..smtp.reply import LOCAL_ERROR, RECIPIENT_OK, Reply
 from . import retry
 from .bounce import Action, Notice
@@ -129,18 +130,23 @@ class Progress:
             _who_said(outcome),
             pending.warned or late,
         )
-        self._tell("deferred", pending.recipient, outcome.reply, due=due, attempts=attempts)
+        self._tell(Verdict.DEFERRED, pending.recipient, outcome.reply, due=due, attempts=attempts)
 
     def _fail(self, notice: Notice) -> None:
         del self.left[notice.recipient]
         self._notices.append(notice)
-        self._tell("failed", notice.recipient, notice.reply)
+        self._tell(Verdict.FAILED, notice.recipient, notice.reply)
 
     def _tell(
-        self, verdict: str, recipient: Recipient, reply: Reply, due: float = 0.0, attempts: int = 0
+        self,
+        verdict: Verdict,
+        recipient: Recipient,
+        reply: Reply,
+        due: float = 0.0,
+        attempts: int = 0,
     ) -> None:
         self._context.hooks.tell(
-            "queue",
+            Stage.QUEUE,
             verdict,
             id=self._entry.id,
             recipient=str(recipient.address),

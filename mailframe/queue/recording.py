@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from ..eventual import at_once, is_later, settled
 from ..interfaces import LeaseLost
 from ..message import Entry
+from ..message.vocabulary import Stage, Verdict
 from .context import Context
 from .progress import Progress
 from .waits import Waits
@@ -53,7 +54,7 @@ class Recording:
     def _lost(self) -> None:
         self._state = RecordingState.LOST
         self._log.warn("{id}: no longer ours, it may be delivered twice", id=self._entry.id)
-        self._context.hooks.tell("queue", "lease lost", id=self._entry.id)
+        self._context.hooks.tell(Stage.QUEUE, Verdict.LEASE_LOST, id=self._entry.id)
         self._waits.end()
 
     async def save(self) -> None:
@@ -88,7 +89,7 @@ class Recording:
         waiting = tuple(left.values())
         await self._until_stored(lambda: context.store.record(id, waiting, release))
         if not left and self._state is not RecordingState.LOST:
-            context.hooks.tell("queue", "finished", id=id)
+            context.hooks.tell(Stage.QUEUE, Verdict.FINISHED, id=id)
 
     async def _is_ours(self) -> bool:
         """False if the lease was lost: who has it may yet deliver what would be reported here."""

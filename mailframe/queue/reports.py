@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from ..eventual import Eventual, settled
 from ..message import Client, Content, Entry, Envelope, Recipient, new_id
+from ..message.vocabulary import Stage, Verdict
 from ..repeated import RepeatedLog
 from ..settings import BounceSettings
 from ..smtp.address import Mailbox
@@ -85,7 +86,7 @@ class Reports:
         recipient, envelope = notice.recipient, entry.message.envelope
         notify = recipient.notify
         if notice.action == "failed" and notify is not None and "FAILURE" not in notify:
-            self._tell(entry, "not reported", notice)
+            self._tell(entry, Verdict.NOT_REPORTED, notice)
             return None
         sender = recipient.sender or envelope.sender
         if sender is not None or notice.action != "failed":
@@ -99,7 +100,7 @@ class Reports:
                 recipient=str(recipient.address),
                 reply=str(notice.reply),
             )
-            self._tell(entry, "double bounce dropped", notice)
+            self._tell(entry, Verdict.DOUBLE_BOUNCE, notice)
             return None
         return postmaster
 
@@ -134,7 +135,7 @@ class Reports:
         )
         await settled(self._submit(envelope, octets))
         for notice in notices:
-            self._tell(entry, "reported", notice, report=id)
+            self._tell(entry, Verdict.REPORTED, notice, report=id)
 
     async def _original(self, entry: Entry, failed: bool) -> Original | None:
         """RFC 3461 section 4.3: RET says what a failure returns; other reports the headers."""
@@ -157,9 +158,9 @@ class Reports:
                 return None
         return Original(octets[:most], complete)
 
-    def _tell(self, entry: Entry, verdict: str, notice: Notice, report: str = "") -> None:
+    def _tell(self, entry: Entry, verdict: Verdict, notice: Notice, report: str = "") -> None:
         self._hooks.tell(
-            "queue",
+            Stage.QUEUE,
             verdict,
             id=entry.id,
             action=notice.action,

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from ..eventual import Eventual, at_once, is_later, settled
 from ..interfaces import IDraft, IQueueStore
 from ..message import Entry, Envelope
+from ..message.vocabulary import Stage, Verdict
 
 if TYPE_CHECKING:
     from ..hooks import Hooks
@@ -83,8 +84,8 @@ class Submission:
         finally:
             draft.abort()
         self._hooks.tell(
-            "queue",
-            "accepted",
+            Stage.QUEUE,
+            Verdict.ACCEPTED,
             id=envelope.id,
             sender="<>" if envelope.sender is None else str(envelope.sender),
             recipient=", ".join(str(recipient.address) for recipient in envelope.recipients),

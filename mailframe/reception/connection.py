@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from ..eventual import at_once, is_later
 from ..message import Client, Tls, new_id
+from ..message.vocabulary import Verdict
 from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from ..wire.handshake import TlsChannel, tls_facts
@@ -179,7 +180,7 @@ class Connection(Protocol):
     def _is_heard(self, session: Session) -> bool:
         """False if what the client sends now is ignored."""
         if self.phase in UNGREETED and self._reception.listener.greet_delay > 0:
-            session.tell("spoke before the greeting")
+            session.tell(Verdict.SPOKE_TOO_EARLY)
             self._close(SPOKE_TOO_EARLY)
         return self.phase not in ENDED
 
@@ -317,7 +318,7 @@ class Connection(Protocol):
         if step is ABORT:
             self._abort()
         elif step is CLOSE and self.session is not None:
-            self.session.tell(str(TIMED_OUT))
+            self.session.tell(TIMED_OUT)
             self._close(TIMED_OUT)
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..message import Client
+from ..message.vocabulary import Stage, Verdict
 from ..names.ip import NetworkSet
 from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
 from ..wire.listener import ListenerFactory, NotAdmitted, TimedSession
@@ -28,7 +29,7 @@ class SmtpEntrance(ListenerFactory):
     def no_header(self, proxy: str, why: str) -> None:
         """See ListenerFactory; observers are told as well."""
         super().no_header(proxy, why)
-        self.shared.hooks.tell("session", "no PROXY header", client=proxy, why=why)
+        self.shared.hooks.tell(Stage.SESSION, Verdict.NO_PROXY_HEADER, client=proxy, why=why)
 
     def may_speak_for_others(self, client: Client) -> bool | None:
         """Whether this client may say XCLIENT; None: nobody may here."""
@@ -41,5 +42,5 @@ class SmtpEntrance(ListenerFactory):
             return None
         refusal, hooks = _REFUSALS[why], self.shared.hooks
         if why is NotAdmitted.TOO_MANY and hooks.observers:
-            hooks.tell("session", str(refusal), session=client.session, client=client.address)
+            hooks.tell(Stage.SESSION, refusal, session=client.session, client=client.address)
         return refusal

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from ..message import Client, Envelope, Tls, new_id
+from ..message.vocabulary import Stage, Verdict
 from ..smtp.command import (
     Auth,
     Bdat,
@@ -106,7 +107,7 @@ class Session:
             refusal = await self.introduction.connect()
         except Exception:  # noqa: BLE001
             return self._faulty("connect", 421)  # RFC 5321 section 4.3.2 allows no 451 here
-        self.tell("connected" if refusal is None else str(refusal))
+        self.tell(refusal or Verdict.CONNECTED)
         return refusal or self.dialogue.greeting()
 
     def answer(self, event: Event) -> Answer | Coroutine[Any, Any, Answer]:
@@ -152,7 +153,7 @@ class Session:
     def _counted(self, event: Event, refusal: Reply) -> Reply:
         """The refusal, or the last reply if there were too many refusals."""
         kind = type(event)
-        self.tell(str(refusal), command=kind.__name__.lower())
+        self.tell(refusal, command=kind.__name__.lower())
         return self._tally.refused(kind, refusal)
 
     async def _hello(self, command: Helo | Ehlo | Lhlo) -> Reply:
@@ -170,7 +171,7 @@ class Session:
         refusal = self._admit(client)
         if refusal is None:
             refusal = await self.introduction.connect()
-        self.tell("connected" if refusal is None else str(refusal))
+        self.tell(refusal or Verdict.CONNECTED)
         if refusal is None:
             self.dialogue.offer = self.introduction.offer()
             return self.dialogue.greeting()
@@ -191,7 +192,7 @@ class Session:
         """The handshake is finished."""
         self.introduction.secured(tls, channel)
         self.dialogue.offer = self.introduction.offer()
-        self.tell("tls", version=tls.version, cipher=tls.cipher)
+        self.tell(Verdict.TLS, version=tls.version, cipher=tls.cipher)
 
     async def _mail(self, command: Mail) -> Reply:
         shared, client = self._shared, self.introduction.client
@@ -297,7 +298,7 @@ class Session:
         """No answer is under way, and none will follow: drop the draft."""
         self.hang_up()
         self._reset()
-        self.tell("disconnected")
+        self.tell(Verdict.DISCONNECTED)
 
     def _faulty(self, what: str, code: int = 451) -> Reply:
         """Log the exception that is being handled; the reply with its reference."""
@@ -310,14 +311,14 @@ class Session:
         )
         return reply
 
-    def tell(self, verdict: str, **facts: Any) -> None:
+    def tell(self, verdict: Verdict | Reply, **facts: Any) -> None:
         hooks = self._shared.hooks
         if not hooks.observers:
             return
         client = self.introduction.client
         id = self.transaction.envelope.id if self.transaction is not None else ""
         hooks.tell(
-            "session",
+            Stage.SESSION,
             verdict,
             id=id,
             session=client.session,

@@ -16,6 +16,7 @@ from ..eventual import at_once, is_later
 from ..hooks import PASSED, Filtered
 from ..interfaces import IDraft
 from ..message import Envelope, Recipient, new_id
+from ..message.vocabulary import Stage, Verdict
 from ..mime.write import field_octets
 from ..smtp.command import Rcpt
 from ..smtp.reply import (
@@ -188,7 +189,7 @@ class Transaction:
             if refusal is not None or self.gone:
                 return refusal or LOCAL_ERROR
             if self._demands.discard:
-                self._shared.hooks.tell("reception", "discarded", **self._told())
+                self._shared.hooks.tell(Stage.RECEPTION, Verdict.DISCARDED, **self._told())
                 return Reply(250, f"OK, queued as {self.envelope.id}", "2.0.0")
             self.envelope = self._demands.applied(self.envelope)
             entry = at_once(self._shared.commit(draft, self.envelope, self._prefix()))
@@ -238,7 +239,7 @@ class Transaction:
         self.abort()
         self._draft = new
         self._scan_again(first)
-        shared.hooks.tell("reception", "rewritten", id=before, becomes=id)
+        shared.hooks.tell(Stage.RECEPTION, Verdict.REWRITTEN, id=before, becomes=id)
         return new
 
     def _scan_again(self, first: bytes) -> None:
@@ -324,7 +325,7 @@ class Transaction:
     def tell_accepted(self) -> None:
         """Tell observers that the message is durable."""
         if self._shared.hooks.observers and not self._demands.discard:
-            self._shared.hooks.tell("reception", "accepted", **self._told())
+            self._shared.hooks.tell(Stage.RECEPTION, Verdict.ACCEPTED, **self._told())
 
     def _told(self) -> dict[str, Any]:
         envelope, client = self.envelope, self.envelope.client

@@ -17,6 +17,7 @@ from ..eventual import Eventual, at_once, is_later
 from ..hooks import Channel
 from ..interfaces import IServedConnection
 from ..message import Client, new_id
+from ..message.vocabulary import Stage, Verdict
 from ..smtp.reply import Reply
 from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.listener import CLOSE_PATIENCE, NotAdmitted
@@ -95,7 +96,7 @@ class ServedConnection(Protocol):
 
     def _refuse(self, why: NotAdmitted) -> None:
         """Turn a client away, with the plugin's text unless the client expects TLS."""
-        self.tell("refused", why=why.value)
+        self._tell(Verdict.REFUSED, why=why.value)
         refusal = getattr(self._factory.plugin, "refusal", None)
         if refusal is None or self._factory.listener.tls == "implicit":
             self.drop()
@@ -105,7 +106,7 @@ class ServedConnection(Protocol):
 
     def _begin(self) -> None:
         self._move(OPEN)
-        self.tell("connected")
+        self._tell(Verdict.CONNECTED)
         self._guarded(self._make_session)
 
     def _make_session(self) -> None:
@@ -177,9 +178,15 @@ class ServedConnection(Protocol):
 
     def tell(self, verdict: str, **facts: object) -> None:
         """See IServedConnection."""
-        client = self.client
-        told: dict[str, Any] = {"client": client.address, "listener": client.listener, **facts}
-        self._factory.hooks.tell("session", verdict, session=client.session, **told)
+        told = {**self._known_facts(), **facts, "session": self.client.session}
+        self._factory.hooks.tell_of(Stage.SESSION, verdict, "", told)
+
+    def _tell(self, verdict: Verdict, **facts: object) -> None:
+        told: dict[str, Any] = {**self._known_facts(), **facts}
+        self._factory.hooks.tell(Stage.SESSION, verdict, session=self.client.session, **told)
+
+    def _known_facts(self) -> dict[str, object]:
+        return {"client": self.client.address, "listener": self.client.listener}
 
     def failed(self, failure: Failure | None = None) -> None:
         """See IServedConnection."""
@@ -212,7 +219,7 @@ class ServedConnection(Protocol):
         self.client = replace(self.client, tls=tls, user=None)
         self._channel = Channel(private=True, tls=TlsChannel(connection, is_server=True))
         self._lent.active = self._factory.seconds()
-        self.tell("tls", version=tls.version, cipher=tls.cipher)
+        self._tell(Verdict.TLS, version=tls.version, cipher=tls.cipher)
         if phase is WRAPPING:
             self._begin()
         else:
@@ -241,10 +248,10 @@ class ServedConnection(Protocol):
         silent = self.patience is not None and now - lent.active > self.patience
         if lent.unread_since is not None:
             if now - lent.unread_since > limits.data_timeout:
-                self.tell("timed out")
+                self._tell(Verdict.TIMED_OUT)
                 self.drop()
         elif silent or now - self._began > limits.session_timeout:
-            self.tell("timed out")
+            self._tell(Verdict.TIMED_OUT)
             self._ask("timed_out")
             lent.loseConnection()
 
@@ -275,7 +282,7 @@ class ServedConnection(Protocol):
         self._factory.leave(self)
         if self._inner is not None:
             self._guarded(self._inner.connectionLost, reason)
-            self.tell("disconnected")
+            self._tell(Verdict.DISCONNECTED)
 
     @property
     def _wire(self) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..hooks import Hooks
+from ..message.vocabulary import Stage, Verdict
 from ..settings import Limits, Listener
 from ..wire.certificates import Certificates
 from ..wire.listener import ListenerFactory
@@ -33,4 +34,4 @@ class ServedEntrance(ListenerFactory):
     def no_header(self, proxy: str, why: str) -> None:
         """See ListenerFactory; observers are told as well."""
         super().no_header(proxy, why)
-        self.hooks.tell("session", "no PROXY header", client=proxy, why=why)
+        self.hooks.tell(Stage.SESSION, Verdict.NO_PROXY_HEADER, client=proxy, why=why)

@@ -19,7 +19,7 @@ from .leaving import Depart, Leaving
 from .opener import Unusable, for_now
 from .pool import Pool
 from .times import Timeouts
-from .transaction import Transaction, Verdict, Verdicts
+from .transaction import RecipientVerdict, Transaction, Verdicts
 
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
 
@@ -241,7 +241,7 @@ class _Attempt:
         return verdicts
 
     @staticmethod
-    def _is_final(verdict: Verdict) -> bool:
+    def _is_final(verdict: RecipientVerdict) -> bool:
         """Whether no other exchange is to be asked about this recipient.
 
         What a server says for good counts for all of them; that this one cannot be told an

@@ -26,7 +26,7 @@ _DATA, _END, _RSET = spell(Data()), spell(ContentEnd()), spell(Rset())
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecipientVerdict:
     """What a transaction came to for one recipient.
 
     `ours`: the words are this host's, not the server's. `here`: another exchange of the next
@@ -50,7 +50,7 @@ class Verdicts:
     was handed over for them. `lost` says how it went away, and is temporary.
     """
 
-    said: list[Verdict] = field(default_factory=list)
+    said: list[RecipientVerdict] = field(default_factory=list)
     again: list[Recipient] = field(default_factory=list)
     lost: Reply | None = None
 
@@ -283,7 +283,7 @@ class Transaction:
         self, recipient: Recipient, reply: Reply, ours: bool = False, here: bool = False
     ) -> None:
         self._open.remove(recipient)
-        self._verdicts.said.append(Verdict(recipient, reply, ours, here))
+        self._verdicts.said.append(RecipientVerdict(recipient, reply, ours, here))
 
     def _close_all(self, reply: Reply, ours: bool = False, here: bool = False) -> None:
         for recipient in list(self._open):

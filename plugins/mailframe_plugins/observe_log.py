@@ -22,6 +22,7 @@ from zope.interface import implementer
 from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import IObserver
 from mailframe.message import Event
+from mailframe.message.vocabulary import Stage, Verdict
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 
 
@@ -56,7 +57,10 @@ class Log(WriteBehind[Event]):
         """In a thread."""
         if dropped:
             missed = {"dropped": dropped}
-            events = [Event(self._now(), "observe", "dropped", "log", facts=missed), *events]
+            events = [
+                Event(self._now(), Stage.OBSERVE, Verdict.DROPPED, "log", facts=missed),
+                *events,
+            ]
         lines = [line(event).encode("ascii") for event in events]
         file = self._opened()
         for octets in [b"".join(lines)] if self._path else _pieces(lines):

@@ -23,6 +23,7 @@ from zope.interface import implementer
 from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import ITrace
 from mailframe.message import Event
+from mailframe.message.vocabulary import Stage, Verdict
 from mailframe.plugin import Duration, Plugin, SettingError, Site, Size, setting
 from mailframe.smtp.address import AddressError, Mailbox
 
@@ -97,7 +98,10 @@ class Trace(WriteBehind[Event]):
         """In a thread."""
         if dropped:
             missed = {"dropped": dropped}
-            events = [Event(self._now(), "observe", "dropped", "trace", facts=missed), *events]
+            events = [
+                Event(self._now(), Stage.OBSERVE, Verdict.DROPPED, "trace", facts=missed),
+                *events,
+            ]
         try:
             self._insert(events)
         except sqlite3.DatabaseError as failed:

@@ -433,6 +433,27 @@ class ObserverTests(SynchronousTestCase):
             hooks.tell("queue", "accepted")
         self.assertEqual(failing.asked, FAULTS_TO_OPEN + 2)
 
+    def test_what_keeps_failing_can_be_looked_at(self) -> None:
+        """A row for each method that failed when it was last asked, until it answers again."""
+        clock, policy, failing = Clock(), Doing(broken), self.Failing(broken)
+        hooks = compose_hooks(relay=[policy], observers=[failing], reactor=clock)
+        assert list(hooks.state()) == []
+        hooks.judge(envelope(), recipient())
+        relay = {"stage": "relay", "plugin": "doing", "method": "judge", "open_for": None}
+        observe = {"stage": "observe", "plugin": "failing", "method": "observe", "open_for": None}
+        # The observer heard of the fault, and of the refusal.
+        assert list(hooks.state()) == [{**relay, "faults": 1}, {**observe, "faults": 2}]
+        for _ in range(FAULTS_TO_OPEN - 1):
+            hooks.judge(envelope(), recipient())
+        clock.advance(1)
+        [row, _] = hooks.state()
+        assert row == {**relay, "faults": FAULTS_TO_OPEN, "open_for": FIRST_PAUSE - 1}
+        clock.advance(FIRST_PAUSE)
+        policy.do = None
+        hooks.judge(envelope(), recipient())
+        assert [row["stage"] for row in hooks.state()] == ["observe"]
+        self.flushLoggedErrors(Broken)
+
     def test_an_observer_that_blocks_is_left_alone(self) -> None:
         """As one that fails."""
         clock = Clock()
