@@ -27,6 +27,14 @@ Complaint = tuple[Place, str]
 _ENDPOINTS = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)")
 _AT_LEAST_ONE = ("active", "per_destination")
+#: Keys of a `[[listen]]` that only these protocols heed; all others are the host's own business.
+_HEEDED_BY: Mapping[str, tuple[str, ...]] = {
+    "requires": ("smtp", "lmtp"),
+    "submission": ("smtp", "lmtp"),
+    "greet_delay": ("smtp", "lmtp"),
+    "xclient": ("smtp",),
+}
+_UNSET = Listener("", "")
 
 
 def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Complaint]:
@@ -50,6 +58,7 @@ def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Compl
         if first != number:
             yield (*place, "name"), f"there is another listener {shown(listener.name)}"
         yield from _endpoint(place, listener)
+        yield from _unheeded(place, listener)
         yield from _requirements(place, listener, settings, authenticating)
 
 
@@ -101,6 +110,14 @@ def _endpoint(place: Place, listener: Listener) -> Iterator[Complaint]:
             yield (*place, "endpoint"), f"there is no port {port[1]}"
 
 
+def _unheeded(place: Place, listener: Listener) -> Iterator[Complaint]:
+    """What is set, and would do nothing: an operator who reads `requires` trusts in it."""
+    for key, protocols in _HEEDED_BY.items():
+        if getattr(listener, key) != getattr(_UNSET, key) and listener.protocol not in protocols:
+            whose = " and ".join(protocols)
+            yield (*place, key), f"this key is for {whose}, not for {shown(listener.protocol)}"
+
+
 def _requirements(
     place: Place,
     listener: Listener,
@@ -115,8 +132,6 @@ def _requirements(
             NetworkSet(getattr(listener, key))
         except ValueError as wrong:
             yield (*place, key), str(wrong)
-    if listener.xclient and listener.protocol != "smtp":
-        yield (*place, "xclient"), "XCLIENT is a command of SMTP"
     if listener.client_ca is not None and (settings.tls is None or listener.tls == "none"):
         yield (*place, "client_ca"), "certificates are shown in TLS, which is not offered here"
     if "tls" in listener.requires:

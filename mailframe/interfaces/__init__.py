@@ -16,7 +16,7 @@ UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
 """
 
 from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore
-from .deliver import IBatchingAgent, IDeliveryAgent
+from .deliver import IBatchingAgent, IDeliveryAgent, IPausingAgent
 from .departure import IDeparture
 from .filter import IFilter
 from .inspect import IInspected
@@ -38,6 +38,7 @@ __all__ = [
     "IInspected",
     "ILocalDomains",
     "IObserver",
+    "IPausingAgent",
     "IQueueStore",
     "IRelayPolicy",
     "IResolver",

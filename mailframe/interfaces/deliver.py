@@ -29,3 +29,10 @@ class IBatchingAgent(IDeliveryAgent):
         "how many calls of `deliver` it takes at a time for each destination, in place of"
         " `retry.per_destination`"
     )
+
+
+class IPausingAgent(IDeliveryAgent):
+    """An agent that leaves alone for a while what it could not reach."""
+
+    def forget_pauses() -> None:
+        """Try everything again at the next `deliver`: somebody asks for it. Returns at once."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import settled
-from ..interfaces import IBatchingAgent, IInspected, IQueueStore
+from ..interfaces import IBatchingAgent, IInspected, IPausingAgent, IQueueStore
 from ..message import Entry
 from ..repeated import RepeatedLog
 from ..settings import BounceSettings, QueueTimes
@@ -165,11 +165,21 @@ class Scheduler(service.Service):
             self._give_back(entry.id)
 
     def look(self) -> None:
-        """Something may be due: claim as much as there is room for."""
+        """Somebody wants what is due to be tried now: claim it, and forget every pause."""
         if self.running:
             self._look_at_clock()
-            self._destinations.forget_pauses()
+            self._forget_pauses()
             self._look_now()
+
+    def _forget_pauses(self) -> None:
+        """Let places and agents try again at once what they left alone for a while."""
+        self._destinations.forget_pauses()
+        for name, bound in self._hooks.agents.items():
+            if IPausingAgent.providedBy(bound.plugin):
+                try:
+                    bound.plugin.forget_pauses()
+                except Exception:  # noqa: BLE001
+                    self._log.failure("deliver.{name}: its pauses are not forgotten", name=name)
 
     def _look_now(self) -> None:
         self._claiming.wake_in(0.0)
@@ -187,7 +197,7 @@ class Scheduler(service.Service):
         if not seconds:
             return
         self._log.warn("the clock went back by {seconds} s", seconds=round(seconds))
-        self._destinations.forget_pauses()
+        self._forget_pauses()
         # The reactor's own time went back, too: what it was to call is far away.
         self._claiming.hurry()
         self._renewal.hurry()

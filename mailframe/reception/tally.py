@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from ..settings import Limits
-from ..smtp.command import Auth, Bdat, Ehlo, Expn, Helo, Help, Lhlo, Noop, Rcpt, Rset, Vrfy
-from ..smtp.event import AuthLine, Event
+from ..smtp.command import Auth, Bdat, Data, Mail, Quit, Rcpt, StartTls, Xclient
+from ..smtp.event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from ..smtp.reply import TOO_MANY_COMMANDS, TOO_MANY_ERRORS, Reply
 
 TOO_MANY_MESSAGES = Reply(421, "Too many messages in one session, connect again", "4.7.0")
 
-_WITHOUT_MAIL = frozenset({Helo, Ehlo, Lhlo, Noop, Rset, Vrfy, Expn, Help})
+#: What is not counted as a command without mail, as it brings mail or has a limit of its own.
+#: What is not named here is counted: a command that is added is limited from its first day.
+_NOT_COUNTED: frozenset[type[Event]] = frozenset(
+    {
+        *(Mail, Rcpt, Data, Bdat, ContentOctets, ContentEnd),  # bring mail
+        *(Auth, AuthLine, Rejected),  # each that fails is an error
+        *(StartTls, Quit),  # come once
+        Xclient,  # only from whom the operator trusts
+    }
+)
 _AUTH = frozenset({Auth, AuthLine})
 
 
@@ -36,7 +45,7 @@ class Tally:
     def command(self, event: Event) -> Reply | None:
         """Count an event; a refusal if there are too many commands without mail."""
         kind = type(event)
-        if kind not in _WITHOUT_MAIL and not _is_empty(event):
+        if kind in _NOT_COUNTED and not _is_empty(event):
             return None
         self._commands += 1
         return TOO_MANY_COMMANDS if self._commands > self._limits.commands else None

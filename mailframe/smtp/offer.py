@@ -1,7 +1,8 @@
-"""What a server offers and how it announces that: the greeting and the replies to hello."""
+"""What a server offers, and how it says so: the greeting, the answers to hello and HELP."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -45,13 +46,53 @@ def helo(hostname: str) -> Reply:
 
 @lru_cache(maxsize=64)
 def hello(hostname: str, offer: Offer) -> Reply:
-    """The 250 to EHLO or LHLO, with a line for each extension that is offered."""
-    lines = [hostname, "PIPELINING", f"SIZE {offer.size}" if offer.size else "SIZE", "8BITMIME"]
-    lines += ["STARTTLS"] if offer.starttls else []
-    lines += [f"AUTH {' '.join(offer.auth)}"] if offer.auth else []
-    lines += [f"XCLIENT {' '.join(XCLIENT_ATTRIBUTES)}"] if offer.xclient else []
+    """The 250 to EHLO or LHLO, with a line for each extension on offer."""
+    lines = [f"{keyword} {words}".rstrip() for keyword, words in _offered(offer)]
+    return Reply(250, "\n".join([hostname, *lines]))
+
+
+@lru_cache(maxsize=64)
+def helps(offer: Offer, lmtp: bool) -> Reply:
+    """The 214 to HELP: which commands there are, those of extensions on offer among them."""
+    first = ("LHLO",) if lmtp else ("HELO", "EHLO")
+    added = [keyword for keyword, _ in _offered(offer) if keyword in _COMMANDS]
+    return Reply(214, f"Commands: {' '.join((*first, *_ALWAYS_THERE, *added))}", "2.0.0")
+
+
+def _offered(offer: Offer) -> Iterator[tuple[str, str]]:
+    for keyword, words_of in _EXTENSIONS.items():
+        words = words_of(offer)
+        if words is not None:
+            yield keyword, words
+
+
+def _limits(offer: Offer) -> str:
     limits = [f"RCPTMAX={offer.recipients}"] if offer.recipients else []
     limits += [f"MAILMAX={offer.messages}"] if offer.messages else []
-    lines += [f"LIMITS {' '.join(limits)}"] if limits else []
-    lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "SMTPUTF8", "DSN", "HELP"]
-    return Reply(250, "\n".join(lines))
+    return " ".join(limits)
+
+
+def _always(_offer: Offer) -> str:
+    return ""
+
+
+#: In the order of the reply: an extension's keyword, and what follows it there, None if it is
+#: not on offer.
+_EXTENSIONS: Mapping[str, Callable[[Offer], str | None]] = {
+    "PIPELINING": _always,
+    "SIZE": lambda offer: str(offer.size or ""),
+    "8BITMIME": _always,
+    "STARTTLS": lambda offer: "" if offer.starttls else None,
+    "AUTH": lambda offer: " ".join(offer.auth) or None,
+    "XCLIENT": lambda offer: " ".join(XCLIENT_ATTRIBUTES) if offer.xclient else None,
+    "LIMITS": lambda offer: _limits(offer) or None,
+    "ENHANCEDSTATUSCODES": _always,
+    "CHUNKING": _always,
+    "BINARYMIME": _always,
+    "SMTPUTF8": _always,
+    "DSN": _always,
+    "HELP": _always,
+}
+#: Extensions whose keyword is their command.
+_COMMANDS = frozenset({"STARTTLS", "AUTH", "XCLIENT"})
+_ALWAYS_THERE = ("MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "NOOP", "HELP", "QUIT")

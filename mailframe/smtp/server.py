@@ -16,7 +16,7 @@ from .content import ChunkedContent, DottedContent
 from .event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
-from .offer import NO_OFFER, Offer, greeting, hello, helo
+from .offer import NO_OFFER, Offer, greeting, hello, helo, helps
 from .order import ORDER, REFUSED, State
 from .refusals import AUTH_CANCELLED, Offences, refusal
 from .reply import BARE_LF, LINE_TOO_LONG, Reply
@@ -108,10 +108,8 @@ class ServerDialogue:
         return hello(self._hostname, self.offer)
 
     def help_reply(self) -> Reply:
-        """The 214, which lists the commands."""
-        first = "LHLO" if self.lmtp else "HELO EHLO"
-        words = "MAIL RCPT DATA BDAT RSET VRFY NOOP HELP QUIT STARTTLS AUTH"
-        return Reply(214, f"Commands: {first} {words}", "2.0.0")
+        """The 214: which commands there are now."""
+        return helps(self.offer, self.lmtp)
 
     def receive_data(self, octets: bytes) -> None:
         """Take octets from the client.

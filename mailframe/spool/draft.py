@@ -26,17 +26,17 @@ _PIECE = 1 << 20  # octets that gather before they are written to the file
 
 
 class Budget:
-    """How many octets all drafts hold in memory, and how many they may."""
+    """Octets that all drafts hold in memory, and how many they may before they become files.
+
+    A store that has no files takes no more than that: its drafts fail with ENOSPC.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def take(self, octets: int) -> None:
-        """Count more octets, or fewer.
-
-        A store without files raises OSError if they are too many.
-        """
+        """Count more octets, or fewer."""
         self.used += octets
 
     @property
@@ -67,7 +67,7 @@ class Spill(NamedTuple):
 
 
 class Keeper(Protocol):
-    """What a draft needs of its store. Without a `spill`, all drafts stay in memory."""
+    """What a draft needs of its store. Without a `spill` all stay in memory, within `budget`."""
 
     @property
     def budget(self) -> Budget:
@@ -106,6 +106,9 @@ class Draft:
     def write(self, octets: bytes) -> Deferred[None] | None:
         """See IDraft."""
         self._check_open()
+        budget = self._budget
+        if self._spill is None and budget.used + len(octets) > budget.limit:
+            raise OSError(errno.ENOSPC, f"the queue holds {budget.used} octets in memory already")
         self._count(len(octets))
         self._parts.append(octets)
         self._size += len(octets)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from ..interfaces import IDeliveryAgent, IInspected
+from ..interfaces import IInspected, IPausingAgent
 from ..message import Message, NextHop, Outcome, Recipient, Route, Status
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_DELIVERY
@@ -20,7 +20,7 @@ from .pool import Pool
 _GRACE = 10.0  # seconds that working connections have when the host stops
 
 
-@implementer(IDeliveryAgent, IInspected)
+@implementer(IInspected, IPausingAgent)
 class Agent(Service):
     """Hands messages to a courier, the routes of one next hop and sender together.
 
@@ -42,6 +42,10 @@ class Agent(Service):
     def state(self) -> Iterable[Mapping[str, object]]:
         """See IInspected: the connections of its pool."""
         return self._pool.state()
+
+    def forget_pauses(self) -> None:
+        """See IPausingAgent."""
+        self._pool.forget_pauses()
 
     async def deliver(self, message: Message, routes: Sequence[Route]) -> list[Outcome]:
         """One Outcome per route (IDeliveryAgent)."""

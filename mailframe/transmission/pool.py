@@ -83,6 +83,10 @@ class Pool:
             if until > now:
                 yield {"target": str(target), "down_for": until - now, "reply": str(reply)}
 
+    def forget_pauses(self) -> None:
+        """Dial again whatever could not be reached, once it is asked for."""
+        self._down.clear()
+
     def resting(self, hop: NextHop) -> Target | None:
         """The target of a connection that rests and has served this next hop before."""
         target = self._used_for.get(hop)

@@ -234,6 +234,32 @@ def test_one_mistake(folder: Path, change: tuple[str, str], message: str | None)
         assert any(message in each for each in mistakes(folder, text))
 
 
+@pytest.mark.parametrize(
+    ("protocol", "line", "unheeded"),
+    [
+        ("pop3", 'requires = ["auth"]', "requires: this key is for smtp and lmtp"),
+        ("pop3", "submission = false", "submission: this key is for smtp and lmtp"),
+        ("pop3", 'greet_delay = "1s"', "greet_delay: this key is for smtp and lmtp"),
+        ("lmtp", 'xclient = ["unix"]', "xclient: this key is for smtp"),
+        ("lmtp", 'greet_delay = "1s"', None),
+        ("smtp", 'xclient = ["unix"]', None),
+        ("pop3", "requires = []", None),
+    ],
+)
+def test_keys_that_a_protocol_does_not_heed(
+    folder: Path, protocol: str, line: str, unheeded: str | None
+) -> None:
+    """Whoever reads `requires` would trust in it: it is refused where nobody looks at it."""
+    listener = f'"unix:/run/x"\nprotocol = "{protocol}"\n{line}'
+    text = GOOD.replace('"unix:/run/x"', listener, 1)
+    if unheeded is None:
+        assert read(folder, text)
+    else:
+        assert f'mailframe.toml:14: listen.{unheeded}, not for "{protocol}"' in mistakes(
+            folder, text
+        )
+
+
 @pytest.mark.parametrize("waits", ['["x"]', '["-1s"]', '["x", 0]', '"x"', "[]", "[0]"])
 def test_a_value_has_one_error(folder: Path, waits: str) -> None:
     """What remains of it without the mistake is not complained of, too."""

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import capturedLogs
 from zope.interface import directlyProvides
 
-from mailframe.interfaces import IBatchingAgent
+from mailframe.interfaces import IBatchingAgent, IPausingAgent
 from mailframe.message import NextHop, Outcome, Route, Status
 from mailframe.queue import destinations
 from mailframe.queue.destinations import Destinations, Entrance
@@ -170,6 +170,30 @@ def test_an_operator_may_insist():
     house.clock.advance(1)
     house.wait(5, 1.0)
     assert len(house.agent.delivered) >= 1
+
+
+def test_agents_forget_their_pauses_too():
+    """look() has an agent dial at once what it had left alone, and a fault in that is no harm."""
+    house = House()
+    directlyProvides(house.agent, IPausingAgent)
+    house.agent.answers["far.example"] = (Status.DEFERRED, BUSY)
+    house.send()
+    house.agent.forget_pauses = house.agent.answers.clear
+    house.store.change(["M1"], "retry", house.now())
+    house.scheduler.look()
+    house.clock.advance(1)
+    assert house.agent.delivered == ["bob@far.example"]
+
+    house.agent.forget_pauses = None
+    house.agent.answers["far.example"] = (Status.DEFERRED, BUSY)
+    house.send(id="M2")
+    house.agent.answers.clear()
+    house.store.change(["M2"], "retry", house.now())
+    with capturedLogs() as logs:
+        house.scheduler.look()
+    house.clock.advance(1)
+    assert house.queued() == []
+    assert [each["name"] for each in logs if "log_failure" in each] == ["smtp"]
 
 
 def test_places_that_are_forgotten(monkeypatch):

@@ -26,6 +26,7 @@ In C and M: \\r \\n \\t \\0 \\\\ \\xHH, and {2000*a} for many. Consecutive C lin
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from itertools import groupby
@@ -79,6 +80,7 @@ _ACCEPTED = {
     Auth: AUTHENTICATED,
     AuthLine: AUTHENTICATED,
 }
+_FLAGS = {each.name for each in dataclasses.fields(Offer) if "bool" in str(each.type)}
 _VERBS = {AuthLine: "LINE", ContentEnd: "CONTENT"}
 
 
@@ -110,7 +112,7 @@ def read_offer(text: str) -> Offer:
         if key == "auth":
             fields[key] = tuple(value.split(","))
         else:
-            fields[key] = value != "no" if key in ("starttls", "xclient") else int(value)
+            fields[key] = value != "no" if key in _FLAGS else int(value)
     return Offer(**fields)  # type: ignore[arg-type]
 
 

@@ -93,8 +93,8 @@ def test_many_together_become_files_sooner(keeper):
 
 
 def test_without_a_place_for_files_all_stays_in_memory(tmp_path):
-    """However large it is."""
-    keeper = Keeper(tmp_path, limit=10, spilling=False)
+    """However much larger than `inline` it is."""
+    keeper = Keeper(tmp_path, limit=5000, spilling=False)
     draft = Draft(keeper, AROUND)
     assert draft.write(b"x" * 5000) is None
     draft.commit(AROUND, b"")
@@ -161,3 +161,18 @@ def test_a_store_that_cannot_keep_it(keeper):
         assert full.value.errno == errno.ENOSPC
         assert keeper.bodies.found() == []
         assert keeper.budget.used == 0
+
+
+def test_without_files_memory_has_an_end(tmp_path):
+    """All drafts together are refused what would be too much; what they had can be kept."""
+    keeper = Keeper(tmp_path, limit=100, spilling=False)
+    draft, other = (Draft(keeper, AROUND) for _ in range(2))
+    assert draft.write(b"x" * 60) is None
+    with pytest.raises(OSError) as full:
+        other.write(b"x" * 41)
+    assert full.value.errno == errno.ENOSPC
+    assert other.write(b"x" * 40) is None
+    other.abort()
+    result_of(draft.commit(AROUND, b""))
+    assert keeper.kept[0][1].size == 60
+    assert keeper.budget.used == 0

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.message import NextHop, Status
+from mailframe.transmission.agent import Agent
 
 
 class TestPool(SynchronousTestCase):
@@ -138,6 +139,18 @@ class TestPool(SynchronousTestCase):
         assert self.successResultOf(begun.pop(250)) == "given up"
         assert all(self.successResultOf(each)[0].status is Status.DEFERRED for each in begun)
         assert len(network.world.dialled) == 1 and not network.pool._places
+
+    def test_pauses_can_be_forgotten(self) -> None:
+        """What could not be reached is dialled again at once if somebody asks for it."""
+        network = Network()
+        network.world.peers["9.9.9.9", 25] = "silent"
+        begun = network.begin(message(), recipients("r@peer.example"))
+        _refuse(network)
+        assert self.successResultOf(begun)[0].status is Status.DEFERRED
+        network.world.peers["9.9.9.9", 25] = network.peer
+        assert self.send(network).status is Status.DEFERRED
+        Agent(network.courier, network.pool, network.world, lambda route: None).forget_pauses()
+        assert self.send(network).status is Status.PASSED_ON
 
     def test_a_turn_that_nobody_wants_any_more_goes_to_the_next(self) -> None:
         """Who gives up amid the giving of turns holds up nobody."""
