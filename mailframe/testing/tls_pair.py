@@ -8,7 +8,8 @@ from ..wire.handshake import TlsChannel
 
 
 def shaken(server: SSL.Connection, client: SSL.Connection) -> tuple[TlsChannel, TlsChannel]:
-    """Have two connections over memory do a handshake; the server's channel and the client's.
+    """Have two connections over memory do a handshake; returns the server's and the client's
+    channel.
 
     SSL.Error if it fails.
     """

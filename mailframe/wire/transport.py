@@ -1,7 +1,4 @@
-"""The transport of a client.
-
-It sends replies at once, instead of in another turn of the reactor.
-"""
+"""The transport of a client, which sends replies at once, not in another turn of the reactor."""
 
 from __future__ import annotations
 
