@@ -45,9 +45,9 @@ def pages(
 
 @command.command("list")
 @click.option("--address", default="", metavar="A", help="Sender or recipient; @domain for all.")
-@click.option("--held", is_flag=True, help="Only what is on hold.")
-@click.option("--limit", type=click.IntRange(0), default=100, help="Messages at most; 0 is all.")
-@click.option("--after", default="", metavar="ID", help="Go on behind this message.")
+@click.option("--held", is_flag=True, help="Only messages on hold.")
+@click.option("--limit", type=click.IntRange(0), default=100, help="At most so many; 0 for all.")
+@click.option("--after", default="", metavar="ID", help="Begin after this message.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_(chosen: Chosen, address: str, held: bool, limit: int, after: str, as_json: bool) -> None:
@@ -163,7 +163,9 @@ def _changing(verb: str, meaning: str, past: str) -> None:
     @command.command(verb, help=meaning)
     @click.argument("ids", nargs=-1, metavar="ID...")
     @click.option("--all", "every", is_flag=True, help="All messages.")
-    @click.option("--address", default="", metavar="A", help="All of a sender, recipient, @domain.")
+    @click.option(
+        "--address", default="", metavar="A", help="Those of a sender, recipient, @domain."
+    )
     @click.option("--yes", is_flag=True, help="Do not ask first.")
     @click.pass_obj
     def change(chosen: Chosen, ids: tuple[str, ...], every: bool, address: str, yes: bool) -> None:
@@ -203,4 +205,4 @@ def _change_all(host: Answering, verb: str, past: str, address: str) -> None:
 _changing("retry", "Try messages again now, whatever their schedule says.", "to be tried now")
 _changing("hold", "Keep messages from being tried until they are released.", "on hold")
 _changing("release", "Let held messages go on.", "released")
-_changing("delete", "Delete messages for good; nobody is told.", "deleted")
+_changing("delete", "Delete messages for good; their senders are not told.", "deleted")

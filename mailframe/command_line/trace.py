@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("trace")
 @click.argument("of", metavar="ID|ADDRESS")
-@click.option("--limit", type=click.IntRange(1, 5000), default=1000, help="Events at most.")
+@click.option("--limit", type=click.IntRange(1, 5000), default=1000, help="At most so many events.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def command(chosen: Chosen, of: str, limit: int, as_json: bool) -> None:

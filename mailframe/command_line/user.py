@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.group("user")
 @click.option(
     "--plugin-index", type=click.IntRange(1), metavar="N",
-    help="Which [[auth]] section, counted from 1, where several keep users.",
+    help="Which [[auth]] section, counted from 1, if several keep users.",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, plugin_index: int | None) -> None:
