@@ -26,7 +26,17 @@ from zope.interface.interface import InterfaceClass
 
 from .eventual import Eventual
 from .interfaces import IFilter, IQueueStore, IResolver
-from .message import Client, Content, Envelope, Finding, Recipient
+from .message import (
+    Client,
+    Content,
+    Departed,
+    Envelope,
+    Finding,
+    Message,
+    Recipient,
+    Route,
+    TlsDemand,
+)
 from .setting import Duration, Secret, SettingError, Size, setting
 from .smtp.reply import Reply
 
@@ -60,6 +70,16 @@ def not_lent(*_arguments: Any, **_more: Any) -> Any:
 def not_submitted(envelope: Envelope, octets: bytes) -> Eventual[str]:
     """Stands for `submit` of a host that does not run: raises LookupError."""
     raise LookupError("no scheduler runs here, so nothing can be queued")
+
+
+def unchanged(message: Message, routes: Sequence[Route]) -> Departed:
+    """Stands for departure hooks if there are none: the message as it is."""
+    return Departed(message)
+
+
+def not_demanded(domain: str, exchange: str) -> None:
+    """Stands for TLS policies if there are none."""
+    return
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +123,10 @@ class Site:
     authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
     #: The rows with which this process of the host answers a question (`mailframe.host.control`).
     ask: Callable[..., Eventual[Sequence[Mapping[str, Any]]]] = not_lent
+    #: A message as `[[departure]]` lets it go to another host, or a Reply that says why it stays.
+    depart: Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]] = unchanged
+    #: What `[[tls_policy]]` demands of the exchange of a domain: (domain, exchange), as ITlsPolicy.
+    tls_demand: Callable[[str, str], Eventual[TlsDemand | Reply | None]] = not_demanded
     #: This host's certificates, for plugins that do their own TLS; None without `[tls]`.
     certificates: Callable[[], Certificates | None] = lambda: None
     #: Tell observers: tell(verdict, **facts), at the plugin's own stage.

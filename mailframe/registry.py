@@ -8,15 +8,20 @@ is imported.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import json
 import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
@@ -28,6 +33,7 @@ from zope.interface.verify import verifyObject
 from .interfaces import (
     ICertificateChecker,
     IDeliveryAgent,
+    IDeparture,
     IFilter,
     IObserver,
     IQueueStore,
@@ -35,9 +41,10 @@ from .interfaces import (
     IRouter,
     IServedProtocol,
     IStoredKeys,
+    ITlsPolicy,
     ITokenChecker,
 )
-from .plugin import Plugin, Site
+from .plugin import Filter, Plugin, Site
 
 MEETING_PLACE = "mailframe_plugins"
 
@@ -49,6 +56,8 @@ STAGES = MappingProxyType(
         "filter": IFilter,
         "route": IRouter,
         "queue": IQueueStore,
+        "departure": IDeparture,
+        "tls_policy": ITlsPolicy,
         "deliver": IDeliveryAgent,
         "observe": IObserver,
         "serve": IService,
@@ -69,9 +78,29 @@ COMMON_KEYS = MappingProxyType(
         "filter": ("on", "timeout", "on_error"),
         "route": ("on", "timeout"),
         "queue": (),
+        "departure": ("on", "timeout", "on_error"),
+        "tls_policy": ("timeout",),
         "deliver": ("timeout",),
         "observe": (),
         "serve": (),
+    }
+)
+
+
+#: Methods of a filter by the names that other servers' authors give them.
+_MEANT = MappingProxyType(
+    {
+        "connect": "connected",
+        "connection": "connected",
+        "helo": "hello",
+        "ehlo": "hello",
+        "mail": "sender",
+        "mail_from": "sender",
+        "rcpt": "recipient",
+        "rcpt_to": "recipient",
+        "data": "content",
+        "body": "content",
+        "message": "content",
     }
 )
 
@@ -121,6 +150,8 @@ def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
             verifyObject(interface, built, tentative=":" in plugin.name)
         except Invalid as wrong:
             raise PluginError(f"plugin {plugin.name!r}: {wrong}") from wrong
+        if isinstance(built, Filter) and (wrong_names := _misnamed(built)):
+            raise PluginError(f"plugin {plugin.name!r}: {wrong_names}")
         if interface is ICredentialsChecker and not any(
             IUsernamePassword.isOrExtends(each) for each in built.credentialInterfaces
         ):
@@ -128,6 +159,13 @@ def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
                 f"plugin {plugin.name!r} does not check IUsernamePassword credentials"
             )
     return built
+
+
+def _misnamed(built: Filter) -> str:
+    """What is wrong with a filter whose methods have the names of something else; "" if nothing."""
+    wrong = [name for name in vars(type(built)) if name in _MEANT]
+    words = (f"{name!r} is never asked; did you mean {_MEANT[name]!r}?" for name in wrong)
+    return " ".join(words)
 
 
 def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
@@ -143,6 +181,9 @@ def _provided(plugin: Plugin, stage: str, built: Any) -> list[InterfaceClass]:
 def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
     """(plugin's name, module's name, folder) of all modules that are named for the stage."""
     meeting_place = importlib.import_module(MEETING_PLACE)
+    for folder in _editable_folders():
+        if folder not in meeting_place.__path__:
+            meeting_place.__path__.append(folder)
     folders = dict.fromkeys(os.path.realpath(folder) for folder in meeting_place.__path__)
     for folder in folders:
         for module in pkgutil.iter_modules([folder]):
@@ -151,13 +192,36 @@ def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
                 yield name, module.name, folder
 
 
+@cache
+def _editable_folders() -> tuple[str, ...]:
+    """Folders of plugins in distributions that were installed by `pip install -e`.
+
+    Some build tools have such a distribution imported by a hook that knows single names, so that
+    no folder of it is on Python's path. Where its files are is in its direct_url.json (PEP 610).
+    """
+    folders = []
+    for distribution in importlib.metadata.distributions():
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = urlsplit(origin.get("url", ""))
+        if url.scheme == "file" and origin.get("dir_info", {}).get("editable"):
+            root = Path(url2pathname(url.path))
+            places = (root / each / MEETING_PLACE for each in (".", "src", "plugins"))
+            # One with an __init__.py is a package of its own: the stock plugins of a checkout.
+            folders += [
+                str(place.resolve())
+                for place in places
+                if place.is_dir() and not (place / "__init__.py").exists()
+            ]
+    return tuple(folders)
+
+
 def _name_of(stage: str, module: str) -> str:
-    """The plugin's name, taken from the module's name; "" for a module of another stage."""
-    first, _, rest = module.partition("_")
-    if first == stage:
-        return rest
+    """The plugin's name that a module's name says, "" for a module of another stage."""
+    if module.startswith(f"{stage}_"):
+        return module.removeprefix(f"{stage}_")
     owner, separator, rest = module.partition(f"_{stage}_")
-    return f"{owner}_{rest}" if separator and rest and owner not in STAGES else ""
+    others = any(f"{owner}_".startswith(f"{each}_") for each in STAGES)
+    return f"{owner}_{rest}" if separator and rest and not others else ""
 
 
 def _met(stage: str, name: str) -> Plugin:

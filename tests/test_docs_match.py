@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from mailframe import settings
+from mailframe import registry, settings
 from mailframe.command_line import main
 from mailframe.plugin import Plugin
 
@@ -21,7 +21,7 @@ HOUSE = Path(__file__).parents[1]
 PLUGINS = HOUSE / "plugins" / "mailframe_plugins"
 TOML_BLOCK = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-STAGES = ("auth", "relay", "filter", "route", "queue", "deliver", "observe", "serve")
+STAGES = tuple(registry.STAGES)
 
 
 def stock() -> list[str]:
@@ -74,7 +74,8 @@ def plugin_tests() -> str:
 
 def missing_for(module: str) -> Iterator[str]:
     """What there is not yet for one stock plugin."""
-    stage, _, name = module.partition("_")
+    stage = max((each for each in STAGES if module.startswith(f"{each}_")), key=len, default="")
+    name = module.removeprefix(f"{stage}_")
     plugin = declared(module)
     if stage not in STAGES or plugin.name != name:
         yield f"{module}: is named for neither a stage nor its plugin {plugin.name!r}"
@@ -95,6 +96,37 @@ def test_every_stock_plugin_is_shown_tested_and_documented() -> None:
     assert stock(), f"no plugins in {PLUGINS}"
     missing = [line for module in stock() for line in missing_for(module)]
     assert not missing, f"{len(missing)} missing:\n  " + "\n  ".join(missing)
+
+
+def contracts() -> dict[str, list[str]]:
+    """The contract tests of mailframe.testing, by the stage whose interface each one tests."""
+    found: dict[str, list[str]] = {}
+    for file in sorted((HOUSE / "mailframe" / "testing").glob("*.py")):
+        module = import_module(f"mailframe.testing.{file.stem}")
+        for name, each in vars(module).items():
+            if name.endswith("Contract") and each.__module__ == module.__name__:
+                interface = getattr(each, "interface", None)
+                for stage, wanted in registry.STAGES.items():
+                    if interface in (wanted, *registry.ALTERNATIVES.get(stage, ())):
+                        found.setdefault(stage, []).append(name)
+    return found
+
+
+def test_every_hook_is_shown_tested_and_documented() -> None:
+    """A stage has a page, a contract test, an example, and its line in the author's guide."""
+    guide = docs()["plugin-author.md"]
+    shown_stages = {stage for _, tables in examples() for stage in tables}
+    missing = []
+    for stage in STAGES:
+        if f"{stage}.md" not in docs():
+            missing.append(f"docs/{stage}.md")
+        if f"- **{stage}**:" not in guide:
+            missing.append(f"docs/plugin-author.md: stage by stage: {stage}")
+        if stage not in contracts():
+            missing.append(f"mailframe.testing: a contract test for {stage}")
+        if stage not in shown_stages:
+            missing.append(f"an example with {stage}")
+    assert not missing, "\n  ".join(missing)
 
 
 def test_every_setting_of_the_host_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,6 +75,46 @@ def test_only_what_is_named_is_imported(places: list[Path]) -> None:
     (places[0] / "relay_thing.py").write_text(POLICY.format(name="thing"))
     registry.find("relay", "thing")
     assert "tbroken" in registry.known("relay")
+
+
+@pytest.mark.parametrize(
+    ("method", "meant"), [("rcpt", "recipient"), ("data", "content"), ("ehlo", "hello")]
+)
+def test_a_filter_whose_method_is_misnamed(tmp_path: Path, method: str, meant: str) -> None:
+    """It would never be asked: that is said at once."""
+    source = f"""
+from mailframe.plugin import Filter
+class F(Filter):
+    def __init__(self, settings, site): ...
+    def sender(self, envelope): ...
+    def {method}(self, *args): ...
+"""
+    (tmp_path / f"beside_{method}.py").write_text(source)
+    plugin = registry.find("filter", f"beside_{method}:F", tmp_path)
+    with pytest.raises(PluginError, match=f"'{method}' is never asked; did you mean '{meant}'?"):
+        registry.build(plugin, "filter", {}, site())
+
+
+@pytest.mark.parametrize("source", [".", "src"])
+def test_a_distribution_that_is_edited_in_its_place(
+    places: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """`pip install -e` may put none of its folders on Python's path."""
+    project = tmp_path / "a project"
+    plugins = project / source / "mailframe_plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "relay_tedited.py").write_text(POLICY.format(name="tedited"))
+    info = tmp_path / "site" / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    origin = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    monkeypatch.syspath_prepend(str(info.parent))
+    registry._editable_folders.cache_clear()
+    try:
+        assert registry.find("relay", "tedited").interface is IRelayPolicy
+    finally:
+        registry._editable_folders.cache_clear()
 
 
 def test_two_of_one_name_refuse(places: list[Path]) -> None:

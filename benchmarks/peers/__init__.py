@@ -7,12 +7,12 @@ A task is "discard" (accept durably, then forget), "maildir", "relay" (to a sink
 from .aiosmtpd import aiosmtpd
 from .exim import exim
 from .haraka import haraka
-from .mailframe import mailframe, mailframe_2
+from .mailframe import mailframe, mailframe_2, of_tree
 from .opensmtpd import opensmtpd
 from .postfix import postfix, postfix_eager
 from .running import Peer, Running
 
-__all__ = ["PEERS_BY_NAME", "Running"]
+__all__ = ["PEERS_BY_NAME", "Peer", "Running", "of_tree"]
 
 PEERS_BY_NAME: dict[str, Peer] = {
     "postfix": postfix,

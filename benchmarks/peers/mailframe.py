@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from live_servers import Host
 
-from .running import HOSTNAME, MESSAGE_SIZE, Running, certificate
+from .running import HOSTNAME, MESSAGE_SIZE, Peer, Running, certificate
 
 _TOML = """
 hostname = "{hostname}"
@@ -66,12 +66,17 @@ def settings(task: str, sink: int = 0, workers: int = 1) -> str:
 
 
 @contextmanager
-def mailframe(folder: Path, task: str, sink: int, workers: int = 1) -> Iterator[Running]:
-    """All in one process, or a supervisor and so many workers."""
+def mailframe(
+    folder: Path, task: str, sink: int, workers: int = 1, tree: Path | None = None
+) -> Iterator[Running]:
+    """All in one process, or a supervisor and so many workers; of another checkout, if `tree`."""
     folder.mkdir(parents=True)
     if task == "tls":
         certificate(folder)
-    with Host(folder, settings(task, sink, workers), mailboxes="box\n") as host:
+    host = Host(folder, settings(task, sink, workers), mailboxes="box\n")
+    if tree is not None:
+        host.run_from(tree)
+    with host:
         assert host.process.process is not None
         maildir = folder / "mail" / "bench.example" / "box" / "Maildir"
         yield Running(host.port(), host.process.process.pid, maildir)
@@ -82,3 +87,12 @@ def mailframe_2(folder: Path, task: str, sink: int) -> Iterator[Running]:
     """Two workers."""
     with mailframe(folder, task, sink, workers=2) as server:
         yield server
+
+
+def of_tree(tree: Path, workers: int = 1) -> Peer:
+    """The mailframe of another checkout, by this interpreter with its packages."""
+
+    def peer(folder: Path, task: str, sink: int) -> AbstractContextManager[Running]:
+        return mailframe(folder, task, sink, workers, tree)
+
+    return peer

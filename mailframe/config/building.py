@@ -17,8 +17,11 @@ from .convert import Mistakes, convert
 from .suggest import did_you_mean
 
 _TIMEOUT = 30.0  # seconds that a plugin may take for one answer
-# The store is built first: if there is nowhere to keep mail, no other plugin need be asked.
-_ORDER = ("queue", "observe", "auth", "relay", "filter", "route", "deliver", "serve")
+# The store is built first: whoever cannot keep mail need not be asked about it.
+_ORDER = (
+    "queue", "observe", "auth", "relay", "filter", "route", "departure", "tls_policy", "deliver",
+    "serve",
+)  # fmt: skip
 
 
 def compose(
@@ -48,17 +51,24 @@ def compose(
                     built[stage].append(_bound(section, plugin, composition))
     if errors:
         raise ConfigErrors(tuple(sorted(errors, key=lambda each: each.line)))
+    return _hooks(built, host)
+
+
+def _hooks(built: dict[str, list[Bound]], host: Site) -> Hooks:
     return Hooks(
         reactor=host.reactor,
         auth=tuple(built["auth"]),
         relay=tuple(built["relay"]),
         filters=tuple(built["filter"]),
         routes=tuple(built["route"]),
+        departures=tuple(built["departure"]),
+        tls_policies=tuple(built["tls_policy"]),
         store=built["queue"][0].plugin if built["queue"] else None,
         agents={bound.name: bound for bound in built["deliver"]},
         observers=tuple(built["observe"]),
         services=tuple(built["serve"]),
         now=host.now,
+        in_thread=host.in_thread,
     )
 
 

@@ -6,12 +6,13 @@ follows redirects; `observers` are told what was decided.
 """
 
 from .composed import Hooks
-from .filtering import Filtered
+from .filtering import PASSED, Filtered
 from .login import Channel, Login, Logins, LoginStep
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing
 
 __all__ = [
+    "PASSED",
     "Bound",
     "Channel",
     "Fault",

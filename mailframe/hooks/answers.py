@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..message import AuthResult, Finding, Outcome, Recipient, Redirect, Route, Status, Without
+from ..message import (
+    AuthResult,
+    Content,
+    Departure,
+    Finding,
+    Outcome,
+    Recipient,
+    Redirect,
+    Route,
+    Status,
+    TlsDemand,
+    Without,
+)
 from ..sasl import Identity, KeysFound, StoredKeys, TokenRefused
 from ..smtp.address import Mailbox
 from ..smtp.reply import LOCAL_ERROR, Reply
@@ -18,6 +30,7 @@ _HEADER = re.compile(
     r"[!-9;-~]{1,76}:(?:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]|\r?\n[ \t]+(?=[^ \t\r\n]))*"
 )
 _NAME = re.compile(r"[!-9;-~]{1,76}")
+_DEMANDED = ("opportunistic", "require", "verify")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -32,7 +45,7 @@ def is_finding(answer: Any) -> bool:
         return True
     if not isinstance(answer, Finding) or not _is_texts(answer.signals):
         return False
-    if not (isinstance(answer.headers, tuple | list) and all(map(is_header, answer.headers))):
+    if not _are(answer.headers, is_header):
         return False
     return answer == _plain(answer) or _is_demanding(answer)
 
@@ -49,10 +62,14 @@ def _is_demanding(finding: Finding) -> bool:
         (finding.redirect, lambda each: isinstance(each, Mailbox)),
     )
     return (
-        all(isinstance(all_of, tuple | list) and all(map(is_, all_of)) for all_of, is_ in parts)
+        all(_are(all_of, is_) for all_of, is_ in parts)
         and all(_is_printable(text) for text in (finding.hold, finding.quarantine))
         and isinstance(finding.discard, bool)
     )
+
+
+def _are(values: Any, fit: Callable[[Any], bool]) -> bool:
+    return isinstance(values, tuple | list) and all(map(fit, values))
 
 
 def _is_texts(mapping: Any) -> bool:
@@ -104,6 +121,43 @@ def is_way(answer: Any) -> bool:
         addresses = answer.addresses
         return len(addresses) > 0 and all(isinstance(each, Mailbox) for each in addresses)
     return isinstance(answer, Route) or (isinstance(answer, Reply) and not answer.positive)
+
+
+def is_departure(answer: Any) -> bool:
+    """departure: a refusal, or a Departure of which each part is what it must be."""
+    if isinstance(answer, Reply):
+        return not answer.positive
+    return (
+        isinstance(answer, Departure)
+        and _are(answer.headers, is_header)
+        and _are(answer.without, _is_without)
+        and (answer.content is None or isinstance(answer.content, Content))
+        and isinstance(answer.senders, Mapping)
+        and all(
+            isinstance(recipient, Recipient) and isinstance(sender, Mailbox)
+            for recipient, sender in answer.senders.items()
+        )
+    )
+
+
+def is_demand(answer: Any) -> bool:
+    """tls_policy: a refusal, or a TlsDemand whose judge can be told from others."""
+    if isinstance(answer, Reply):
+        return not answer.positive
+    if not isinstance(answer, TlsDemand) or answer.use not in _DEMANDED:
+        return False
+    judge = answer.certificates
+    return _is_printable(answer.policy) and (
+        judge is None or (callable(getattr(judge, "judge", None)) and _is_hashable(judge))
+    )
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def is_delivery(answer: Any) -> bool:

@@ -15,7 +15,7 @@ from secrets import token_bytes
 from typing import Any
 
 from twisted.cred.credentials import IUsernamePassword
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,23 +25,27 @@ from ..interfaces import IQueueStore
 from ..message import (
     Client,
     Content,
+    Departed,
     Envelope,
     Message,
     Outcome,
     Recipient,
     Route,
     Status,
+    TlsDemand,
 )
 from ..plugin import Filter
 from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
+from .departing import InThread, departed
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .login import Logins
 from .observers import Audience, about
 from .panel import Witness, ask
 from .question import Bound, Fault, Question, new_reference
 from .routing import Routing, routed
+from .tls_policies import demanded
 
 
 def _passing_secret() -> Callable[[], bytes]:
@@ -55,7 +59,8 @@ class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`.
+    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`. `in_thread`
+    runs what blocks.
     """
 
     reactor: IReactorTime
@@ -64,11 +69,14 @@ class Hooks:
     filters: tuple[Bound, ...] = ()
     routes: tuple[Bound, ...] = ()
     store: IQueueStore | None = None
+    departures: tuple[Bound, ...] = ()
+    tls_policies: tuple[Bound, ...] = ()
     agents: Mapping[str, Bound] = field(default_factory=dict)
     observers: tuple[Bound, ...] = ()
     services: tuple[Bound, ...] = ()
     now: Callable[[], float] = time.time
     secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
+    in_thread: InThread = maybeDeferred
 
     _log = Logger()
 
@@ -168,6 +176,32 @@ class Hooks:
         audience = self._audience if self._audience.wants("filter") else None
         seconds = self.reactor.seconds
         return at_once(filtered(questions, stage, arguments, audience, seconds, witness))
+
+    def depart(
+        self, message: Message, routes: Sequence[Route], witness: Witness | None = None
+    ) -> Departed | Reply | Deferred[Departed | Reply]:
+        """departure: the message as it leaves, or a negative Reply why it stays.
+
+        Fails with OSError if the store cannot be read.
+        """
+        questions = self._asked("depart", message.envelope.client.listener)
+        if not questions:
+            return Departed(message)
+        audience = self._audience if self._audience.wants("departure") else None
+        seconds = self.reactor.seconds
+        asked = departed(questions, message, routes, self.in_thread, audience, seconds, witness)
+        return at_once(asked)
+
+    def demand(
+        self, domain: str, exchange: str, witness: Witness | None = None
+    ) -> TlsDemand | Reply | Deferred[TlsDemand | Reply | None] | None:
+        """tls_policy: the strictest; a Reply if the exchange must not be used, None: no demand."""
+        questions = self._questions["demand"]
+        if not questions:
+            return None
+        audience = self._audience if self._audience.wants("tls_policy") else None
+        seconds = self.reactor.seconds
+        return at_once(demanded(questions, domain, exchange, audience, seconds, witness))
 
     def deliver(
         self, message: Message, agent: str, routes: Sequence[Route]
@@ -269,6 +303,8 @@ class Hooks:
             *self.relay,
             *self.filters,
             *self.routes,
+            *self.departures,
+            *self.tls_policies,
             *self.observers,
             *self.agents.values(),
             *self.services,
@@ -297,9 +333,15 @@ class Hooks:
     @cached_property
     def _questions(self) -> dict[str, list[Question]]:
         ask, told = self.reactor, self._audience.fault
+        rows = (
+            ("judge", self.relay, answers.is_judgement),
+            ("route", self.routes, answers.is_way),
+            ("depart", self.departures, answers.is_departure),
+            ("demand", self.tls_policies, answers.is_demand),
+        )
         questions = {
-            "judge": [Question(b, "judge", answers.is_judgement, ask, told) for b in self.relay],
-            "route": [Question(b, "route", answers.is_way, ask, told) for b in self.routes],
+            method: [Question(each, method, accepts, ask, told) for each in bounds]
+            for method, bounds, accepts in rows
         }
         for stage in FILTER_STAGES:
             unwritten = getattr(Filter, stage)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from ..message import (
     Client,
+    Departure,
     Envelope,
     Event,
     Finding,
@@ -21,6 +22,7 @@ from ..message import (
     Recipient,
     Redirect,
     Route,
+    TlsDemand,
 )
 from ..smtp.reply import Reply
 from .breaker import Breaker
@@ -139,6 +141,36 @@ class Audience:
         facts |= about(message, outcome.recipient)
         facts |= {"reply": str(outcome.reply), "remote": outcome.remote}
         self.decided("deliver", outcome.status.value, agent, started, facts)
+
+    def departure(
+        self,
+        plugin: str,
+        answer: Departure | Reply,
+        started: float,
+        message: Message,
+        routes: Sequence[Route],
+    ) -> None:
+        """Tell what a departure hook did to a message; of many recipients the first ten."""
+        facts = about(message)
+        facts["recipients"] = [
+            str(each.recipient.address) for each in routes[:10] if each.recipient
+        ]
+        if isinstance(answer, Departure):
+            facts |= {"headers": len(answer.headers), "senders": len(answer.senders)}
+            facts |= {"without": [each.name for each in answer.without]} if answer.without else {}
+            facts |= {"content": "replaced"} if answer.content is not None else {}
+        verdict = str(answer) if isinstance(answer, Reply) else "changed"
+        self.decided("departure", verdict, plugin, started, facts)
+
+    def demand(
+        self, plugin: str, answer: TlsDemand | Reply, started: float, domain: str, exchange: str
+    ) -> None:
+        """Tell what a TLS policy demands of an exchange."""
+        facts: dict[str, Any] = {"domain": domain, "exchange": exchange}
+        if isinstance(answer, TlsDemand):
+            facts |= {"policy": answer.policy, "certificates": answer.certificates is not None}
+        verdict = str(answer) if isinstance(answer, Reply) else answer.use
+        self.decided("tls_policy", verdict, plugin, started, facts)
 
     def fault(self, bound: Bound, method: str, fault: Fault, subject: Any) -> None:
         """Tell that a plugin failed, with the reference that the client reads."""

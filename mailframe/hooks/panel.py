@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from twisted.internet.defer import Deferred
+
 from ..eventual import is_later
 from .question import Question
 
@@ -26,7 +28,7 @@ class Witness(Protocol):
 
 #: Whether to go on after an answer that is an opinion; called with it, who gave it, and the
 #: reactor's seconds at which it was asked for (0.0 if there is no clock).
-GoesOn: TypeAlias = Callable[[Any, Question, float], bool]
+GoesOn: TypeAlias = Callable[[Any, Question, float], bool | Deferred[bool]]
 
 
 async def ask(
@@ -56,7 +58,12 @@ async def ask(
             answer = await answer
         if witness is not None and seconds is not None:
             witness.asked(question, answer, seconds() - started)
-        if answer is not None and (goes_on is None or not goes_on(answer, question, started)):
+        if answer is None:
+            continue
+        more = goes_on is not None and goes_on(answer, question, started)
+        if is_later(more):
+            more = await more
+        if not more:
             if witness is not None:
                 witness.decided(question, answer)
             return answer, index

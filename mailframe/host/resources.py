@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -21,18 +21,16 @@ from ..eventual import Eventual
 from ..hooks import Channel, Hooks
 from ..interfaces import IInspected, IQueueStore
 from ..maildir.mailboxes import Mailboxes
-from ..message import Client, Envelope, new_id
+from ..message import Client, Departed, Envelope, Message, Route, TlsDemand, new_id
 from ..plugin import Site, not_submitted
 from ..resolver import Resolver
 from ..serving import served_protocols
 from ..smtp.reply import Reply
 from ..wire.certificates import Certificates
+from .control import Control
 from .privileges import NoSuchAccount, account, may_give
 from .shards import whole_queue
 from .state_folder import SECRET, StateFolder
-
-if TYPE_CHECKING:
-    from .control import Control
 
 InThread = Callable[..., Deferred[Any]]
 
@@ -137,6 +135,14 @@ class Resources:
         channel = Channel(private=True)  # the plugin must know how the password came
         return self.hooks.logins.by_password(name, password, client, channel)
 
+    def depart(self, message: Message, routes: Sequence[Route]) -> Eventual[Departed | Reply]:
+        """See Site."""
+        return self.hooks.depart(message, routes)
+
+    def tls_demand(self, domain: str, exchange: str) -> Eventual[TlsDemand | Reply | None]:
+        """See Site."""
+        return self.hooks.demand(domain, exchange)
+
     async def ask(self, question: str, **fields: Any) -> list[dict[str, Any]]:
         """See Site."""
         if self.control is None:
@@ -215,6 +221,8 @@ class Resources:
             may_give=self._may_give,
             authenticate=self.authenticate,
             ask=self.ask,
+            depart=self.depart,
+            tls_demand=self.tls_demand,
             certificates=lambda: self.certificates,
             tell=partial(self._tell, section),
         )

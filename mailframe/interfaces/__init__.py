@@ -17,6 +17,7 @@ UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
 
 from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore
 from .deliver import IBatchingAgent, IDeliveryAgent
+from .departure import IDeparture
 from .filter import IFilter
 from .inspect import IInspected
 from .observe import IObserver, ITrace
@@ -25,11 +26,13 @@ from .relay import ILocalDomains, IRelayPolicy
 from .resolver import IResolver
 from .route import IRouter
 from .serve import IServedConnection, IServedProtocol
+from .tls_policy import ITlsPolicy
 
 __all__ = [
     "IBatchingAgent",
     "ICertificateChecker",
     "IDeliveryAgent",
+    "IDeparture",
     "IDraft",
     "IFilter",
     "IInspected",
@@ -43,6 +46,7 @@ __all__ = [
     "IServedProtocol",
     "IShardedStore",
     "IStoredKeys",
+    "ITlsPolicy",
     "ITokenChecker",
     "ITrace",
     "IUserStore",

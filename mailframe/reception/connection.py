@@ -7,7 +7,7 @@ table of phases; `patience` has the time limits.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
@@ -26,6 +26,7 @@ from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
 from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.peer import Peer, peer_of
 from ..wire.server_tls import ServerTls
+from .entrance import SmtpEntrance
 from .flow import READ_AHEAD, Flow
 from .patience import Patience
 from .phase import (
@@ -56,10 +57,7 @@ from .phase import (
 )
 from .session import Answer, Session
 
-if TYPE_CHECKING:
-    from .listener import Reception
-
-_CLOSED, _SECURING = State.CLOSED, State.SECURING  # faster than by its class, for each reply
+_CLOSED, _SECURING = State.CLOSED, State.SECURING  # quicker than by its class, per reply
 
 SPOKE_TOO_EARLY = Reply(554, "You spoke before the greeting", "5.5.0")
 
@@ -79,7 +77,7 @@ class Connection(Protocol):
     _greet_later: IDelayedCall | None = None
     _tls: ServerTls | None = None
 
-    def __init__(self, reception: Reception, peer: Peer | None = None) -> None:
+    def __init__(self, reception: SmtpEntrance, peer: Peer | None = None) -> None:
         self._reception = reception
         self._peer = peer
         self._patience = Patience(reception.limits, reception.seconds())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,17 +46,25 @@ class Demands:
         elif self.hold:
             envelope = replace(envelope, held=self.hold)
         if self.redirect:
-            first = envelope.recipients[0]
-            others = tuple(redirected(first, self.redirect))
-            envelope = replace(envelope, recipients=others)
+            others = redirected(envelope.recipients, self.redirect)
+            envelope = replace(envelope, recipients=tuple(others))
         return envelope
 
 
-def redirected(recipient: Recipient, addresses: tuple[Mailbox, ...]) -> list[Recipient]:
-    """Other recipients in place of this one; the sender gets no reports about them.
+def redirected(recipients: Sequence[Recipient], addresses: Iterable[Mailbox]) -> list[Recipient]:
+    """Others in the place of these recipients, of whom the first is the one they came from.
 
-    As with a list (RFC 3461 section 5.2.7.1), the sender's wishes were about another recipient.
+    What was accepted must not end in silence: a failure is reported if a recipient's sender wanted
+    to hear of one, or said nothing. A success is not: the sender asked about somebody else
+    (RFC 3461 section 5.2.7.1).
     """
-    way = (*recipient.came_from, recipient.address)
-    never = frozenset({"NEVER"})
-    return [Recipient(address, never, came_from=way) for address in addresses]
+    first = recipients[0]
+    way = (*first.came_from, first.address)
+    wanted: frozenset[str] | None = frozenset()
+    for recipient in recipients:
+        if wanted is None or recipient.notify is None:
+            wanted = None
+        else:
+            wanted |= recipient.notify - {"SUCCESS", "NEVER"}
+    notify = wanted if wanted is None else wanted or frozenset({"NEVER"})
+    return [Recipient(address, notify, came_from=way) for address in addresses]

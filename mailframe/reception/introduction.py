@@ -79,8 +79,9 @@ class Introduction:
     def speak_for(self, command: Xclient) -> Client:
         """The client that XCLIENT names, which replaces the one known so far; its session is new.
 
-        Attributes that are not named keep their values. Those that the other side does not know
-        ("[UNAVAILABLE]") are unknown here too. Its TLS is that of the connection.
+        An address or a port that is not named stays as it is; the name, HELO, PROTO and LOGIN
+        begin anew, as at a new connection. What is not known of the other ("[UNAVAILABLE]") is
+        not known at all. Its TLS is that of the connection.
         """
         old, said = self.client, command.attributes
         self._login = None

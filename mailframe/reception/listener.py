@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from ..message import Client
-from ..names.ip import NetworkSet
-from ..smtp.reply import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, Reply
-from ..wire.listener import ListenerFactory, NotAdmitted
 from ..wire.peer import Peer
 from .connection import Connection
-from .shared import Shared
-
-_REFUSALS = {
-    NotAdmitted.STOPPING: SHUTTING_DOWN,
-    NotAdmitted.TOO_MANY: TOO_MANY_CONNECTIONS,
-}
+from .entrance import SmtpEntrance
 
 
-class Reception(ListenerFactory):
-    """The factory of one `[[listen]]`.
+class Reception(SmtpEntrance):
+    """The way in at one `[[listen]]`.
 
     When it stops, no more commands are begun. Idle clients read 421 at once, and the others after
     the command under way. Content that is under way may be finished and is committed. ValueError if
     the listener needs certificates and there are none, or if a network is not one.
     """
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared.listener, shared.limits, shared.certificates, shared.reactor)
-        self.shared = shared
-        self._xclient = NetworkSet(shared.listener.xclient)
-
     def client_protocol(self, peer: Peer | None) -> Connection:
         """See ListenerFactory."""
         return Connection(self, peer)
-
-    def no_header(self, proxy: str, why: str) -> None:
-        """See ListenerFactory; observers are told as well."""
-        super().no_header(proxy, why)
-        self.shared.hooks.tell("session", "no PROXY header", client=proxy, why=why)
-
-    def may_speak_for_others(self, client: Client) -> bool | None:
-        """True if this client may use XCLIENT; None if no client of this listener may."""
-        return client.address in self._xclient if self._xclient else None
-
-    def refusal_of(self, connection: Connection, client: Client) -> Reply | None:
-        """Count the client; a refusal if there are too many clients, or if the host is stopping."""
-        why = self.admit(connection, client.address)
-        if why is None:
-            return None
-        refusal, hooks = _REFUSALS[why], self.shared.hooks
-        if why is NotAdmitted.TOO_MANY and hooks.observers:
-            hooks.tell("session", str(refusal), session=client.session, client=client.address)
-        return refusal

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from ..eventual import at_once, is_later
 from ..interfaces import IDraft
 from ..message import Without
+from ..message.rewritten import removal_of
 from ..mime.header import end
 from ..mime.removal import Removal, without_fields
 
@@ -21,8 +22,8 @@ _PIECE = 1 << 16  # octets of one read
 
 
 def rewritten(octets: bytes, without: Iterable[Without], limit: int) -> bytes:
-    """A message that is in memory without these fields; its header section ends within `limit`."""
-    return _shortened(octets, _removal(without), limit)
+    """A message that is at hand without these fields; its header section ends within `limit`."""
+    return _shortened(octets, removal_of(without), limit)
 
 
 async def rewrite(
@@ -37,7 +38,7 @@ async def rewrite(
     The header section has at most `limit` octets. Returns the first octets that were written, which
     contain all of it. Fails with OSError.
     """
-    first = _shortened(await in_thread(_at_least, source, limit), _removal(without), limit)
+    first = _shortened(await in_thread(_at_least, source, limit), removal_of(without), limit)
     await _write(new, first)
     while octets := await in_thread(source.read, _PIECE):
         await _write(new, octets)
@@ -63,15 +64,3 @@ def _shortened(octets: bytes, removal: Removal, limit: int) -> bytes:
     if at is None:
         at = len(octets)
     return without_fields(octets[:at], removal) + octets[at:]
-
-
-def _removal(without: Iterable[Without]) -> Removal:
-    removal: dict[bytes, frozenset[int] | None] = {}
-    for each in without:
-        name = each.name.lower().encode("ascii")
-        before = removal.get(name, frozenset())
-        if before is None or not each.instances:
-            removal[name] = None
-        else:
-            removal[name] = before | frozenset(each.instances)
-    return removal

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.logger import Logger
 
 from ..eventual import at_once, is_later
+from ..hooks import PASSED, Filtered
 from ..interfaces import IDraft
 from ..message import Envelope, Recipient, new_id
 from ..mime.write import field_octets
@@ -29,9 +30,6 @@ from . import header
 from .demands import Demands, redirected
 from .rewriting import rewrite, rewritten
 from .shared import Shared, fault_reply
-
-if TYPE_CHECKING:
-    from ..hooks import Filtered
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -77,7 +75,8 @@ class Transaction:
         self.gone = False
         self.size = 0
         for each in found:
-            self._keep(each)
+            if each is not PASSED:
+                self._keep(each)
 
     async def sender(self) -> Reply | None:
         """Ask the filters about the sender; their refusal, None if they accept it."""
@@ -111,7 +110,7 @@ class Transaction:
         if refusal is not None:
             return refusal
         self.accepted += 1
-        for each in redirected(recipient, others) if others else (recipient,):
+        for each in redirected((recipient,), others) if others else (recipient,):
             if each.address not in self._addresses:
                 self._addresses.add(each.address)
                 self.envelope = self.envelope.to(each)
@@ -267,7 +266,9 @@ class Transaction:
             self._log.failure("{id}: the draft could not be aborted", id=self.envelope.id)
 
     def _taken(self, found: Filtered) -> Reply | None:
-        """Keep what filters found; returns their refusal."""
+        """Keep what filters found; their refusal."""
+        if found is PASSED:
+            return None
         if found.signals:
             signals = {**self.envelope.signals, **found.signals}
             self.envelope = replace(self.envelope, signals=signals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IHandshakeListener
@@ -22,6 +22,7 @@ from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.listener import CLOSE_PATIENCE, NotAdmitted
 from ..wire.peer import Peer, peer_of
 from ..wire.server_tls import ServerTls
+from .entrance import ServedEntrance
 from .login import ServedLogin
 from .phase import (
     ARRIVED,
@@ -36,9 +37,6 @@ from .phase import (
 )
 from .transport import ServedTransport
 
-if TYPE_CHECKING:
-    from .listener import ServedListener
-
 
 @implementer(IServedConnection, IHandshakeListener)
 class ServedConnection(Protocol):
@@ -50,7 +48,7 @@ class ServedConnection(Protocol):
     patience: float | None
     phase = ARRIVED
 
-    def __init__(self, factory: ServedListener, peer: Peer | None) -> None:
+    def __init__(self, factory: ServedEntrance, peer: Peer | None) -> None:
         self._factory = factory
         self._peer = peer
         self.limits = factory.limits

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..hooks import Hooks
 from ..interfaces import IServedProtocol
-from ..settings import Limits, Listener
-from ..wire.certificates import Certificates
-from ..wire.listener import ListenerFactory
 from ..wire.peer import Peer
 from .connection import ServedConnection
+from .entrance import ServedEntrance
 
 
-class ServedListener(ListenerFactory):
-    """Makes connections for `plugin`'s protocol. ValueError as ListenerFactory."""
-
-    def __init__(
-        self,
-        plugin: Any,
-        *,
-        listener: Listener,
-        limits: Limits,
-        hooks: Hooks,
-        certificates: Certificates | None,
-        reactor: Any,
-        now: Callable[[], float],
-    ) -> None:
-        super().__init__(listener, limits, certificates, reactor)
-        self.plugin = plugin
-        self.hooks = hooks
-        self.now = now
+class ServedListener(ServedEntrance):
+    """The way in for `plugin`'s protocol. ValueError as ListenerFactory."""
 
     def client_protocol(self, peer: Peer | None) -> ServedConnection:
         """See ListenerFactory."""
         return ServedConnection(self, peer)
-
-    def no_header(self, proxy: str, why: str) -> None:
-        """See ListenerFactory; observers are told as well."""
-        super().no_header(proxy, why)
-        self.hooks.tell("session", "no PROXY header", client=proxy, why=why)
 
 
 def served_protocols(hooks: Hooks) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def compose_hooks(
     relay: Iterable[Any] = (),
     filters: Iterable[Any] = (),
     routes: Iterable[Any] = (),
+    departures: Iterable[Any] = (),
+    tls_policies: Iterable[Any] = (),
     agents: Mapping[str, Any] | None = None,
     observers: Iterable[Any] = (),
     services: Iterable[Any] = (),
@@ -42,6 +44,8 @@ def compose_hooks(
         relay=_bound("relay", relay),
         filters=_bound("filter", filters),
         routes=_bound("route", routes),
+        departures=_bound("departure", departures),
+        tls_policies=_bound("tls_policy", tls_policies),
         store=store,
         agents={
             name: plugin if isinstance(plugin, Bound) else Bound("deliver", name, plugin)

@@ -96,6 +96,8 @@ class StoreCase(_Base):
 class DraftContract(StoreCase):
     """The first half of QueueStoreContract."""
 
+    interface = IQueueStore
+
     async def test_it_provides_the_interface(self) -> None:
         """A store provides IQueueStore, its drafts IDraft."""
         verifyObject(IQueueStore, self.store)

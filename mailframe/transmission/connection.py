@@ -49,7 +49,8 @@ class HandshakeFailed(Ended):
 class ServerConnection(Protocol):
     """A server at the other end of a wire, asked one group of commands at a time.
 
-    `name` is what the outcomes call it. `tls` and `channel` are set once TLS has begun.
+    `name` is what the outcomes call it. `tls` and `channel` are set once TLS has begun,
+    `tls_words` are for the trace: "TLSv1.3 TLS_AES_256_GCM_SHA384, verified".
     `transactions` counts those begun here. `on_end` is called once, when the
     connection is of no use any more.
     """
@@ -59,6 +60,7 @@ class ServerConnection(Protocol):
         self.name = name
         self.tls: Tls | None = None
         self.channel: TlsChannel | None = None
+        self.tls_words = "none"
         self.transactions = 0
         self.ended: Ended | None = None
         self.closed: Deferred[None] = Deferred()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from ..message import Message, NextHop, Outcome, Recipient, Status, Tls
+from ..eventual import Eventual, settled
+from ..message import Message, NextHop, Outcome, Recipient, Route, Status, TlsDemand, TlsUse
+from ..message.tls_demand import stricter
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 from .connection import ServerConnection
 from .content import InThread
 from .exchanges import OURSELVES, Exchanges, Nowhere, Target
 from .form import Forms
+from .leaving import Depart, Leaving
 from .opener import Unusable, for_now
 from .pool import Pool
 from .times import Timeouts
@@ -20,11 +24,16 @@ from .transaction import Transaction, Verdict, Verdicts
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
 
 
+#: What is demanded of TLS with the exchange of a domain; see `mailframe.plugin.Site`.
+Demand: TypeAlias = Callable[[str, str], Eventual[TlsDemand | Reply | None]]
+
+
 class Courier:
     """Delivers over SMTP or LMTP.
 
     `addresses` are dialled in one attempt at most, in equal shares for each host as far as they
-    go; `recipients` share a transaction at most.
+    go; `recipients` share a transaction at most. `agent` is the name of whom it delivers for.
+    `depart` and `demand` ask the hooks, None if none is to be asked.
     """
 
     def __init__(
@@ -37,6 +46,9 @@ class Courier:
         addresses: int = 5,
         recipients: int = 50,
         final: bool = False,
+        agent: str = "smtp",
+        depart: Depart | None = None,
+        demand: Demand | None = None,
     ) -> None:
         self.exchanges = exchanges
         self.pool = pool
@@ -45,6 +57,9 @@ class Courier:
         self.addresses = addresses
         self.recipients = recipients
         self.final = final
+        self.agent = agent
+        self.depart = depart
+        self.demand = demand
 
     async def deliver(
         self,
@@ -84,11 +99,18 @@ class _Attempt:
         self._courier = courier
         self._hop = hop
         self._sender = sender
-        self._forms = Forms(message, courier.in_thread)
         self._open = list(dict.fromkeys(recipients))
+        self._forms = self._forms_of(message)
         self._failures: list[_Failure] = []  # of hosts
         self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share
         self._asked: set[tuple[Recipient, Target]] = set()  # and answered
+
+    def _forms_of(self, message: Message) -> Forms:
+        courier = self._courier
+        if courier.depart is None:
+            return Forms(message, courier.in_thread)
+        routes = [Route(courier.agent, each, next_hop=self._hop) for each in self._open]
+        return Leaving(message, courier.in_thread, self._sender, routes, courier.depart)
 
     async def run(self) -> None:
         """Host by host and address by address, until everybody has a verdict.
@@ -97,7 +119,7 @@ class _Attempt:
         refuses for now, another may take.
         """
         resting = self._courier.pool.resting(self._hop)
-        if resting is not None:
+        if resting is not None and await self._is_secure(resting):
             await self._at(resting, only_resting=True)
         if self._open:
             await self._by_host()
@@ -140,10 +162,27 @@ class _Attempt:
         if not self._open:
             return []
         try:
-            return await self._courier.exchanges.targets(host, self._hop)
+            targets = await self._courier.exchanges.targets(host, self._hop)
         except Nowhere as failed:
             self._nowhere(failed.reply)
             return None if failed.reply == OURSELVES else []
+        demand = await self._demanded(targets[0].host) if targets else None
+        if isinstance(demand, Reply):
+            self._failures.append(_Failure(demand))
+            return []
+        return [_secured(each, self._hop, demand) for each in targets]
+
+    async def _demanded(self, exchange: str) -> TlsDemand | Reply | None:
+        """Of this host's TLS; nobody is asked about a socket of this machine."""
+        demand = self._courier.demand
+        if demand is None or self._hop.lookup == "unix":
+            return None
+        return await settled(demand(self._courier.exchanges.domain(self._hop), exchange))
+
+    async def _is_secure(self, resting: Target) -> bool:
+        """Whether a connection that was opened before is as secure as is demanded now."""
+        demand = await self._demanded(resting.host)
+        return not isinstance(demand, Reply) and _secured(resting, self._hop, demand) == resting
 
     def _nowhere(self, reply: Reply) -> None:
         # A host that the operator named is a mistake in the settings, not the sender's.
@@ -230,7 +269,7 @@ class _Attempt:
         facts: dict[str, str] = {}
         connection = reason.connection
         if connection is not None:
-            facts = {"peer": connection.name, "tls": _words(connection.tls, self._hop)}
+            facts = {"peer": connection.name, "tls": connection.tls_words}
         status = self._status(reason.reply, connection)
         self.outcomes[recipient] = Outcome(
             recipient, status, reason.reply, reason.host, facts=facts, ours=reason.ours
@@ -247,9 +286,13 @@ class _Attempt:
         return Status.PASSED_ON if reports else Status.RELAYED
 
 
-def _words(tls: Tls | None, hop: NextHop) -> str:
-    """For the trace: "TLSv1.3 TLS_AES_256_GCM_SHA384, verified", or "none"."""
-    if tls is None:
-        return "none"
-    verified = ", verified" if hop.tls in ("verify", "implicit") else ""
-    return f"{tls.version} {tls.cipher}{verified}"
+def _secured(target: Target, hop: NextHop, demand: TlsDemand | None) -> Target:
+    """The target with the stricter of what its route and a policy demand."""
+    use, certificates, policy = hop.tls, None, ""
+    if demand is not None:
+        certificates, policy = demand.certificates, demand.policy
+        least: TlsUse = "opportunistic" if certificates is None else "require"
+        use = stricter(use, stricter(demand.use, least))
+    if (target.tls, target.certificates) == (use, certificates):
+        return target
+    return replace(target, tls=use, certificates=certificates, policy=policy)

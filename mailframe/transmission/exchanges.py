@@ -10,7 +10,7 @@ from random import Random
 
 from ..eventual import settled
 from ..interfaces import IResolver
-from ..message import NextHop, TlsUse
+from ..message import CertificateJudge, NextHop, TlsUse
 from ..names.domains import to_ascii
 from ..names.records import MxRecord, Unresolvable
 from ..smtp.address import AddressError, literal_address
@@ -36,6 +36,7 @@ class Target:
 
     `host` is the name that its certificate must bear, `address` an IP address or, with port
     0, the path of a unix socket. `private`: the route's word that the way there is ours.
+    `certificates` judges those that are shown; `policy` names who demanded it.
     """
 
     host: str
@@ -45,6 +46,8 @@ class Target:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     private: bool = False
+    certificates: CertificateJudge | None = None
+    policy: str = field(default="", compare=False)
 
     @property
     def remote(self) -> str:
@@ -80,6 +83,10 @@ class Exchanges:
         self._port = port
         self._private = private
         self._is_own = is_own
+
+    def domain(self, hop: NextHop) -> str:
+        """The next hop's name as DNS has it, in lower case; an address literal as it is."""
+        return _spelling(hop.host)
 
     async def hosts(self, hop: NextHop) -> list[str]:
         """The hosts to try, the best first. Raises Nowhere."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from ..message import Content, Message
+from ..message import Content, Message, Recipient
 from ..mime.seven_bit import CannotConvert, has_unicode_headers, to_seven_bit
+from ..smtp.address import Mailbox
 from ..smtp.command import Body
 from ..smtp.extensions import Extensions
 from ..smtp.reply import Reply
@@ -20,13 +22,25 @@ UNICODE_HEADERS = Reply(
     550, "The message's header is in UTF-8, which the next host does not take", "5.6.9"
 )
 
+_NONE: Mapping[Recipient, Mailbox] = MappingProxyType({})
+
 
 class Form(NamedTuple):
-    """The content to send, its BODY parameter, and whether it goes by BDAT."""
+    """The content to send, its BODY parameter, and whether it goes by BDAT.
+
+    `senders` are the reverse-paths of recipients whose copies get another than the rest.
+    """
 
     content: Content
     body: Body
     in_chunks: bool = False
+    senders: Mapping[Recipient, Mailbox] = _NONE
+
+
+class KeptHere(NamedTuple):
+    """The message does not leave, whichever host would take it; `reply` says why."""
+
+    reply: Reply
 
 
 class Forms:
@@ -39,7 +53,7 @@ class Forms:
         self._has_unicode_headers: bool | None = None
         self._converted: Content | Reply | None = None
 
-    async def form(self, extensions: Extensions) -> Form | Reply:
+    async def form(self, extensions: Extensions) -> Form | KeptHere | Reply:
         """How this server takes it, or the reply that says why it cannot (RFC 6152, 3030, 6531).
 
         Raises OSError where the store cannot be read.

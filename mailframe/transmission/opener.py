@@ -16,7 +16,9 @@ from twisted.internet.error import ConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
+from ..message import CertificateJudge
 from ..sasl import Credentials
 from ..smtp.client import ClientDialogue
 from ..smtp.command import Ehlo, Helo, Lhlo, StartTls
@@ -53,6 +55,8 @@ class Opener:
     one. `bind` are our addresses to dial from, one of each family at most. `lmtp` speaks LMTP.
     `in_thread` runs what takes long at a login.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -99,7 +103,7 @@ class Opener:
         ready = False
         try:
             if target.tls == "implicit":
-                await connection.start_tls(self._options(target), self._timeouts.tls)
+                await self._secure(connection, target)
             [greeting] = await connection.listen(self._timeouts.greeting)
             if not greeting.reply.positive:
                 raise _unwelcome(target, greeting.reply)
@@ -167,7 +171,7 @@ class Opener:
             try:
                 [answer] = await connection.ask(StartTls(), timeout=self._timeouts.hello)
                 if answer.reply.positive:
-                    await connection.start_tls(self._options(target), self._timeouts.tls)
+                    await self._secure(connection, target)
                     return await self._hello(connection, target)
             except Ended as ended:
                 if ended.spoken:
@@ -178,6 +182,29 @@ class Opener:
         if target.tls != "opportunistic":
             raise Unusable(for_now(refused), spoken=spoken)
         return None
+
+    async def _secure(self, connection: ServerConnection, target: Target) -> None:
+        """TLS with somebody who is who the target demands. Raises HandshakeFailed, Unusable."""
+        await connection.start_tls(self._options(target), self._timeouts.tls)
+        if target.certificates is not None:
+            why = self._judged(connection, target, target.certificates)
+            if why:
+                connection.drop()  # to whom we do not want to speak, not even to say QUIT
+                text = f"The certificate of {target} will not do: {why}"
+                raise HandshakeFailed(Reply(451, text, "4.7.5"))
+        connection.tls_words = _words(connection, target)
+
+    def _judged(
+        self, connection: ServerConnection, target: Target, certificates: CertificateJudge
+    ) -> str:
+        """Why those that it showed will not do, "" if they will."""
+        chain = () if connection.channel is None else connection.channel.server_chain
+        try:
+            return certificates.judge(target.host, chain)
+        # A judge is a plugin's code, whatever it raises.
+        except Exception:  # noqa: BLE001
+            self._log.failure("the certificate of {target} could not be judged", target=str(target))
+            return "it could not be judged"
 
     def _options(self, target: Target) -> Any:
         try:
@@ -203,6 +230,16 @@ class Opener:
             await log_in(connection, credentials, self._timeouts.hello, self._in_thread)
         except LoginFailed as failed:
             raise Unusable(for_now(failed.reply), spoken=failed.spoken) from failed
+
+
+def _words(connection: ServerConnection, target: Target) -> str:
+    """See ServerConnection.tls_words."""
+    if connection.tls is None:
+        return "none"
+    is_sure = target.tls in ("verify", "implicit") or target.certificates is not None
+    verified = ", verified" if is_sure else ""
+    policy = f" ({target.policy})" if target.policy else ""
+    return f"{connection.tls.version} {connection.tls.cipher}{verified}{policy}"
 
 
 def _unwelcome(target: Target, reply: Reply) -> Unusable:

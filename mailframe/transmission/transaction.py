@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..message import Recipient
@@ -15,7 +15,7 @@ from ..smtp.transparency import BadLineEnds
 from .commands import fit_address, mail_command, rcpt_command
 from .connection import Ended, ServerConnection
 from .content import send_chunk, send_data
-from .form import Form, Forms
+from .form import Form, Forms, KeptHere
 from .times import Timeouts
 
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
@@ -45,7 +45,8 @@ class Verdicts:
     """What became of a transaction.
 
     `said` is what some recipients were answered. `again` want a transaction of their own here
-    (there were too many). The others were not answered when the server went away; nothing
+    (there were too many, or
+    their sender is another). The others were not answered when the server went away; nothing
     was handed over for them. `lost` says how it went away, and is temporary.
     """
 
@@ -84,6 +85,8 @@ class Transaction:
             form = await self._forms.form(self._extensions)
             if isinstance(form, Reply):
                 self._close_all(form, ours=True)
+            elif isinstance(form, KeptHere):
+                self._close_all(form.reply, ours=True, here=True)
             elif self._extensions.size and form.content.size > self._extensions.size:
                 text = f"The next host takes at most {self._extensions.size} octets"
                 self._close_all(Reply(552, text, "5.3.4"), ours=True)
@@ -98,6 +101,8 @@ class Transaction:
         return self._verdicts
 
     async def _converse(self, form: Form) -> None:
+        if form.senders:
+            self._take_sender(form.senders)
         commands = self._commands(form)
         if not commands:
             return
@@ -114,6 +119,15 @@ class Transaction:
         elif go_ahead is not None:
             self._close_all(go_ahead)
             await self._reset()
+
+    def _take_sender(self, senders: Mapping[Recipient, Mailbox]) -> None:
+        """The first recipient's; who has another one needs a transaction with that."""
+        ours = self._sender
+        self._sender = senders.get(self._open[0], ours)
+        for recipient in self._open[1:]:
+            if senders.get(recipient, ours) != self._sender:
+                self._open.remove(recipient)
+                self._verdicts.again.append(recipient)
 
     def _commands(self, form: Form) -> list[Spelled]:
         """MAIL and a RCPT for each open recipient; [] where nothing can be said."""

@@ -56,6 +56,12 @@ class TlsChannel:
         shown = self._connection.get_peer_certificate()
         return None if shown is None else shown.to_cryptography().public_bytes(Encoding.DER)
 
+    @property
+    def server_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server showed us, in DER, its own first; () on its side."""
+        shown = None if self._is_server else self._connection.get_peer_cert_chain()
+        return tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in shown or ())
+
     def _server_certificate(self) -> x509.Certificate | None:
         connection: Any = self._connection
         ours = self._is_server

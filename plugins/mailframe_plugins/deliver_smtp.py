@@ -59,24 +59,7 @@ class Settings:
 def build(settings: Settings, site: Site) -> Agent:
     """The agent. Raises SettingError."""
     _check(settings)
-    hostname = settings.helo or site.hostname
-    opener = Opener(
-        hostname=hostname,
-        reactor=site.reactor,
-        tls=_tls(settings),
-        timeouts=settings.timeouts,
-        bind=settings.bind,
-        names=(site.hostname,),
-        in_thread=site.in_thread,
-    )
-    pool = Pool(
-        opener,
-        site.reactor,
-        connections=settings.connections,
-        idle=settings.idle,
-        messages=settings.messages,
-        back_off=settings.back_off,
-    )
+    pool = _pool(settings, site)
     exchanges = Exchanges(
         site.resolver,
         site.hostname,
@@ -92,8 +75,31 @@ def build(settings: Settings, site: Site) -> Agent:
         in_thread=site.in_thread,
         addresses=settings.addresses,
         recipients=settings.recipients,
+        agent=site.name.removeprefix("deliver."),
+        depart=site.depart,
+        demand=site.tls_demand,
     )
     return Agent(courier, pool, site.reactor, _next_hop)
+
+
+def _pool(settings: Settings, site: Site) -> Pool:
+    opener = Opener(
+        hostname=settings.helo or site.hostname,
+        reactor=site.reactor,
+        tls=_tls(settings),
+        timeouts=settings.timeouts,
+        bind=settings.bind,
+        names=(site.hostname,),
+        in_thread=site.in_thread,
+    )
+    return Pool(
+        opener,
+        site.reactor,
+        connections=settings.connections,
+        idle=settings.idle,
+        messages=settings.messages,
+        back_off=settings.back_off,
+    )
 
 
 def _next_hop(route: Route) -> NextHop | None:

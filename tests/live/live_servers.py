@@ -132,6 +132,12 @@ class Host:
         self.state = folder / "state"
         self.process = Process(folder, [TWISTD, "-n", "--pidfile=", "mailframe", "-c", self.config])
 
+    def run_from(self, tree: Path) -> None:
+        """Let the host be that of another checkout."""
+        path = os.pathsep.join(map(str, (tree, tree / "plugins")))
+        argv = [TWISTD, "-n", "--pidfile=", "mailframe", "-c", self.config]
+        self.process = Process(self.folder, argv, {"PYTHONPATH": path})
+
     def ports(self) -> dict[str, int]:
         """The port of each listener by its name, once the host is ready."""
         known = self.state / "ports"

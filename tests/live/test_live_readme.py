@@ -61,7 +61,9 @@ def test_the_ten_line_plugin_delivers(tmp_path: Path) -> None:
         assert mail.read_bytes().endswith(b"Subject: x\r\n\r\nhello\r\n")
 
 
-@pytest.mark.parametrize("name", ["small_host", "submission_relay", "sandbox", "sandbox/world"])
+@pytest.mark.parametrize(
+    "name", ["small_host", "submission_relay", "sandbox", "sandbox/world", "sink", "leaving"]
+)
 def test_the_examples_are_correct_as_they_stand(name: str) -> None:
     """`mailframe check` has nothing to say against them but what this machine lacks."""
     done = subprocess.run(

@@ -17,11 +17,11 @@ TEXT = "Subject: x\r\nX-Away: 1\r\nX-Stays: 2\r\nx-away: 3\r\n folded\r\n\r\nX-A
 class Sent:
     """A message sent through these filters."""
 
-    def __init__(self, *filters, text=TEXT, **listener):
+    def __init__(self, *filters, text=TEXT, mail=MAIL, **listener):
         self.watching = Watching()
         self.place = Place(filters=filters, observers=(self.watching,), **listener)
         talk = self.place.greeted()
-        talk.say(*MAIL)
+        talk.say(*mail)
         talk.say("DATA")
         talk.send(text.encode() + b".\r\n")
         [self.answer] = talk.heard()
@@ -85,6 +85,26 @@ def test_redirected_at_rcpt() -> None:
     assert [str(each.address) for each in sent.envelope.recipients] == [
         "moderator@example.org", "b@c.example", "carol@example.org",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (("", ""), None),
+        ((" NOTIFY=NEVER", " NOTIFY=NEVER"), {"NEVER"}),
+        ((" NOTIFY=SUCCESS", " NOTIFY=SUCCESS"), {"NEVER"}),
+        ((" NOTIFY=NEVER", ""), None),
+        ((" NOTIFY=SUCCESS,FAILURE", " NOTIFY=DELAY"), {"FAILURE", "DELAY"}),
+    ],
+)
+def test_what_was_redirected_does_not_end_in_silence(
+    asked: tuple[str, str], kept: set[str] | None
+) -> None:
+    """A sender who wants to hear of failures hears of this one, and never of a success."""
+    mail = tuple(line + more for line, more in zip(MAIL[1:], asked, strict=True))
+    sent = Sent(at("content", redirect=(ELSEWHERE,)), mail=(MAIL[0], *mail))
+    [recipient] = sent.envelope.recipients
+    assert recipient.notify == (None if kept is None else frozenset(kept))
 
 
 def test_a_refusal_is_stricter_than_all(stage: str) -> None:

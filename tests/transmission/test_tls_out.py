@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 from scripted_peer import Zone, in_thread, message, recipients
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -17,10 +21,32 @@ from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from mailframe.message import NextHop, Outcome, Status, TlsUse
+from mailframe.message import NextHop, Outcome, Status, TlsDemand, TlsUse
 from mailframe.plugin import Duration
-from mailframe.testing.certificates import Issued, make_authority
+from mailframe.testing.certificates import Authority, Issued, make_authority
 from mailframe.transmission import ClientTls, Courier, Exchanges, Opener, Pool, Timeouts
+
+
+@dataclass(frozen=True)
+class Wants:
+    """A judge: the first certificate that is shown must be this one, the next that."""
+
+    own: bytes
+    next: bytes = b""
+    raises: bool = False
+
+    def judge(self, host: str, chain: Sequence[bytes]) -> str:
+        assert host == "mx.peer.example"
+        if self.raises:
+            return str(1 / 0)
+        same = chain[0] == self.own and (not self.next or chain[1] == self.next)
+        return "" if same else "they are not the ones"
+
+
+def _der(of: Issued | Authority) -> bytes:
+    pem = of.chain if isinstance(of, Issued) else of.pem
+    return x509.load_pem_x509_certificates(pem)[0].public_bytes(Encoding.DER)
+
 
 AUTHORITY = make_authority()
 STRANGER = make_authority("a stranger")
@@ -99,9 +125,13 @@ class TlsPeerFactory(Factory):
     noisy = False
 
     def __init__(self, certificate: Issued, **ways: Any) -> None:
+        own, *chain = map(
+            crypto.X509.from_cryptography, x509.load_pem_x509_certificates(certificate.chain)
+        )
         self.options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(_key(certificate)),
-            certificate=crypto.load_certificate(crypto.FILETYPE_PEM, certificate.chain),
+            certificate=own,
+            extraCertChain=chain,
         )
         self.breaks: bool = ways.pop("breaks", False)
         self.is_silent: bool = ways.pop("is_silent", False)
@@ -144,6 +174,7 @@ class TestTls(TestCase):
             pool=pool,
             timeouts=Timeouts(),
             in_thread=in_thread,
+            demand=hop.pop("demand", None),
         )
         next_hop = NextHop(host, "host", tls=tls, **hop)
         [outcome] = await courier.deliver(message(), next_hop, recipients("r@x.example"), None)
@@ -236,6 +267,52 @@ class TestTls(TestCase):
         # In one segment they are forgotten; cut apart they break the handshake. Never heard.
         assert outcome.status is Status.RELAYED
         assert all("SIZE" not in line for line in factory.heard)
+
+    async def test_a_policy_demands_a_verified_certificate(self) -> None:
+        """Though the route takes any; the trace says so."""
+        demand = TlsDemand("verify", policy="sts")
+        for authority, taken in ((AUTHORITY, True), (STRANGER, False)):
+            factory = TlsPeerFactory(authority.issue("mx.peer.example"))
+            outcome = await self.send(factory, "opportunistic", demand=lambda *_: demand)
+            assert outcome.reply.positive is taken, outcome
+            if taken:
+                assert outcome.facts["tls"].endswith(", verified (sts)")
+            else:
+                assert outcome.reply.status == "4.7.5"
+                assert not any(line.startswith("tls ") for line in factory.heard)
+
+    async def test_a_policy_judges_the_certificates(self) -> None:
+        """All that are shown, before anything is said to the host; a refusal is not got around."""
+        issued = STRANGER.issue("else.example")
+        demand = TlsDemand("opportunistic", Wants(_der(issued), _der(STRANGER)), policy="dane")
+        for shown, taken in ((issued, True), (STRANGER.issue("else.example"), False)):
+            factory = TlsPeerFactory(shown)
+            outcome = await self.send(factory, "opportunistic", demand=lambda *_: demand)
+            assert outcome.reply.positive is taken, outcome
+            if taken:
+                assert outcome.facts["tls"].endswith(", verified (dane)")
+            else:
+                assert (outcome.reply.code, outcome.reply.status) == (451, "4.7.5")
+                assert "not the ones" in outcome.reply.text
+                assert factory.heard == ["EHLO us.example", "STARTTLS"]
+
+    async def test_a_policy_judges_where_tls_comes_first(self) -> None:
+        """The route's manner stays, the judge is asked as well."""
+        issued = AUTHORITY.issue("mx.peer.example")
+        for wanted, taken in ((_der(issued), True), (_der(AUTHORITY), False)):
+            demand = TlsDemand("require", Wants(wanted))
+            factory = TlsPeerFactory(issued, implicit=True)
+            outcome = await self.send(factory, "implicit", demand=lambda *_, d=demand: d)
+            assert outcome.reply.positive is taken, outcome
+            assert taken or factory.heard == []
+
+    async def test_a_judge_that_raises_refuses(self) -> None:
+        """It is logged, and nothing is sent."""
+        factory = TlsPeerFactory(STRANGER.issue("else.example"))
+        demand = TlsDemand("require", Wants(b"", raises=True))
+        outcome = await self.send(factory, "opportunistic", demand=lambda *_: demand)
+        assert outcome.status is Status.DEFERRED and outcome.reply.status == "4.7.5"
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
 
     async def test_verified(self) -> None:
         """The certificate names the host, by an authority that is trusted."""

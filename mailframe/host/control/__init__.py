@@ -1,14 +1,15 @@
 """What the command line, or anything else that looks after a host, can ask it.
 
-A `question` has a name, a function that answers it with rows, and a way to combine the answers of
-several workers; `questions` has all of them. `control` answers requests about one host or about one
-of its workers, and `socket` takes the requests over STATE/control.
+A `question` has a name, an answer of rows, and a way in which the answers of several workers
+become one; `questions` has all of them, and a `subject` is what they are about. `control` answers
+requests about one host or one of its workers, `socket` lets them in over STATE/control.
 """
 
 from .control import Control, control_of
-from .question import Question, Refused, Row, Rows
+from .question import Question, Row, Rows
 from .questions import QUESTIONS
 from .socket import ControlFactory, ControlProtocol
+from .subject import Refused
 
 __all__ = [
     "QUESTIONS",

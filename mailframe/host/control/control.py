@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-
-from ...interfaces import IInspected, IQueueStore, ITrace
-from .question import Refused, Rows
+from ...hooks import Hooks
+from ...interfaces import IInspected, ITrace
+from ...settings import HostSettings
+from .question import Rows
 from .questions import QUESTIONS
+from .subject import InThread, Refused, Subject
 
-if TYPE_CHECKING:
-    from ..resources import Resources
+
+class Lender(Protocol):
+    """What is needed of `host.resources`."""
+
+    hooks: Hooks
+    settings: HostSettings
+    now: Callable[[], float]
+    in_thread: InThread
+    workers: int
+    worker: int
+
+    def inspected(self) -> Sequence[tuple[str, IInspected]]:
+        """The plugins whose state can be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """The parts of a host that the questions are about.
-
-    `look` is called when something may have become due. `now` gives seconds since the epoch.
-    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
-    has none. `workers` is the number of workers, each of which has a Control; `worker` is the
-    number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
+class Control(Subject):
+    """Answers questions about what it is itself.
 
     If no host runs and the command line opens the store itself, it uses a Control too.
     """
-
-    store: IQueueStore | None
-    trace: ITrace | None
-    look: Callable[[], None]
-    now: Callable[[], float]
-    in_thread: Callable[..., Deferred[Any]]
-    hostname: str
-    workers: int = 1
-    worker: int = 0
-    inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple
 
     def answer(self, request: Mapping[str, Any]) -> Rows:
         """The rows that answer `{"ask": NAME, ...}`.
@@ -48,16 +45,9 @@ class Control:
             raise Refused(f"unknown question {request.get('ask')!r}")
         return question.ask(self, **{key: each for key, each in request.items() if key != "ask"})
 
-    @property
-    def queue(self) -> IQueueStore:
-        """The store. Raises Refused if there is none."""
-        if self.store is None:
-            raise Refused("this composition has no [queue]")
-        return self.store
-
 
 def control_of(
-    resources: Resources,
+    resources: Lender,
     look: Callable[[], None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:

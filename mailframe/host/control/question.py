@@ -11,10 +11,9 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from .control import Control
+from .subject import Refused, Subject
 
 PAGE = 500  # rows of one answer; ids of one request
 
@@ -25,10 +24,6 @@ Rows: TypeAlias = AsyncGenerator[Row, None]
 Ask: TypeAlias = Callable[..., Iterator[Row]]
 #: Combines the answers of several workers: merge(workers, **fields).
 Merge: TypeAlias = Callable[..., Iterator[Row]]
-
-
-class Refused(ValueError):
-    """A request that cannot be answered; the text is for the person who asked."""
 
 
 def of_the_first(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
@@ -68,9 +63,9 @@ def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
 class Question:
     """Something that can be asked.
 
-    `answer(control, **fields)` gives the rows; its parameters are the question's fields. It raises
-    Refused, at once or while it answers. If `of_queue` is set and all workers share one queue, each
-    of them knows the whole answer, so only one is asked.
+    `answer(subject, **fields)` gives the rows; its parameters are the question's. It raises
+    Refused, at once or while it answers. `of_queue`: if all workers share one queue, any of
+    them knows the whole answer, and only one is asked.
     """
 
     name: str
@@ -78,10 +73,10 @@ class Question:
     merge: Merge = of_the_first
     of_queue: bool = True
 
-    def ask(self, control: Control, **fields: Any) -> Rows:
-        """The answer of one host. Raises Refused for unknown fields."""
+    def ask(self, subject: Subject, **fields: Any) -> Rows:
+        """The answer of one host. Raises Refused for fields that it does not have."""
         try:
-            return self.answer(control, **fields)
+            return self.answer(subject, **fields)
         except TypeError as wrong:
             raise Refused(f"{self.name}: {wrong}") from None
 

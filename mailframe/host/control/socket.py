@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .control import Control
-from .question import Refused, Row
+from .question import Row
+from .subject import Refused
 
 
 @implementer(IPushProducer)

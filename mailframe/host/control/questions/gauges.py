@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ..question import PAGE, Question, Rows, of_each
-
-if TYPE_CHECKING:
-    from ..control import Control
+from ..subject import Subject
 
 
-async def _gauges(control: Control, of: str = "") -> Rows:
+async def _gauges(control: Subject, of: str = "") -> Rows:
     for name, part in control.inspected():
         if of in ("", name):
             for row in islice(part.state(), PAGE):

@@ -5,33 +5,31 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ....eventual import settled
 from ....message import AuthResult, Entry, Pending
-from ..question import PAGE, Ask, Question, Refused, Row, Rows, by_id, of_each
-
-if TYPE_CHECKING:
-    from ..control import Control
+from ..question import PAGE, Ask, Question, Row, Rows, by_id, of_each
+from ..subject import Refused, Subject
 
 CHUNK = 48 << 10  # octets of a message's content in one row
 
 
 async def _find(
-    control: Control, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
+    control: Subject, after: str = "", limit: int = 100, address: str = "", hold: bool | None = None
 ) -> Rows:
     page = min(int(limit), PAGE)
     for entry in await settled(control.queue.find(after, page, address, hold)):
         yield entry_row(entry)
 
 
-async def _get(control: Control, id: str) -> Rows:
+async def _get(control: Subject, id: str) -> Rows:
     entry = await settled(control.queue.get(id))
     if entry is not None:
         yield entry_row(entry)
 
 
-async def _content(control: Control, id: str) -> Rows:
+async def _content(control: Subject, id: str) -> Rows:
     entry = await settled(control.queue.get(id))
     if entry is None:
         return
@@ -43,7 +41,7 @@ async def _content(control: Control, id: str) -> Rows:
         file.close()
 
 
-async def _change(control: Control, ids: list[str], verb: str) -> Rows:
+async def _change(control: Subject, ids: list[str], verb: str) -> Rows:
     if len(ids) > PAGE:
         raise Refused(f"at most {PAGE} messages at once")
     changed = await settled(control.queue.change([str(id) for id in ids], verb, control.now()))
@@ -53,7 +51,7 @@ async def _change(control: Control, ids: list[str], verb: str) -> Rows:
         yield {"id": id}
 
 
-async def _summary(control: Control) -> Rows:
+async def _summary(control: Subject) -> Rows:
     queue = control.queue
     counts = await settled(queue.counts())
     next_due = await settled(queue.next_due())

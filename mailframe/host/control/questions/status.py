@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ....interfaces import IShardedStore
 from ..question import Question, Rows
-
-if TYPE_CHECKING:
-    from ..control import Control
+from ..subject import Subject
 
 
-async def _ping(control: Control) -> Rows:
+async def _ping(control: Subject) -> Rows:
     yield {
         "hostname": control.hostname,
         "pid": os.getpid(),

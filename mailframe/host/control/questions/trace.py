@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from ....eventual import settled
-from ..question import PAGE, Question, Refused, Rows, known_to_any
-
-if TYPE_CHECKING:
-    from ..control import Control
+from ..question import PAGE, Question, Rows, known_to_any
+from ..subject import Refused, Subject
 
 
-async def _trace(control: Control, of: str, limit: int = 1000) -> Rows:
+async def _trace(control: Subject, of: str, limit: int = 1000) -> Rows:
     if control.trace is None:
         raise Refused('no trace is kept: add [[observe]] with plugin = "trace"')
     for event in await settled(control.trace.events(of, min(int(limit), 10 * PAGE))):

@@ -1,0 +1,130 @@
+"""All departure hooks asked about one message that leaves, and what they made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..eventual import at_once
+from ..message import Content, Departed, Departure, Message, Recipient, Route
+from ..message.rewritten import is_ascii, on_top, shortened
+from ..smtp.address import Mailbox
+from ..smtp.reply import Reply
+from . import answers
+from .observers import Audience
+from .panel import Witness, ask
+from .question import Fault, Question
+
+InThread = Callable[..., Deferred[Any]]
+
+
+async def departed(
+    questions: Sequence[Question],
+    message: Message,
+    routes: Sequence[Route],
+    in_thread: InThread,
+    audience: Audience | None,
+    seconds: Callable[[], float],
+    witness: Witness | None = None,
+) -> Departed | Reply:
+    """Ask all, each about what those before it have made of the message.
+
+    A negative Reply, and a fault unless it is to be skipped, ends the asking. `audience` is told,
+    None if nobody listens. Raises OSError if the store cannot be read.
+    """
+    leaving = _Leaving(message, routes, in_thread, audience)
+    clock = seconds if audience is not None or witness is not None else None
+    await ask(questions, leaving.asked, goes_on=leaving.goes_on, seconds=clock, witness=witness)
+    return leaving.result()
+
+
+class _Leaving:
+    """What has become of the message so far. `asked` is what the next hook is shown."""
+
+    def __init__(
+        self,
+        message: Message,
+        routes: Sequence[Route],
+        in_thread: InThread,
+        audience: Audience | None,
+    ) -> None:
+        self.asked: list[Any] = [message, routes]
+        self._recipients = frozenset(route.recipient for route in routes)
+        self._in_thread = in_thread
+        self._audience = audience
+        self._senders: dict[Recipient, Mailbox] = {}
+        self._refusal: Reply | None = None
+
+    def goes_on(self, answer: Any, question: Question, started: float) -> bool | Deferred[bool]:
+        """Take one answer; False if it keeps the message here."""
+        if isinstance(answer, Departure):
+            return at_once(self._take(answer, question, started))
+        return self._kept(answer, question, started)
+
+    def result(self) -> Departed | Reply:
+        """The message as it leaves, or why it does not."""
+        return self._refusal or Departed(self.asked[0], self._senders)
+
+    def _kept(self, answer: Reply | Fault, question: Question, started: float) -> bool:
+        if isinstance(answer, Fault):
+            if question.bound.on_error == "skip":
+                return True
+            answer = answer.reply()
+        self._tell(question, answer, started)
+        self._refusal = answer
+        return False
+
+    async def _take(self, departure: Departure, question: Question, started: float) -> bool:
+        try:
+            content = await self._changed(departure)
+        except OSError:
+            if departure.content is None:
+                raise  # the store's
+            return self._kept(self._failed(question), question, started)
+        # A content of the plugin's own is opened by the plugin's code.
+        except Exception:  # noqa: BLE001
+            return self._kept(self._failed(question), question, started)
+        message: Message = self.asked[0]
+        self.asked[0] = replace(message, content=content)
+        if message.envelope.sender is not None:
+            self._senders.update(departure.senders)
+        self._tell(question, departure, started)
+        return True
+
+    def _failed(self, question: Question) -> Fault:
+        return question.failed(Failure(), tuple(self.asked))  # type: ignore[no-untyped-call]
+
+    async def _changed(self, departure: Departure) -> Content:
+        """The content with all that is wanted. ValueError for what could not leave so."""
+        message: Message = self.asked[0]
+        envelope, content = message.envelope, message.content
+        if not envelope.smtputf8 and not all(map(str.isascii, departure.headers)):
+            raise ValueError(
+                "a header field is not in ASCII, and the message leaves without SMTPUTF8"
+            )
+        if not self._recipients.issuperset(departure.senders):
+            raise ValueError("a sender for a recipient that was not asked about")
+        if departure.content is not None:
+            await self._in_thread(_check_replaced, envelope.body, content, departure.content)
+            content = departure.content
+        if departure.without:
+            if content.at_hand is None:
+                content = await self._in_thread(shortened, content, departure.without)
+            else:
+                content = shortened(content, departure.without)
+        return on_top(content, map(answers.folded, departure.headers))
+
+    def _tell(self, question: Question, answer: Departure | Reply, started: float) -> None:
+        if self._audience is not None:
+            message, routes = self.asked
+            self._audience.departure(question.bound.name, answer, started, message, routes)
+
+
+def _check_replaced(body: str, old: Content, new: Content) -> None:
+    """ValueError if a next host that takes 7 bits only would get more."""
+    if body == "7BIT" and not is_ascii(new) and is_ascii(old):
+        raise ValueError("content that is not 7-bit, in place of such that is")

@@ -1,0 +1,45 @@
+"""What questions to a host are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+
+from ...interfaces import IInspected, IQueueStore, ITrace
+
+InThread: TypeAlias = Callable[..., Deferred[Any]]
+
+
+class Refused(ValueError):
+    """A request that cannot be answered; the text is for the person who asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One host, or one worker of several.
+
+    `look` is called when something may have become due; `now` gives seconds since the epoch;
+    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the
+    composition has none. `workers` is how many there are, each with a Control; `worker` is this
+    one's number. `inspected()` are the parts whose state can be looked at, by their names.
+    """
+
+    store: IQueueStore | None
+    trace: ITrace | None
+    look: Callable[[], None]
+    now: Callable[[], float]
+    in_thread: InThread
+    hostname: str
+    workers: int = 1
+    worker: int = 0
+    inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple
+
+    @property
+    def queue(self) -> IQueueStore:
+        """The store. Raises Refused if there is none."""
+        if self.store is None:
+            raise Refused("this composition has no [queue]")
+        return self.store

@@ -1,0 +1,39 @@
+"""What departure hooks do to a message that leaves for another host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..smtp.address import Mailbox
+from .content import Content, Message
+from .envelope import Recipient
+from .finding import Without
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """What one departure hook wants changed in a message that leaves.
+
+    `content` takes the content's place. Then the fields of `without` go, those that this host
+    put on top included, and `headers` are put on top: unfolded or folded "Name: value" texts
+    without the final line end, in ASCII unless the envelope has `smtputf8`. `senders` are new
+    reverse-paths of these recipients' copies; the null reverse-path stays what it is.
+    """
+
+    headers: tuple[str, ...] = ()
+    without: tuple[Without, ...] = ()
+    content: Content | None = None
+    senders: Mapping[Recipient, Mailbox] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A message as it leaves. `senders` are reverse-paths that differ from the envelope's."""
+
+    message: Message
+    senders: Mapping[Recipient, Mailbox] = field(default_factory=dict)
+
+    def with_content(self, content: Content) -> Departed:
+        """The same with these octets."""
+        return replace(self, message=replace(self.message, content=content))

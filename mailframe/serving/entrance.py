@@ -1,0 +1,36 @@
+"""What a connection asks of its listener: its plugin, its hooks, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..hooks import Hooks
+from ..settings import Limits, Listener
+from ..wire.certificates import Certificates
+from ..wire.listener import ListenerFactory
+
+
+class ServedEntrance(ListenerFactory):
+    """The way in for `plugin`'s protocol, but for who makes connections of its clients."""
+
+    def __init__(
+        self,
+        plugin: Any,
+        *,
+        listener: Listener,
+        limits: Limits,
+        hooks: Hooks,
+        certificates: Certificates | None,
+        reactor: Any,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(listener, limits, certificates, reactor)
+        self.plugin = plugin
+        self.hooks = hooks
+        self.now = now
+
+    def no_header(self, proxy: str, why: str) -> None:
+        """See ListenerFactory; observers are told as well."""
+        super().no_header(proxy, why)
+        self.hooks.tell("session", "no PROXY header", client=proxy, why=why)
