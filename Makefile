@@ -1,4 +1,4 @@
-# What a person does with a checkout. Needs python3 (3.11 or later) with venv, and make.
+# The commands for a checkout. They need python3 (3.11 or later) with venv, and make.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -24,7 +24,7 @@ help:
 
 install: $(INSTALLED)
 
-# Once installed, nothing here asks the network until pyproject.toml changes.
+# After the installation nothing here uses the network until pyproject.toml changes.
 $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 	  || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/python examples/sandbox/demo.py
 
-# Each Python on this machine that the README promises, newest last: a virtualenv for each.
+# A virtualenv for each Python on this machine that the README promises, the newest last.
 test-pythons: $(INSTALLED)
 	@set -e; for python in $$(.ci/pythons); do \
 	  echo "== $$python"; \

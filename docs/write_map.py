@@ -3,7 +3,7 @@
     python docs/write_map.py            # write it
     python docs/write_map.py --check    # exit 1 if it is behind the code
 
-The floors are the layers of the import contract, counted from below; what a module is for is the
+The floors are the layers of the import contract, counted from below. The purpose of a module is the
 first line of its docstring.
 """
 
@@ -32,7 +32,7 @@ def floors() -> dict[str, int]:
 
 
 def first_line(file: Path) -> str:
-    """What a module says it is for, in one sentence."""
+    """The first paragraph of a module's docstring, in one line."""
     text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split("\n"))
 

@@ -1,10 +1,10 @@
-"""Fills the tables of settings in docs/*.md from the code: what they say is what it takes.
+"""Fills the tables of settings in docs/*.md from the code, so that they cannot disagree with it.
 
     python docs/write_settings.py [--check]
 
-A table stands between `<!-- settings: WHAT -->` and `<!-- end -->`, where WHAT is a class of
-mailframe.settings or "STAGE NAME" of a stock plugin. `--check` writes nothing and ends with 1
-where a page is behind the code.
+A table stands between `<!-- settings: WHAT -->` and `<!-- end -->`. WHAT is a class of
+mailframe.settings or "STAGE NAME" of a stock plugin. `--check` writes nothing, and ends with 1 if a
+page is behind the code.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def filled(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """1 where `check` finds a page behind the code."""
+    """Write or check the pages; 1 if `check` finds one that is behind the code."""
     behind = []
     for page in sorted(DOCS.glob("*.md")):
         text = page.read_text("utf-8")

@@ -1,5 +1,5 @@
-"""mailframe: a mail host that operators compose out of plugins.
+"""mailframe: a mail host that operators compose from plugins.
 
-docs/architecture.md is the map of these rooms. What other people's code imports: `plugin`,
-`interfaces`, `message`, `smtp`, `testing`, and `host.make_service`.
+docs/architecture.md is the map of its modules. Other people's code imports `plugin`, `interfaces`,
+`message`, `smtp`, `testing`, and `host.make_service`.
 """

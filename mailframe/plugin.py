@@ -1,4 +1,4 @@
-"""FLOOR 5: how a plugin is declared, and what it is given.
+"""FLOOR 5: how a plugin is declared, and what the host gives it.
 
     # plugins/mailframe_plugins/relay_networks.py
     @dataclass(frozen=True)
@@ -7,9 +7,9 @@
 
     plugin = Plugin("networks", IRelayPolicy, Settings, Networks)
 
-where `Networks(settings, site)` is the class. A plugin is found by its module's name
-(`relay_networks` is `plugin = "networks"` in `[[relay]]`) or as `"module:Class"` beside the
-configuration; a class given that way needs no Plugin and takes (settings: dict, site).
+Here `Networks(settings, site)` is the class. A plugin is found by the name of its module
+(`relay_networks` is `plugin = "networks"` in `[[relay]]`), or as `"module:Class"` beside the
+configuration. A class that is named in that way needs no Plugin and takes (settings: dict, site).
 """
 
 from __future__ import annotations
@@ -59,45 +59,47 @@ __all__ = [
 
 @dataclass(frozen=True)
 class NoSettings:
-    """For a plugin that has nothing to set."""
+    """The settings of a plugin that has none."""
 
 
 def not_lent(*_arguments: Any, **_more: Any) -> Any:
-    """In place of what only a running host lends: raises LookupError."""
+    """Stands for functions that only a running host offers: raises LookupError."""
     raise LookupError("no host runs here")
 
 
 def not_submitted(envelope: Envelope, octets: bytes) -> Eventual[str]:
-    """In place of the door of a host that does not run: raises LookupError."""
+    """Stands for `submit` of a host that does not run: raises LookupError."""
     raise LookupError("no scheduler runs here, so nothing can be queued")
 
 
 def unchanged(message: Message, routes: Sequence[Route]) -> Departed:
-    """In place of departure hooks, if nobody composed any: the message as it is."""
+    """Stands for departure hooks if there are none: the message as it is."""
     return Departed(message)
 
 
 def not_demanded(domain: str, exchange: str) -> None:
-    """In place of TLS policies, if nobody composed any."""
+    """Stands for TLS policies if there are none."""
     return
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the host lends to every plugin.
+    """What the host offers to every plugin.
 
-    `reactor` is the Twisted reactor (a Clock in tests); `now()` wall-clock seconds since
-    the epoch; `state` the host's folder, `folder` that of the configuration; `in_thread`
-    runs blocking work in a bounded pool; `resolver` asks DNS; `worker` tells this process
-    from its siblings; `owner` tells this start of it from every other one, on other hosts too;
-    `is_own` knows our listeners. `submit(envelope, octets)` queues a message of the plugin's
-    own (`mailframe.queue.submission`): its id once it is durable, OSError if it cannot be;
-    LookupError while no scheduler runs. `store()` is the queue's store, to look into it.
-    `mailboxes` is what `[mailboxes]` says, None if the configuration has none.
+    `reactor` is the Twisted reactor (a Clock in tests), and `now()` is wall-clock seconds since the
+    epoch. `state` is the host's state folder, `folder` that of the configuration. `in_thread` runs
+    blocking work in a limited pool of threads. `resolver` asks DNS. `worker` is the number of this
+    process among those of the host. `owner` names this start of this process, unlike any other, on
+    other hosts too. `is_own` knows the listeners of this host.
 
-    `warn(key, message)`, called by `build`, tells whoever runs `mailframe check` that a setting
-    is right and yet a trap. `may_give(uid, gid)` says whether the host, once it has become its
-    `user`, may give a file to that user and group (-1: nobody in particular).
+    `submit(envelope, octets)` queues a message that the plugin has written
+    (`mailframe.queue.submission`); it returns the id once the message is durable. OSError if it
+    cannot be made durable; LookupError while no scheduler runs. `store()` is the queue's store, to
+    be read. `mailboxes` is what `[mailboxes]` says; None if the configuration has none.
+
+    `warn(key, message)`, called by `build`, warns the operator who runs `mailframe check` of a
+    setting that is valid but likely to be a mistake. `may_give(uid, gid)` says whether the host,
+    after it has become its `user`, may give a file to that user and group (-1: no particular one).
     """
 
     hostname: str
@@ -110,36 +112,36 @@ class Site:
     store: Callable[[], IQueueStore]
     submit: Callable[[Envelope, bytes], Eventual[str]] = not_submitted
     worker: int = 0
-    owner: str = ""  # "mx1.example.org/0/9BCK2…": names the owner of a lease in a shared queue
-    #: Whether an IP address and port are those of one of this host's own SMTP listeners.
+    owner: str = ""  # "mx1.example.org/0/9BCK2…", the owner of leases in a shared queue
+    #: True if an IP address and port are those of one of this host's own SMTP listeners.
     is_own: Callable[[str, int], bool] = lambda address, port: False
     name: str = ""  # of this plugin's section: "deliver.archive", "relay"
     mailboxes: Mailboxes | None = None
     warn: Callable[[str, str], None] = lambda key, message: None
     may_give: Callable[[int, int], bool] = lambda uid, gid: True
-    #: Whose a name and password are: the user's name, or a Reply that says why not.
+    #: Checks a name and password: the user's name, or a Reply that says why not.
     authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
-    #: The rows that answer a question to this process of the host (`mailframe.host.control`).
+    #: The rows with which this process of the host answers a question (`mailframe.host.control`).
     ask: Callable[..., Eventual[Sequence[Mapping[str, Any]]]] = not_lent
-    #: What `[[departure]]` makes of a message that an agent hands to another host, or why it stays.
+    #: A message as `[[departure]]` lets it go to another host, or a Reply that says why it stays.
     depart: Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]] = unchanged
     #: What `[[tls_policy]]` demands of the exchange of a domain: (domain, exchange), as ITlsPolicy.
     tls_demand: Callable[[str, str], Eventual[TlsDemand | Reply | None]] = not_demanded
-    #: This host's certificates, None without `[tls]`; for what speaks TLS by itself.
+    #: This host's certificates, for plugins that do their own TLS; None without `[tls]`.
     certificates: Callable[[], Certificates | None] = lambda: None
     #: Tell observers: tell(verdict, **facts), at the plugin's own stage.
     tell: Callable[..., None] = lambda verdict, **facts: None
-    #: Whether this process has root's rights now: it may give them up once its ports are bound.
+    #: True if this process has root's rights now; it may give them up once its ports are bound.
     is_root: Callable[[], bool] = lambda: os.geteuid() == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One plugin: the name the operator writes, the interface, settings, and who builds it.
+    """One plugin: the name that the operator writes, its interface, its settings, its builder.
 
-    `build(settings, site)` returns an object that provides `interface`; it raises
-    SettingError for a value that cannot be. Objects that also provide Twisted's IService
-    are started and stopped with the host.
+    `build(settings, site)` returns an object that provides `interface`. It raises SettingError for
+    a value that cannot be used. Objects that also provide Twisted's IService are started and
+    stopped with the host.
     """
 
     name: str

@@ -87,7 +87,7 @@ COMMON_KEYS = MappingProxyType(
 )
 
 
-#: Methods of a filter by the names that other servers' authors give them.
+#: Names that other mail servers give to the methods of a filter.
 _MEANT = MappingProxyType(
     {
         "connect": "connected",
@@ -162,7 +162,7 @@ def build(plugin: Plugin, stage: str, settings: Any, site: Site) -> Any:
 
 
 def _misnamed(built: Filter) -> str:
-    """What is wrong with a filter whose methods have the names of something else; "" if nothing."""
+    """What is wrong if a filter's methods have names of other servers; "" if nothing is."""
     wrong = [name for name in vars(type(built)) if name in _MEANT]
     words = (f"{name!r} is never asked; did you mean {_MEANT[name]!r}?" for name in wrong)
     return " ".join(words)
@@ -196,8 +196,8 @@ def _modules(stage: str) -> Iterator[tuple[str, str, str]]:
 def _editable_folders() -> tuple[str, ...]:
     """Folders of plugins in distributions that were installed by `pip install -e`.
 
-    Some build tools have such a distribution imported by a hook that knows single names, so that
-    no folder of it is on Python's path. Where its files are is in its direct_url.json (PEP 610).
+    Some build tools make such a distribution importable by a hook that knows single names, so its
+    folder is not on Python's path. Its direct_url.json says where its files are (PEP 610).
     """
     folders = []
     for distribution in importlib.metadata.distributions():
@@ -206,7 +206,7 @@ def _editable_folders() -> tuple[str, ...]:
         if url.scheme == "file" and origin.get("dir_info", {}).get("editable"):
             root = Path(url2pathname(url.path))
             places = (root / each / MEETING_PLACE for each in (".", "src", "plugins"))
-            # One with an __init__.py is a package of its own: the stock plugins of a checkout.
+            # A folder with an __init__.py is a package: the stock plugins of a checkout.
             folders += [
                 str(place.resolve())
                 for place in places
@@ -216,7 +216,7 @@ def _editable_folders() -> tuple[str, ...]:
 
 
 def _name_of(stage: str, module: str) -> str:
-    """The plugin's name that a module's name says, "" for a module of another stage."""
+    """The plugin's name, taken from the module's name; "" for a module of another stage."""
     if module.startswith(f"{stage}_"):
         return module.removeprefix(f"{stage}_")
     owner, separator, rest = module.partition(f"_{stage}_")

@@ -25,9 +25,10 @@ class Limits:
     message_size: Size = setting("octets of a message; more: 552 5.3.4", Size(50 << 20))
     messages: int = setting("transactions in one session; more: 421 4.7.0", 1000)
     commands: int = setting(
-        "commands in a session that are no part of sending mail (NOOP, RSET, …)", 100
+        "commands without mail (NOOP, RSET, …) since the last accepted message; more: 421 4.7.0",
+        100,
     )
-    errors: int = setting("refused commands in a session; more: 421 4.7.0", 20)
+    errors: int = setting("refused commands since the last accepted message; more: 421 4.7.0", 20)
     hops: int = setting("Received: fields of a message; more: 554 5.4.6, as in a mail loop", 50)
     header_size: Size = setting("octets of the header section; more: 552 5.3.4", Size(256 << 10))
     header_lines: int = setting("lines of the header section; more: 552 5.3.4", 5000)
@@ -72,7 +73,9 @@ class Listener:
         None,
     )
     submission: bool | None = setting(
-        "add Message-ID and Date to mail that lacks them; by default if `requires` has auth", None
+        "add Message-ID and Date to mail that lacks them; by default if `requires` has auth, or if "
+        "the client has logged in",
+        None,
     )
     greet_delay: Duration = setting(
         "seconds to wait before the greeting; a client that speaks before it is refused",

@@ -1,4 +1,4 @@
-"""What is asked when mail leaves: a departure hook and a TLS policy, as small as they come."""
+"""A small departure hook and a small TLS policy, both for mail that leaves this host."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from mailframe.smtp.address import Mailbox
 
 @implementer(IDeparture)
 class Verp:
-    """Each recipient's copy has a sender of its own, so that a bounce says whom it is about.
+    """Gives each recipient's copy its own sender, so that a bounce tells which recipient it is
+    about.
 
     bounces@lists.example.org becomes bounces+bob=elsewhere.example@lists.example.org.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """What can be set."""
+        """The settings."""
 
         domain: str = setting("whose senders get the recipient put into them")
 
@@ -34,7 +35,7 @@ class Verp:
         self.domain = settings.domain.lower()
 
     def depart(self, message: Message, routes: Sequence[Route]) -> Departure | None:
-        """A sender for each recipient, for mail of that domain."""
+        """A sender for each recipient, for mail from that domain."""
         sender = message.envelope.sender
         if sender is None or sender.domain != self.domain:
             return None
@@ -49,7 +50,7 @@ class Verp:
 
 @dataclass(frozen=True)
 class Pinned:
-    """The SHA-256 of the public keys (in DER) that the exchange may have; one must be its own."""
+    """The SHA-256 of the public keys (in DER) of which the exchange must have one."""
 
     keys: frozenset[str]
 
@@ -65,11 +66,11 @@ class Pinned:
 
 @implementer(ITlsPolicy)
 class Partners:
-    """TLS is demanded of some domains, and their exchanges' keys are known."""
+    """Demands TLS for some domains, with exchanges whose keys are known."""
 
     @dataclass(frozen=True)
     class Settings:
-        """What can be set."""
+        """The settings."""
 
         keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -80,6 +81,6 @@ class Partners:
         }
 
     def demand(self, domain: str, exchange: str) -> TlsDemand | None:
-        """TLS with one of these keys; nothing for other domains."""
+        """TLS with one of these keys; no demand for other domains."""
         pinned = self.partners.get(domain)
         return None if pinned is None else TlsDemand("require", pinned, "pinned")

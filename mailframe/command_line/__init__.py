@@ -1,4 +1,4 @@
-"""FLOOR 13: `mailframe check | user | queue | trace`: what an operator says to a host."""
+"""FLOOR 13: `mailframe check | user | queue | trace`: the commands for operators."""
 
 from .commands import main
 

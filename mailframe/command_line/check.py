@@ -1,4 +1,4 @@
-"""`mailframe check`: every mistake of a configuration at once, or what it means."""
+"""`mailframe check`: tells every mistake of a configuration, or what the configuration means."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def command(chosen: Chosen, as_json: bool) -> None:
-    """Name every mistake of the configuration, or say what it means.
+    """Tell every mistake of the configuration, or what it means.
 
-    Everything in it is built, but no port is bound and no queue is opened.
-    Exit status 1 where something is wrong; each error names its file, line and key. A
-    warning, as for a postmaster whose mail nobody reads, changes nothing about that.
+    Everything in it is built, but no port is bound and no queue is opened. The exit status is 1 if
+    there is a mistake; each names its file, line and key. Warnings, such as for a postmaster whose
+    mail nobody reads, do not change that.
     """
     from .problems import check
 
@@ -53,7 +53,7 @@ def _print(chosen: Chosen, composition: Composition) -> None:
 
 
 def _manner(listener: Listener, settings: HostSettings) -> str:
-    """How a listener speaks: "SMTP, STARTTLS, requires tls and auth"."""
+    """The protocol and the demands of a listener: "SMTP, STARTTLS, requires tls and auth"."""
     tls = {"starttls": "STARTTLS", "implicit": "TLS from the start", "none": "in clear"}
     words = [listener.protocol.upper(), tls[listener.tls] if settings.tls else "in clear"]
     if listener.requires:
@@ -62,7 +62,7 @@ def _manner(listener: Listener, settings: HostSettings) -> str:
 
 
 def _called(section: Section) -> str:
-    """The plugin, and the section's own name where it has one ("archive: maildir")."""
+    """The plugin, after the section's own name if that differs ("archive: maildir")."""
     name = section.name.rpartition(".")[2]
     same = name in {section.stage, section.plugin}
     return section.plugin if same else f"{name}: {section.plugin}"

@@ -1,7 +1,7 @@
-"""The `mailframe` command: finds the configuration and the subcommand, and ends cleanly.
+"""The `mailframe` command: finds the configuration and the subcommand, and handles failures.
 
-Every failure is a line on stderr and one of the numbers of `failures.py`, never a
-traceback (MAILFRAME_TRACEBACK=1 shows it). What is heavy is imported by the subcommand.
+Every failure is a line on stderr and one of the exit statuses in `failures.py`, never a traceback
+(MAILFRAME_TRACEBACK=1 shows it). Subcommands import what they need when they run.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _SUBCOMMANDS = ("check", "queue", "trace", "user")
 
 @dataclass(frozen=True)
 class Chosen:
-    """What stands before the subcommand: the configuration file, None to look for it."""
+    """The options before the subcommand: the configuration file, or None to look for it."""
 
     file: Path | None
     given_reactor: Any = None
 
     def reactor(self) -> Any:
-        """Who does the work where no host runs: Twisted's own reactor unless one is given."""
+        """The reactor for the work if no host runs: Twisted's own unless one is given."""
         if self.given_reactor is not None:
             return self.given_reactor
         from twisted.internet import reactor
@@ -42,7 +42,7 @@ class Chosen:
         return reactor
 
     def path(self) -> Path:
-        """The configuration file. Raises Wrong where there is none."""
+        """The configuration file. Raises Wrong if there is none."""
         if self.file is not None:
             return self.file.absolute()
         for path in DEFAULTS:
@@ -66,13 +66,13 @@ class Chosen:
 
 
 def configuration_wrong(path: Path | None, errors: Sequence[object]) -> Wrong:
-    """All errors of a configuration, one a line, and how many they are."""
+    """All errors of a configuration, one in a line, and their number."""
     count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
     return Wrong(f"{path}: {count}", CONFIGURATION, tuple(map(str, errors)))
 
 
 class Commands(click.Group):
-    """Subcommands that are imported when they are asked for, and an end without tracebacks."""
+    """A group whose subcommands are imported when they are needed; failures have no traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_SUBCOMMANDS)
@@ -85,7 +85,7 @@ class Commands(click.Group):
         return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run it and exit with its number."""
+        """Run the command and exit with its status."""
         extra["standalone_mode"] = False
         sys.exit(self._exit_code(*args, **extra))
 
@@ -94,7 +94,7 @@ class Commands(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read us has had enough; nothing may be written at exit either.
+            # The reader of our output has gone, so nothing may be written at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             ctx.exit(BROKEN_PIPE)
         return result
@@ -114,7 +114,7 @@ class Commands(click.Group):
         except PermissionError as wrong:
             click.echo(f"mailframe: {wrong.filename or ''}: not allowed for this user", err=True)
             return NO_PERMISSION
-        # The last resort before the interpreter's own: a fault of ours, in one line.
+        # The last resort: a bug in mailframe, told in one line.
         except Exception as fault:
             if os.environ.get("MAILFRAME_TRACEBACK"):
                 raise
@@ -125,13 +125,13 @@ class Commands(click.Group):
 
 
 def _choose(ctx: click.Context, _option: click.Parameter, file: Path | None) -> None:
-    """A configuration that is named behind the subcommand."""
+    """Take a configuration that is named after the subcommand."""
     if file is not None and isinstance(ctx.obj, Chosen):
         ctx.obj = replace(ctx.obj, file=file)
 
 
 def _take_config(command: click.Command) -> None:
-    """Let a subcommand and those below it take -c as well: who types it there means the same."""
+    """Let a subcommand and those below it take -c as well, with the same meaning."""
     if any("--config" in option.opts for option in command.params):
         return
     command.params.append(

@@ -1,4 +1,4 @@
-"""How a command fails: one line for a person, one number for a script (sysexits.h)."""
+"""How a command fails: a line for people, and an exit status for scripts (sysexits.h)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ CONFIGURATION = 1  # the configuration is wrong
 USAGE = 64  # EX_USAGE: the command line is wrong
 NO_INPUT = 66  # EX_NOINPUT: there is no such message, user, …
 UNAVAILABLE = 69  # EX_UNAVAILABLE: the host or its files cannot be reached
-SOFTWARE = 70  # EX_SOFTWARE: a fault of ours
-NO_PERMISSION = 77  # EX_NOPERM: not with this user's rights, or this password
+SOFTWARE = 70  # EX_SOFTWARE: a bug in mailframe
+NO_PERMISSION = 77  # EX_NOPERM: this user may not do that, or the password is wrong
 BROKEN_PIPE = 141  # as if SIGPIPE had ended us
 
 
 class Wrong(click.ClickException):
-    """The command ends with this line and this number; `errors` are printed before it."""
+    """The command ends with this line and this status; `errors` are printed first."""
 
     def __init__(self, message: str, code: int, errors: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class Wrong(click.ClickException):
 
 
 def no_such(what: str) -> Wrong:
-    """Nothing of that name."""
+    """There is nothing of that name."""
     return Wrong(what, NO_INPUT)
 
 

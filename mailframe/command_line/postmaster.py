@@ -1,4 +1,4 @@
-"""Whether somebody reads the postmaster's mail in each domain of ours (RFC 5321 section 4.5.1)."""
+"""Finds domains in which nobody reads the postmaster's mail (RFC 5321 section 4.5.1)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from ..settings import Listener
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 
-MOST_DOMAINS = 1000  # asked about
+MOST_DOMAINS = 1000  # that are asked about
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A domain whose postmaster is refused with `reply`; `relay` counts the `[[relay]]`s."""
+    """A domain whose postmaster is refused with `reply`.
+
+    `relay` is the number of its `[[relay]]`.
+    """
 
     relay: int
     domain: str
@@ -36,11 +39,11 @@ class Unread:
 def ask(
     hooks: Hooks, listeners: Sequence[Listener], found: Callable[[Unread], object]
 ) -> list[Deferred[None]]:
-    """Ask the routes for the postmaster of each domain that a relay policy calls ours.
+    """Ask the routes for the postmaster of each domain that a relay policy calls local.
 
-    `found` is called for each that is refused for good: before this returns where the routes
-    answer at once, else before its Deferred of those returned fires; these never fail and may
-    be cancelled. Observers are not told: nobody has sent anything.
+    `found` is called for each one that is refused permanently. If the routes answer at once, that
+    happens before this returns, else before the Deferred for it fires. These Deferreds never fail
+    and may be cancelled. Observers are not told, because no mail was sent.
     """
     hooks = replace(hooks, observers=())
     waiting: list[Deferred[None]] = []
@@ -50,7 +53,7 @@ def ask(
         routing = hooks.route(Envelope("postmaster", client, None, (recipient,)), recipient)
         if isinstance(routing, Deferred):
             routing.addCallback(_judge, number, domain, found)
-            # The routes' own faults are refusals; what remains is that nobody waits any more.
+            # Errors of the routes are refusals; all that can remain is that it was cancelled.
             waiting.append(routing.addErrback(lambda failure: failure.trap(CancelledError)))
         else:
             _judge(routing, number, domain, found)
@@ -58,7 +61,7 @@ def ask(
 
 
 def _ours(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[tuple[int, str, str]]:
-    """Each domain with the number of its relay policy and a listener that this one is for."""
+    """Each domain with the number of its relay policy, and a listener that the policy is for."""
     for number, bound in enumerate(hooks.relay):
         if ILocalDomains.providedBy(bound.plugin):
             names = (each.name for each in listeners if bound.on is None or each.name in bound.on)
@@ -69,6 +72,6 @@ def _ours(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[tuple[int, st
 
 def _judge(routing: Routing, number: int, domain: str, found: Callable[[Unread], object]) -> None:
     replies = [reply for _, reply in routing.refusals]
-    # What cannot be known now may be well.
+    # A refusal that is temporary may be all right later.
     if not routing.routes and all(reply.permanent for reply in replies):
         found(Unread(number, domain, replies[0]))

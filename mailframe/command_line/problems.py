@@ -1,4 +1,4 @@
-"""Everything that is wrong with a configuration, on this machine, each thing with its line."""
+"""Finds everything that is wrong with a configuration on this machine, each with its line."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .repeated_paths import repeated_paths
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration that has been looked at. `composition` is None where it has errors.
+    """A configuration that has been checked. `composition` is None if it has errors.
 
-    `warnings` are no errors: it runs as it is.
+    `warnings` are not errors: the configuration can be run.
     """
 
     composition: Composition | None
@@ -39,7 +39,7 @@ def check(path: Path, reactor: Any) -> Checked:
     try:
         composition = sound = load(path)
     except ConfigErrors as wrong:
-        # What can be built without those may have something to say as well.
+        # The part that can be built without those may have errors too.
         composition, sound = None, wrong.sound
         errors += wrong.errors
     warnings: list[ConfigError] = []
@@ -53,9 +53,9 @@ def check(path: Path, reactor: Any) -> Checked:
 def _of_plugins(
     composition: Composition, reactor: Any, warnings: list[ConfigError]
 ) -> tuple[ConfigError, ...]:
-    """What plugins say against their settings when they are built."""
+    """The errors that plugins find in their settings when they are built."""
     try:
-        # Nobody runs the reactor here: what goes to a thread is done while it is waited for.
+        # The reactor does not run here, so work for a thread is done while its caller waits.
         resources = Resources(composition, reactor, time.time, in_thread=maybeDeferred)
     except ConfigErrors as wrong:
         return wrong.errors
@@ -66,12 +66,12 @@ def _of_plugins(
         warnings.append(relays[unread.relay].error("domains", f"warning: {unread}"))
 
     for waiting in ask(resources.hooks, composition.settings.listen, found):
-        waiting.cancel()  # it would take the network to know
+        waiting.cancel()  # the answer would need the network
     return ()
 
 
 def _of_machine(settings: HostSettings, path: Path) -> Iterator[ConfigError]:
-    """What this machine lacks: certificates that can be read, the account."""
+    """What this machine lacks: readable certificates, the user and group."""
     lines = index(path.read_text("utf-8"))
     for number, listener in enumerate(settings.listen):
         try:

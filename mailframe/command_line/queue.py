@@ -1,4 +1,4 @@
-"""`mailframe queue`: what waits, why, and what to do about it."""
+"""`mailframe queue`: shows the mail that waits, and changes it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .text import clock, facts, octets, path, safe, say, say_json, span
 if TYPE_CHECKING:
     from ..host.control import Row
 
-PAGE = 500  # messages asked for at once
+PAGE = 500  # messages in one request
 
 
 @click.group("queue")
 def command() -> None:
-    """List, show and change what waits in the queue."""
+    """List, show and change the messages in the queue."""
 
 
 def pages(
     host: Answering, after: str = "", limit: int = 0, address: str = "", hold: bool | None = None
 ) -> Iterator[list[Row]]:
-    """The queue from `after` on, page by page; `limit` 0 is all of it."""
+    """The queue from `after` on, page by page; a `limit` of 0 means all of it."""
     left = limit
     while True:
         size = min(PAGE, left) if limit else PAGE
@@ -45,9 +45,9 @@ def pages(
 
 @command.command("list")
 @click.option("--address", default="", metavar="A", help="Sender or recipient; @domain for all.")
-@click.option("--held", is_flag=True, help="Only what is on hold.")
-@click.option("--limit", type=click.IntRange(0), default=100, help="Messages at most; 0 is all.")
-@click.option("--after", default="", metavar="ID", help="Go on behind this message.")
+@click.option("--held", is_flag=True, help="Only messages on hold.")
+@click.option("--limit", type=click.IntRange(0), default=100, help="At most so many; 0 for all.")
+@click.option("--after", default="", metavar="ID", help="Begin after this message.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_(chosen: Chosen, address: str, held: bool, limit: int, after: str, as_json: bool) -> None:
@@ -93,7 +93,7 @@ def _recipient(recipient: Row, now: float) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def show(chosen: Chosen, id: str, content: bool, as_json: bool) -> None:
-    """Show one message: its envelope, its recipients, what they answered last."""
+    """Show one message: its envelope, its recipients, and their last replies."""
     with session(chosen.composition(), chosen.reactor) as host:
         if content:
             found = _write_content(host, id)
@@ -138,7 +138,7 @@ def _print_message(row: Row, now: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def summary(chosen: Chosen, as_json: bool) -> None:
-    """Count what waits, and name what was set aside as damaged, and who is left alone."""
+    """Count the messages; name damaged ones, and destinations that are not tried now."""
     with session(chosen.composition(), chosen.reactor) as host:
         left_alone = [row for row in host.ask("gauges", of="queue") if row.get("down_for")]
         for row in [*host.ask("summary"), *left_alone]:
@@ -163,7 +163,9 @@ def _changing(verb: str, meaning: str, past: str) -> None:
     @command.command(verb, help=meaning)
     @click.argument("ids", nargs=-1, metavar="ID...")
     @click.option("--all", "every", is_flag=True, help="All messages.")
-    @click.option("--address", default="", metavar="A", help="All of a sender, recipient, @domain.")
+    @click.option(
+        "--address", default="", metavar="A", help="Those of a sender, recipient, @domain."
+    )
     @click.option("--yes", is_flag=True, help="Do not ask first.")
     @click.pass_obj
     def change(chosen: Chosen, ids: tuple[str, ...], every: bool, address: str, yes: bool) -> None:
@@ -180,7 +182,7 @@ def _changing(verb: str, meaning: str, past: str) -> None:
 
 
 def _change_these(host: Answering, verb: str, past: str, ids: tuple[str, ...]) -> None:
-    """Change the messages of these ids. Raises Wrong where there are not all of them."""
+    """Change the messages with these ids. Raises Wrong if some of them do not exist."""
     changed: set[str] = set()
     for at in range(0, len(ids), PAGE):
         changed |= {row["id"] for row in host.ask("change", ids=ids[at : at + PAGE], verb=verb)}
@@ -191,7 +193,7 @@ def _change_these(host: Answering, verb: str, past: str, ids: tuple[str, ...]) -
 
 
 def _change_all(host: Answering, verb: str, past: str, address: str) -> None:
-    """Change every message (of an address), a page at a time."""
+    """Change every message (or every one of an address), a page at a time."""
     count = left = 0
     for page in pages(host, address=address):
         ids = [row["id"] for row in page]
@@ -203,4 +205,4 @@ def _change_all(host: Answering, verb: str, past: str, address: str) -> None:
 _changing("retry", "Try messages again now, whatever their schedule says.", "to be tried now")
 _changing("hold", "Keep messages from being tried until they are released.", "on hold")
 _changing("release", "Let held messages go on.", "released")
-_changing("delete", "Delete messages for good; nobody is told.", "deleted")
+_changing("delete", "Delete messages for good; their senders are not told.", "deleted")

@@ -1,4 +1,4 @@
-"""Whether a configuration without `[mailboxes]` says twice where they are, and the same twice."""
+"""Warns of a configuration without `[mailboxes]` that gives the place of the mailboxes twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..maildir.mailboxes import USUAL_PATH
 
 
 def repeated_paths(composition: Composition) -> Iterator[ConfigError]:
-    """A warning for each `[[route]]` that looks for Maildirs and whose agent has a path, too."""
+    """A warning for each `[[route]]` that looks for Maildirs, if its agent has a path too."""
     if composition.settings.mailboxes is not None:
         return
     agents = {

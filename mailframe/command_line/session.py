@@ -1,4 +1,4 @@
-"""Asking a host: over its control socket, or from its store where it is down."""
+"""Asks a host over its control socket or, if it is down, opens its store."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ DOES_NOT_ANSWER = "the host is running but does not answer"
 
 @contextmanager
 def session(composition: Composition, reactor: Callable[[], Any]) -> Generator[Answering]:
-    """The running host if there is one, else its store, opened here for so long.
+    """The running host if there is one; else its store, which is open in the meantime.
 
-    `reactor()` gives the one that runs the store's work, in a thread of its own.
+    `reactor()` gives the reactor that does the store's work, in a thread of its own.
     """
     state = StateFolder(composition.settings.state)
     with ExitStack() as stack:
@@ -61,7 +61,7 @@ class ControlConnection:
         except TimeoutError:
             raise unavailable(DOES_NOT_ANSWER) from None
         except (ConnectionError, ValueError):
-            pass  # BrokenPipeError here is the host's, not that of whoever reads us
+            pass  # a BrokenPipeError here is about the host, not about our own output
         raise unavailable("the host hung up in the middle of its answer")
 
     def __enter__(self) -> ControlConnection:
@@ -73,7 +73,7 @@ class ControlConnection:
 
 
 def _running(state: StateFolder, workers: int, stack: ExitStack) -> Answering | None:
-    """The running host, all its workers; None where there is none. Raises Wrong."""
+    """The running host with all its workers; None if it is down. Raises Wrong."""
     if workers == 1 and not state.siblings():
         connection = _connect(state, 0)
         return None if connection is None else stack.enter_context(connection)
@@ -86,12 +86,12 @@ def _running(state: StateFolder, workers: int, stack: ExitStack) -> Answering | 
                 found[number] = stack.enter_context(connection)
         if not found:
             return None
-        # The configuration may have been changed since they began.
+        # The configuration may have been changed since they were started.
         (about,) = next(iter(found.values())).ask("ping")
         workers = about["workers"]
         missing = [number for number in range(workers) if number not in found]
         if not missing:
-            # A host from before this was asked had no other kind of queue.
+            # An older host that cannot answer this has only this kind of queue.
             sharded = about.get("sharded", True)
             return Siblings([found[number] for number in sorted(found)], sharded)
         if time.monotonic() >= end:
@@ -101,7 +101,7 @@ def _running(state: StateFolder, workers: int, stack: ExitStack) -> Answering | 
 
 
 def _connect(state: StateFolder, worker: int) -> ControlConnection | None:
-    """A running host's worker, None where nobody listens. Raises Wrong."""
+    """A worker of a running host; None if nothing listens there. Raises Wrong."""
     channel = socket.socket(socket.AF_UNIX)
     channel.settimeout(PATIENCE)
     try:
@@ -112,14 +112,14 @@ def _connect(state: StateFolder, worker: int) -> ControlConnection | None:
     except PermissionError:
         channel.close()
         raise Wrong(f"{state.path}: only the host's user may ask", NO_PERMISSION) from None
-    except OSError as wrong:  # a full backlog, a path that is too long
+    except OSError as wrong:  # such as a full backlog, or a path that is too long
         channel.close()
         raise unavailable(f"{DOES_NOT_ANSWER}: {wrong.strerror or wrong}") from None
     return ControlConnection(channel)
 
 
 class Opened:
-    """The store of a host that is down; the reactor runs in a thread beside us."""
+    """The store of a host that is down; its reactor runs in a thread beside this one."""
 
     def __init__(self, control: Control, reactor: Any) -> None:
         self._control = control
@@ -169,10 +169,10 @@ def _offline(composition: Composition, state: StateFolder, reactor: Any) -> Gene
 
 
 def _enter(composition: Composition, state: StateFolder) -> None:
-    """Hold the state folder as the user that the host would be. Raises Wrong."""
+    """Hold the state folder as the user that the host would become. Raises Wrong."""
     settings = composition.settings
     try:
-        # What this process creates must be the host's to open.
+        # The host must be able to open what this process creates.
         become(account(settings.user, settings.group))
         state.hold()
     except InUse:
@@ -187,7 +187,7 @@ def _enter(composition: Composition, state: StateFolder) -> None:
 
 @contextmanager
 def _opened(composition: Composition, reactor: Any) -> Generator[Control]:
-    """The store and the traces of a host that is down, at work in a running reactor."""
+    """The store and the trace of a host that is down, in a running reactor."""
     from twisted.internet.threads import blockingCallFromThread
 
     from ..config import ConfigErrors

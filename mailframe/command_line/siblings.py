@@ -1,6 +1,6 @@
-"""Asking the workers of one host as if they were one.
+"""Asks the workers of one host as if they were one.
 
-Each has a part of the queue, or all share one: then whoever is asked knows all of it.
+Each worker has a part of the queue; or all share one, and then each of them knows all of it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Answering(Protocol):
-    """Somebody who answers the questions of `mailframe.host.control`."""
+    """Answers the questions of `mailframe.host.control`."""
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """The rows of the answer, as they come. Raises Wrong."""
+        """The rows of the answer as they come. Raises Wrong."""
 
 
 class Siblings:
-    """All workers of a running host; `sharded` says that each has a part of the queue."""
+    """All workers of a running host; `sharded` if each has a part of the queue."""
 
     def __init__(self, workers: Sequence[Answering], sharded: bool = True) -> None:
         self._workers = workers
         self._sharded = sharded
 
     def ask(self, question: str, **fields: Any) -> Iterator[Row]:
-        """See Answering. How the answers become one is the question's own."""
+        """See Answering. The question itself says how the answers are combined."""
         from ..host.control import QUESTIONS
 
         asks = [partial(worker.ask, question) for worker in self._workers]

@@ -1,4 +1,4 @@
-"""Words for a terminal: times, sizes and other people's text, one line each."""
+"""Texts for a terminal: times, sizes and strangers' texts, each in one line."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 import click
 
-# C0, DEL and C1: what could make a terminal do something. Line separators with them.
+# C0, DEL and C1, which could control a terminal; and line separators.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def safe(text: object) -> str:
-    """A stranger's text without control characters, each written as its escape."""
+    """A stranger's text, with each control character written as an escape."""
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
 
 
 def say(*parts: object) -> None:
-    """Print a line, safely."""
+    """Print a line that has no control characters."""
     click.echo(safe(" ".join(map(str, parts))))
 
 
 def say_json(row: Mapping[str, Any]) -> None:
-    """Print one JSON object on a line of its own."""
+    """Print one JSON object as a line."""
     click.echo(json.dumps(row, ensure_ascii=True))
 
 
@@ -46,7 +46,7 @@ def span(seconds: float) -> str:
 
 
 def octets(size: int) -> str:
-    """A size in the largest unit that leaves a number: 950, 4.0K, 25M."""
+    """A size in the largest unit that suits it: 950, 4.0K, 25M."""
     value = float(size)
     for unit in ("", "K", "M", "G"):
         if value < 1000 or unit == "G":
@@ -61,7 +61,7 @@ def path(address: str) -> str:
 
 
 def facts(row: Mapping[str, Any]) -> Iterator[str]:
-    """key=value for each fact that says something."""
+    """key=value for each fact that has a value."""
     for key, value in row.items():
         if value not in (None, "", [], {}):
             yield f"{key}={value}"

@@ -1,4 +1,4 @@
-"""`mailframe trace ID|ADDRESS`: every decision about one message, or about somebody's latest."""
+"""`mailframe trace ID|ADDRESS`: shows the decisions about a message, or about an address."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("trace")
 @click.argument("of", metavar="ID|ADDRESS")
-@click.option("--limit", type=click.IntRange(1, 5000), default=1000, help="Events at most.")
+@click.option("--limit", type=click.IntRange(1, 5000), default=1000, help="At most so many events.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def command(chosen: Chosen, of: str, limit: int, as_json: bool) -> None:
-    """Show every decision about a message: who decided what, and why.
+    """Show every decision about a message: which plugin made it, and why.
 
-    By the message's ID, or by the ADDRESS of a sender or recipient.
+    Give the message's ID, or the ADDRESS of a sender or recipient.
     """
     with session(chosen.composition(), chosen.reactor) as host:
         events = host.ask("trace", of=of, limit=limit)
@@ -42,7 +42,7 @@ def _print_json(events: Iterable[Row]) -> bool:
 
 
 def _print(events: Iterable[Row]) -> bool:
-    """Events in order, those of one message under its id."""
+    """Print events in order, those of one message under its id."""
     of: Any = None
     for event in events:
         about = event["id"] or event["session"]

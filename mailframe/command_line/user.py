@@ -1,4 +1,4 @@
-"""`mailframe user`: who may log in, where an auth plugin keeps users of its own."""
+"""`mailframe user`: lists and changes the users of an auth plugin that keeps users of its own."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @click.group("user")
 @click.option(
     "--plugin-index", type=click.IntRange(1), metavar="N",
-    help="Which [[auth]] section, counted from 1, where several keep users.",
+    help="Which [[auth]] section, counted from 1, if several keep users.",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, plugin_index: int | None) -> None:
-    """List and change the users that may log in."""
+    """List and change the users who may log in."""
     ctx.meta["mailframe.plugin_index"] = plugin_index
 
 
@@ -89,7 +89,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @_password_option
 @click.pass_context
 def test(ctx: click.Context, name: str, from_stdin: bool) -> None:
-    """Say whether a password lets the user NAME in (exit status 0), or not (77)."""
+    """Check a password of the user NAME: exit status 0 if it is right, 77 if not."""
     with _users(ctx) as users:
         right = users.test(name, _password(from_stdin))
     if not right:
@@ -117,7 +117,7 @@ def _password(from_stdin: bool) -> str:
 
 @contextmanager
 def _users(ctx: click.Context) -> Generator[IUserStore]:
-    """The user store that is meant; its errors in words."""
+    """The user store to use; its errors are told in words."""
     users = _user_store(ctx.obj, ctx.meta["mailframe.plugin_index"])
     try:
         yield users

@@ -17,7 +17,7 @@ from .convert import Mistakes, convert
 from .suggest import did_you_mean
 
 _TIMEOUT = 30.0  # seconds that a plugin may take for one answer
-# The store is built first: whoever cannot keep mail need not be asked about it.
+# The store is built first: if there is nowhere to keep mail, no other plugin need be asked.
 _ORDER = (
     "queue", "observe", "auth", "relay", "filter", "route", "departure", "tls_policy", "deliver",
     "serve",

@@ -105,7 +105,7 @@ class WriteBehind(Service, Generic[T]):
                 await done
 
     def stopService(self) -> Deferred[None]:
-        """Write what still waits, and close the file."""
+        """Write what still waits, then call `close`."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 

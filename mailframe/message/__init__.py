@@ -1,9 +1,8 @@
 """FLOOR 4: the values that all rooms pass to each other. They are frozen.
 
 Client, Envelope, Recipient, Content, Message, Route, Redirect, Finding, Departure, TlsDemand,
-Outcome, Entry, Event.
-Nobody changes a value; its owner replaces it (`dataclasses.replace`). `codec` writes and reads
-them all as JSON.
+Outcome, Entry, Event. No value is ever changed; its owner replaces it (`dataclasses.replace`).
+`codec` writes them all as JSON and reads them back.
 """
 
 from .client import Client, Tls

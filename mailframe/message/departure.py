@@ -1,4 +1,4 @@
-"""What departure hooks do to a message that leaves for another host."""
+"""The changes that departure hooks make to a message that leaves for another host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .finding import Without
 class Departure:
     """What one departure hook wants changed in a message that leaves.
 
-    `content` takes the content's place. Then the fields of `without` go, those that this host
-    put on top included, and `headers` are put on top: unfolded or folded "Name: value" texts
-    without the final line end, in ASCII unless the envelope has `smtputf8`. `senders` are new
-    reverse-paths of these recipients' copies; the null reverse-path stays what it is.
+    `content` replaces the content. Then the fields of `without` are removed, also those that this
+    host has added, and `headers` are put on top: "Name: value" texts, folded or not, without the
+    final line end, in ASCII unless the envelope has `smtputf8`. `senders` are new reverse-paths for
+    the copies of these recipients; the null reverse-path stays as it is.
     """
 
     headers: tuple[str, ...] = ()
@@ -29,11 +29,11 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """A message as it leaves. `senders` are reverse-paths that differ from the envelope's."""
+    """A message as it leaves. `senders` are the reverse-paths that differ from the envelope's."""
 
     message: Message
     senders: Mapping[Recipient, Mailbox] = field(default_factory=dict)
 
     def with_content(self, content: Content) -> Departed:
-        """The same with these octets."""
+        """The same with this content."""
         return replace(self, message=replace(self.message, content=content))

@@ -18,7 +18,7 @@ class Status(Enum):
     PASSED_ON = "passed on"  # accepted by a host that sends reports itself (RFC 3461)
     EXPANDED = "expanded"  # replaced by other recipients
     DEFERRED = "delayed"  # to be tried again later
-    FAILED = "failed"  # for good; a report is sent
+    FAILED = "failed"  # permanently; a report is sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Content with header fields put on top or taken away; the body stays where it is."""
+"""Content with header fields added on top or removed; the body stays where it is."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from ..mime.removal import Removal, without_fields
 from .content import Content
 from .finding import Without
 
-_BLOCK = 1 << 16  # octets read at once
+_BLOCK = 1 << 16  # octets of one read
 _MOST = 4 << 20  # octets of a header section
 
 
 def on_top(content: Content, fields: Iterable[str]) -> Content:
-    """With these whole fields (folds as CRLF, no last line end) above all others."""
+    """The content with these whole fields on top (folds as CRLF, no final line end)."""
     octets = "".join(f"{each}\r\n" for each in fields).encode()
     return Content(octets + content.prefix, content.body, content.body_size)
 
 
 def shortened(content: Content, without: Iterable[Without]) -> Content:
-    """Without these fields. Opens what is not at hand, so it blocks then; OSError if it cannot.
+    """The content without these fields.
 
-    ValueError if the header section has more than 4 MB.
+    Opens content that is not in memory, and blocks then; OSError if that fails. ValueError if the
+    header section has more than 4 MB.
     """
     removal = removal_of(without)
     if content.at_hand is not None:
@@ -38,7 +39,7 @@ def shortened(content: Content, without: Iterable[Without]) -> Content:
 
 
 def _without(octets: bytes, content: Content, removal: Removal) -> Content:
-    """`octets` are the first of the content, its header section among them."""
+    """`octets` are the first ones of the content, and contain its header section."""
     at = end(octets)
     section = octets if at is None else octets[:at]
     kept = without_fields(section, removal)
@@ -64,7 +65,7 @@ def _opener(content: Content, skipped: int) -> Callable[[], BinaryIO]:
 
 
 def removal_of(without: Iterable[Without]) -> Removal:
-    """What `mailframe.mime.removal` takes."""
+    """The fields in the form of `mailframe.mime.removal`."""
     removal: dict[bytes, frozenset[int] | None] = {}
     for each in without:
         name = each.name.lower().encode("ascii")
@@ -77,6 +78,6 @@ def removal_of(without: Iterable[Without]) -> Removal:
 
 
 def is_ascii(content: Content) -> bool:
-    """Whether no octet has its highest bit set. Blocks like `shortened`."""
+    """True if no octet has its highest bit set. Blocks as `shortened` does."""
     with content.open() as source:
         return all(octets.isascii() for octets in iter(lambda: source.read(_BLOCK), b""))

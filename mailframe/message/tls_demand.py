@@ -1,4 +1,4 @@
-"""How much TLS a policy demands of an exchange."""
+"""The TLS that a policy demands of an exchange."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from typing import Literal, Protocol
 
 from .route import TlsUse
 
-#: From the least to the strictest. "implicit" is as strict as "verify", and a manner to connect.
+#: From the mildest to the strictest. "implicit" is as strict as "verify", and also a way to
+#: connect.
 _BY_STRICTNESS: tuple[TlsUse, ...] = ("never", "opportunistic", "require", "verify")
 
 
 class CertificateJudge(Hashable, Protocol):
-    """Says whether the certificates that an exchange showed will do.
+    """Decides whether the certificates that an exchange has shown are good enough.
 
-    Judges that are equal judge alike: connections are used again by that. Make them frozen
-    dataclasses.
+    Judges that are equal must decide alike, because connections are reused by that. Make them
+    frozen dataclasses.
     """
 
     def judge(self, host: str, chain: Sequence[bytes]) -> str:
-        """Why not, in a few words for the log and the sender's report; "" if they will do.
+        """Why not, in a few words for the log and the sender's report; "" if they are good enough.
 
-        `host` is the exchange's name, `chain` the certificates in DER as the exchange sent
-        them, its own first. What it raises counts as a refusal. It is called on the reactor, so
-        it must be quick.
+        `host` is the exchange's name. `chain` are the certificates in DER as the exchange sent
+        them, beginning with its own. An exception counts as a refusal. It is called on the reactor,
+        so it must be quick.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class TlsDemand:
-    """What a tls_policy plugin demands of TLS with one exchange.
+    """The TLS that a tls_policy plugin demands of one exchange.
 
-    `use` is the least: "opportunistic" is no demand, "require" TLS with any certificate,
-    "verify" one of a trusted authority that names the exchange (RFC 6125). `certificates`, if not
-    None, judges those that are shown, after `use` has been met (DANE, RFC 7672: "require" and a
+    `use` is the minimum: "opportunistic" demands nothing, "require" wants TLS with any certificate,
+    "verify" wants one from a trusted authority that names the exchange (RFC 6125). `certificates`,
+    if not None, judges the certificates after `use` has been met (DANE, RFC 7672: "require" and a
     judge of TLSA records). `policy` names the policy for the trace: "sts", "dane".
     """
 
@@ -44,7 +45,7 @@ class TlsDemand:
 
 
 def stricter(one: TlsUse, other: TlsUse) -> TlsUse:
-    """The stricter of two; "implicit" stays, being verified and how its host is dialled."""
+    """The stricter of two. "implicit" stays, because it is verified and also the way to connect."""
     if "implicit" in (one, other):
         return "implicit"
     return max(one, other, key=_BY_STRICTNESS.index)

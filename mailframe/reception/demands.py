@@ -52,11 +52,11 @@ class Demands:
 
 
 def redirected(recipients: Sequence[Recipient], addresses: Iterable[Mailbox]) -> list[Recipient]:
-    """Others in the place of these recipients, of whom the first is the one they came from.
+    """Other recipients in place of these, of whom the first is the one they came from.
 
-    What was accepted must not end in silence: a failure is reported if a recipient's sender wanted
-    to hear of one, or said nothing. A success is not: the sender asked about somebody else
-    (RFC 3461 section 5.2.7.1).
+    An accepted message must not be lost in silence, so a failure is reported if the sender of one
+    of these recipients wanted that or said nothing about it. A success is not reported: the sender
+    asked about another recipient (RFC 3461 section 5.2.7.1).
     """
     first = recipients[0]
     way = (*first.came_from, first.address)

@@ -1,4 +1,4 @@
-"""What a connection asks of its listener: who may come in, and who may speak for others."""
+"""What a connection needs of its listener: which clients are accepted, which may use XCLIENT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFUSALS = {
 
 
 class SmtpEntrance(ListenerFactory):
-    """The way in at one `[[listen]]`, but for what is spoken there.
+    """The factory of one `[[listen]]`, except for the protocol that is spoken.
 
     ValueError as ListenerFactory.
     """
@@ -32,11 +32,11 @@ class SmtpEntrance(ListenerFactory):
         self.shared.hooks.tell(Stage.SESSION, Verdict.NO_PROXY_HEADER, client=proxy, why=why)
 
     def may_speak_for_others(self, client: Client) -> bool | None:
-        """Whether this client may say XCLIENT; None: nobody may here."""
+        """True if this client may use XCLIENT; None if no client of this listener may."""
         return client.address in self._xclient if self._xclient else None
 
     def refusal_of(self, session: TimedSession, client: Client) -> Reply | None:
-        """Count the client; the refusal if there are too many, or at the end."""
+        """Count the client; a refusal if there are too many clients, or if the host is stopping."""
         why = self.admit(session, client.address)
         if why is None:
             return None

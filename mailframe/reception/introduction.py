@@ -51,9 +51,9 @@ class Introduction:
         return found.refusal
 
     async def hello(self, command: Helo | Ehlo | Lhlo) -> Reply | None:
-        """Ask the filters about the hello.
+        """Ask the filters about the hello; returns their refusal.
 
-        Their refusal, or None, and then it is the client's name.
+        If there is none, the name in the hello is the client's name from now on.
         """
         signals = self._at_connect.signals if self._at_connect else {}
         client = self.client.greeted(command.name, self._protocol(type(command)), signals)

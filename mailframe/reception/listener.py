@@ -8,7 +8,7 @@ from .entrance import SmtpEntrance
 
 
 class Reception(SmtpEntrance):
-    """The way in at one `[[listen]]`.
+    """The factory of one `[[listen]]`.
 
     When it stops, no more commands are begun. Idle clients read 421 at once, and the others after
     the command under way. Content that is under way may be finished and is committed. ValueError if

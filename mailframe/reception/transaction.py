@@ -302,7 +302,7 @@ class Transaction:
 
     @property
     def _is_submission(self) -> bool:
-        """True if RFC 6409 section 8 applies; by default it does for users who have logged in."""
+        """True if RFC 6409 section 8 applies; see the setting `submission` for the default."""
         listener = self._shared.listener
         if listener.submission is not None:
             return listener.submission

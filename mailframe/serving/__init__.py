@@ -1,8 +1,8 @@
 """FLOOR 10: the host's part of the protocols that plugins bring (`[[serve]]`).
 
-`listener` is one `[[listen]]` of such a protocol, `entrance` what its connections ask of it;
-`connection` stands between Twisted and the plugin's protocol, in one of the phases of `phase`;
-`transport` is what that protocol writes to.
+`listener` is one `[[listen]]` of such a protocol, and `entrance` is what its connections need of
+it. `connection` stands between Twisted and the plugin's protocol, and is in one of the phases of
+`phase`. `transport` is what that protocol writes to. `login` logs its clients in.
 """
 
 from .connection import ServedConnection

@@ -1,4 +1,4 @@
-"""What a connection asks of its listener: its plugin, its hooks, its clock."""
+"""What a connection needs of its listener: its plugin, its hooks, its clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..wire.listener import ListenerFactory
 
 
 class ServedEntrance(ListenerFactory):
-    """The way in for `plugin`'s protocol, but for who makes connections of its clients."""
+    """The factory for `plugin`'s protocol, except for the making of connections."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from .entrance import ServedEntrance
 
 
 class ServedListener(ServedEntrance):
-    """The way in for `plugin`'s protocol. ValueError as ListenerFactory."""
+    """Makes connections for `plugin`'s protocol. ValueError as ListenerFactory."""
 
     def client_protocol(self, peer: Peer | None) -> ServedConnection:
         """See ListenerFactory."""

@@ -134,8 +134,8 @@ class Offences:
     """Makes Rejected of lines that are refused, without showing text that may be a secret.
 
     If a client pipelines its password after an AUTH that is refused, the password must not get into
-    a log. So after AUTH no line is shown until a command is accepted again; `hides` is True
-    meanwhile. The code that accepts a command sets it, and says whether the command is AUTH.
+    a log. So after AUTH no line is shown until another command is accepted; `hides` is True
+    meanwhile. The code that accepts a command sets `hides`, to True if the command is AUTH.
     """
 
     __slots__ = ("hides",)

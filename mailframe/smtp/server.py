@@ -244,7 +244,7 @@ class ServerDialogue:
     def _unreadable(self, refused: Reply, line: bytes) -> Event | None:
         """Handle a line that is no command.
 
-        The last one if what follows may not be a command either.
+        If what follows may not be a command either, this is the last line that is read.
         """
         before, lf, _ = line.partition(b"\n")
         if lf:

@@ -42,9 +42,10 @@ def waiting(pending: Sequence[Pending]) -> Waiting:
 
 
 def _one_domain(domains: set[str]) -> str:
-    """The only domain.
+    """The domain that all recipients have; "" if they have several.
 
-    "" (look at each recipient) if there are several, or if it is not plain text.
+    "" makes the store look at each recipient. It is also the answer for a domain that is not plain
+    text.
     """
     if len(domains) > 1:
         return ""

@@ -1,7 +1,8 @@
-"""FLOOR 11: public: the test kit for plugin authors.
+"""FLOOR 11: the test kit for plugin authors; public.
 
-`values` makers of clients, envelopes, recipients and a Site with a Clock; `hooks` plugins
-composed by hand; `plugins`, `leaving`, `serving`, `queue_store`, `queue_drafts` and `resolver`
-one contract test for each interface, to be subclassed; `dns` a real name server and a Resolver
-without a network; `certificates` an authority of one's own.
+`values` makes clients, envelopes, recipients and a Site with a Clock. `hooks` composes plugins in a
+test. `plugins`, `logins`, `leaving`, `serving`, `queue_store`, `queue_drafts` and `resolver` have a
+contract test for each interface, to be subclassed. `host` is a whole host inside a test, and `sink`
+has plugins that keep all mail, to be looked at. `dns` is a real name server, and a Resolver that
+needs no network. `certificates` is a certificate authority for tests.
 """

@@ -1,10 +1,10 @@
-"""Certificates for tests: an authority of one's own, and names it vouches for.
+"""Certificates for tests: an authority, and certificates that it issues.
 
     authority = make_authority()
     authority.issue("mx.example", "*.mx.example").write_live(folder)
 
-The layout is that of letsencrypt: NAME/fullchain.pem and NAME/privkey.pem. Elliptic keys:
-made in a millisecond. Nobody must trust these outside of tests and demonstrations.
+The layout is that of letsencrypt: NAME/fullchain.pem and NAME/privkey.pem. The keys are elliptic
+ones, which are made in a millisecond. Never trust these outside of tests and demonstrations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-_SKEW = timedelta(days=1)  # of clocks
+_SKEW = timedelta(days=1)  # difference between clocks
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Issued:
     key: bytes
 
     def write_live(self, live: Path) -> Path:
-        """Write `live`/NAME/fullchain.pem and privkey.pem; the folder of the name.
+        """Write `live`/NAME/fullchain.pem and privkey.pem; returns the folder of the name.
 
-        Each file is replaced in one step, as a renewal does it.
+        Each file is replaced in one step, as in a renewal.
         """
         folder = live / self.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Issued:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority; `pem` is what clients that trust it are given."""
+    """A certificate authority; give `pem` to clients that should trust it."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -65,9 +65,9 @@ class Authority:
         return self.certificate.public_bytes(Encoding.PEM)
 
     def issue(self, *names: str, days: float = 30) -> Issued:
-        """A certificate for these DNS names and IP addresses, the first one its subject.
+        """A certificate for these DNS names and IP addresses; the first one is its subject.
 
-        `days` is how long it is valid; below zero makes one that ran out so long ago.
+        `days` is how long it is valid; a negative number makes one that expired so long ago.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
@@ -88,7 +88,7 @@ class Authority:
 
 
 def make_authority(name: str = "mailframe test authority") -> Authority:
-    """A new authority that nobody else knows."""
+    """A new authority, which nobody trusts yet."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     certificate = (
@@ -107,7 +107,7 @@ def make_authority(name: str = "mailframe test authority") -> Authority:
     return Authority(certificate, key)
 
 
-#: RFC 5280 section 4.2.1.3; what verifies strictly (Python 3.13 does) wants it of an authority.
+#: RFC 5280 section 4.2.1.3; strict verification (as in Python 3.13) wants it of an authority.
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
@@ -122,7 +122,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 def _authority_key(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
-    """Which key signed a certificate (RFC 5280 section 4.2.1.1)."""
+    """The key that signed a certificate (RFC 5280 section 4.2.1.1)."""
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 

@@ -1,4 +1,4 @@
-"""What all contract tests share."""
+"""The base of all contract tests."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .hooks import result_of
 
 
 class Contract:
-    """What all contracts share."""
+    """The base of all contract tests."""
 
     interface: InterfaceClass
 
     def make(self) -> Any:
-        """The plugin, built anew. Every test case writes this."""
+        """A new plugin object. Every test case implements this."""
         raise NotImplementedError(f"{type(self).__name__} must say how its plugin is made")
 
     def wait(self, eventual: Any) -> Any:
-        """What the plugin answered, which must be at hand."""
+        """The value of the plugin's answer, which must be at hand."""
         return result_of(eventual)
 
     def test_it_provides_the_interface(self) -> None:
-        """The plugin declares its stage's interface and has all that this asks for."""
+        """The plugin declares its stage's interface and has all of its methods."""
         verifyObject(self.interface, self.make())

@@ -20,11 +20,11 @@ from .zone import Zone
 
 __all__ = ["DnsServer", "StaticResolver", "Zone"]
 
-_TRIES = 20  # for a port that is free for UDP and TCP
+_TRIES = 20  # attempts to find a port that is free for UDP and TCP
 
 
 class DnsServer:
-    """Answers from a Zone over UDP and TCP, one port for both.
+    """Answers from a Zone over UDP and TCP, on the same port.
 
         server = DnsServer("example.org MX 10 mx.example.org")
         server.start(reactor)
@@ -32,8 +32,8 @@ class DnsServer:
         ...
         await server.stop()
 
-    `asked` lists the questions as they came, such as ("udp", "example.org MX"). With `edns`
-    False it answers FORMERR to queries that use EDNS, as old servers do.
+    `asked` lists the questions as they came, such as ("udp", "example.org MX"). With `edns` False
+    it answers FORMERR to queries that use EDNS, as old servers do.
     """
 
     def __init__(self, zone: Zone | str = "", edns: bool = True) -> None:
@@ -45,7 +45,7 @@ class DnsServer:
 
     @property
     def servers(self) -> Sequence[tuple[str, int]]:
-        """What a Resolver is given to ask this server."""
+        """The servers to give to a Resolver, so that it asks this one."""
         return [self.address]
 
     def start(self, reactor: Any, port: int = 0, interface: str = "127.0.0.1") -> None:
@@ -70,7 +70,10 @@ class DnsServer:
         return gatherResults([maybeDeferred(port.stopListening) for port in ports])
 
     def respond(self, octets: bytes, transport: str) -> bytes | None:
-        """The response to a query, as octets; None for silence, and for what is no query."""
+        """The response to a query, as octets.
+
+        None for silence, and for octets that are no query.
+        """
         query = dns.Message()
         try:
             query.fromStr(octets)
@@ -118,8 +121,8 @@ def _streams(server: DnsServer) -> Any:
 class StaticResolver(Resolver):
     """A Resolver whose answers come from a Zone, at once: no reactor, no sockets.
 
-    What cannot be resolved is raised at once too. `asked` lists the questions that were not
-    in its cache, such as "example.org MX".
+    Failures are raised at once too. `asked` lists the questions that were not in its cache, such as
+    "example.org MX".
     """
 
     def __init__(self, zone: Zone | str = "", cache_size: int = 0) -> None:

@@ -1,16 +1,17 @@
-"""A contract for durable queue stores: killed, or told EIO, at every write, sync and rename.
+"""A contract for durable queue stores: killed, or given EIO, at every write, sync and rename.
 
     class TestMyStore(FailingDiskContract, TestCase):       # unittest.TestCase
         store = "my_module:my_store"     # def my_store(folder: Path, reactor) -> IQueueStore
 
-Each run is a process of its own under strace(1), which kills it at its N-th call of one
-kind, or has that call fail; then another process says what is left. The promises:
+Each run is a process of its own under strace(1). strace kills it at its N-th call of one kind, or
+makes that call fail. Then another process lists what is left. The store must keep these promises:
 
-- What was committed and not finished is there, whole, with the recipients last recorded.
-- What was finished is gone.
-- Nothing is there in part, and nothing that was aborted; what a commit failed for is not
-  there once the store was closed in order. (A process that dies inside of a commit may
-  leave the message: nobody was told.)
+- A message that was committed and not finished is there, complete, with the recipients that were
+  recorded last.
+- A message that was finished is gone.
+- No message is there in part, and none that was aborted. A message whose commit failed is not there
+  after the store was closed properly. (If the process dies during a commit, the message may remain,
+  because no caller was told anything.)
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _print(what: str, id: str) -> None:
 
 
 async def work(store: Any) -> None:
-    """Commit six messages; finish M0 and M2, defer M1, abort a draft; say what is promised."""
+    """Commit six messages, finish M0 and M2, defer M1, abort a draft; print what is promised."""
     entries: dict[str, Entry] = {}
     for number in range(len(SIZES)):
         id = f"M{number}"
@@ -95,7 +96,7 @@ async def _put(store: Any, number: int) -> Entry:
 
 
 async def look(store: Any) -> None:
-    """Say what is in the store, one JSON object a line."""
+    """Print what is in the store, one JSON object in a line."""
     from twisted.internet.threads import deferToThread
 
     for entry in await soon(store.find()):
@@ -112,8 +113,8 @@ async def look(store: Any) -> None:
 class FailingDiskContract(_Base):
     """Mix it into a unittest.TestCase.
 
-    Of each kind of call on each file `points` are tried, evenly spread; of all these, one in
-    `one_in` (for a short run).
+    For each kind of call on each file, `points` of the calls are tried, evenly spread. Of all of
+    these, one in `one_in` is run, for a shorter test.
     """
 
     store = ""
@@ -121,7 +122,7 @@ class FailingDiskContract(_Base):
     one_in = 1
 
     def setUp(self) -> None:
-        """Skipped where strace is missing."""
+        """Skip the tests if strace is missing."""
         if shutil.which("strace") is None:
             self.skipTest("strace is missing")
         self.base = Path(tempfile.mkdtemp())
@@ -129,7 +130,10 @@ class FailingDiskContract(_Base):
         self.addCleanup(shutil.rmtree, self.base, ignore_errors=True)
 
     def test_all_goes_well(self) -> None:
-        """With a disk that works the work is done: else the other tests would show nothing."""
+        """With a disk that works, the work is done.
+
+        Otherwise the other tests would show nothing.
+        """
         said, there = self._after("", "")
         self.assertEqual(
             said,
@@ -141,14 +145,14 @@ class FailingDiskContract(_Base):
         self._judge(said, there, in_order=True)
 
     def test_killed_at_every_call(self) -> None:
-        """Whatever call it dies at, the promises hold."""
+        """The promises hold at whatever call the process is killed."""
         for call, path, number in self._all_points():
             with self.subTest(call=call, path=path, number=number):
                 said, there = self._after(path, f"inject={call}:signal=KILL:when={number}")
                 self._judge(said, there, in_order=False)
 
     def test_every_call_fails(self) -> None:
-        """Whatever call fails, it alone or all of its kind after it, the promises hold."""
+        """The promises hold whatever call fails, alone or with all later ones of its kind."""
         for call, path, number in self._all_points():
             for when in (f"{number}", f"{number}+"):
                 with self.subTest(call=call, path=path, when=when):
@@ -156,7 +160,7 @@ class FailingDiskContract(_Base):
                     self._judge(said, there, in_order=when == f"{number}")
 
     def _all_points(self) -> list[tuple[str, str, int]]:
-        """Calls that change something in the folder: the kind, the path, the how manieth."""
+        """Calls that change something in the folder: kind, path, and which call of these it is."""
         output = self.base / "calls"
         self._run("work", self.folder, ["-y", "-s0", "-o", str(output)])
         shutil.rmtree(self.folder)
@@ -173,7 +177,7 @@ class FailingDiskContract(_Base):
         return points[:: self.one_in]
 
     def _after(self, path: str, inject: str) -> tuple[list[str], dict[str, Any]]:
-        """What a run was promised that has this done to it, and what is there then."""
+        """What a run with this fault was promised, and what is there afterwards."""
         words = ["-o", "/dev/null", "-P", path, "-e", inject] if path else ["-o", "/dev/null"]
         said = self._run("work", self.folder, words).splitlines()
         rows = [json.loads(line) for line in self._run("look", self.folder, None).splitlines()]

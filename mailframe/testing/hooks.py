@@ -1,4 +1,4 @@
-"""Hooks for tests out of plugin objects, and short ways to wait for what they say."""
+"""Makes Hooks from plugin objects for tests, and waits for their answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compose_hooks(
 ) -> Hooks:
     """The Hooks of these plugin objects; a Bound among them is taken as it is.
 
-    Names are the classes' in lower case. Without a reactor time is a Clock's.
+    Names are those of the classes in lower case. Without a reactor, time is a Clock's.
     """
     clock = Clock() if reactor is None else reactor
     return Hooks(
@@ -83,7 +83,7 @@ class Remembered:
 
 
 def result_of(eventual: Eventual[T]) -> T:
-    """The value that must be at hand: AssertionError where it is not, its exception raised."""
+    """The value, which must be at hand. AssertionError if it is not; its exception is raised."""
     value = at_once(eventual)
     if not isinstance(value, Deferred):
         return value

@@ -1,4 +1,4 @@
-"""A whole host inside somebody's tests: on a free port, and it remembers what it was sent.
+"""A whole host inside a test: it runs on a free port and keeps the mail that it was sent.
 
     from mailframe.testing.host import host
 
@@ -9,7 +9,7 @@
         assert welcome.recipients == ("bob@example.org",)
         assert welcome.subject == "Welcome"
 
-The host is a twistd of its own, so it does not matter whether the tests run on threads, asyncio or
+The host is a twistd process of its own, so the tests themselves may use threads, asyncio or
 Twisted.
 """
 
@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 
 from .sink import SentMail, sent_mail
 
-#: A host that takes mail for everybody from this machine, and keeps it in `sent`.
+#: A host that accepts all mail from this machine and keeps it in `sent`.
 SINK = """\
 hostname = "localhost"
 state = "state"
@@ -52,15 +52,15 @@ plugin = "memory"
 plugin = "mailframe.testing.sink:Remember"
 """
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-_LOOK = 0.02  # seconds between two looks at what a process of its own does
+_LOOK = 0.02  # seconds between two looks at the other process
 
 
 class HostFailed(AssertionError):
-    """The host did not start, or did not do in time what was waited for; with its log."""
+    """The host did not start, or something did not happen in time. The text includes its log."""
 
 
 class RunningHost:
-    """What a test may ask of a host: see `host`. `folder` is where its configuration is."""
+    """What a test can ask of a host; see `host`. `folder` is the folder of its configuration."""
 
     address = "127.0.0.1"
 
@@ -85,17 +85,17 @@ class RunningHost:
 
     @property
     def messages(self) -> list[SentMail]:
-        """What was delivered so far, oldest first, by `mailframe.testing.sink:Remember`."""
+        """The messages delivered so far by `mailframe.testing.sink:Remember`, oldest first."""
         return sent_mail(self.folder / "sent")
 
     @property
     def log(self) -> str:
-        """What the host has said."""
+        """The host's log so far."""
         file = self.folder / "log"
         return file.read_text(errors="replace") if file.exists() else ""
 
     def wait_for(self, count: int, seconds: float = 10.0) -> list[SentMail]:
-        """All messages, once there are so many. Raises HostFailed after that time."""
+        """All messages, once there are so many. Raises HostFailed if that takes longer."""
         end = time.monotonic() + seconds
         while len(found := self.messages) < count:
             if time.monotonic() > end:
@@ -106,11 +106,11 @@ class RunningHost:
         return found
 
     def forget(self) -> None:
-        """Let go of all messages that were delivered so far."""
+        """Remove all messages that were delivered so far."""
         shutil.rmtree(self.folder / "sent", ignore_errors=True)
 
     def start(self, seconds: float = 30.0) -> None:
-        """Begin, until clients are let in. Raises HostFailed."""
+        """Start it; returns when clients are accepted. Raises HostFailed."""
         words = [
             sys.executable,
             "-c",
@@ -121,7 +121,7 @@ class RunningHost:
             "-c",
             str(self.config),
         ]
-        # Whatever the tests can import, the plugins can.
+        # The plugins can import whatever the tests can.
         path = os.pathsep.join(each or os.getcwd() for each in sys.path)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -140,7 +140,7 @@ class RunningHost:
             time.sleep(_LOOK)
 
     def stop(self, seconds: float = 10.0) -> None:
-        """End it; killed if it does not end in that time."""
+        """Stop it; it is killed if it does not end in that time."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -160,10 +160,10 @@ def host(
 ) -> Iterator[RunningHost]:
     """A host with this configuration, in a folder of its own, until the block ends.
 
-    `toml` may be your own: its `state` must be "state", its endpoints best are
-    "tcp:0:interface=127.0.0.1", and it remembers what a `[deliver.NAME]` with
-    `plugin = "mailframe.testing.sink:Remember"` was given. `files` are put beside it, by name
-    ("mailboxes", "my_plugin.py"). `folder` is kept afterwards. Raises HostFailed.
+    `toml` may be your own. Its `state` must be "state", and its endpoints should be
+    "tcp:0:interface=127.0.0.1". The test sees the messages of a `[deliver.NAME]` with `plugin =
+    "mailframe.testing.sink:Remember"`. `files` are put beside the configuration, by name
+    ("mailboxes", "my_plugin.py"). A given `folder` is kept afterwards. Raises HostFailed.
     """
     with contextlib.ExitStack() as stack:
         if folder is None:

@@ -1,6 +1,7 @@
-"""Contract tests for what is asked when mail leaves: `[[departure]]` and `[[tls_policy]]`.
+"""Contract tests for the plugins that are asked when mail leaves: `[[departure]]`,
+`[[tls_policy]]`.
 
-As those of `plugins`: a mixin for a TestCase, whose `make` builds the plugin anew.
+They are used as those of `plugins`: each is a mixin for a TestCase, whose `make` builds the plugin.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class DepartureContract(Contract):
     interface = IDeparture
 
     def messages(self) -> Sequence[Message]:
-        """What leaves; add what is particular to the plugin."""
+        """The messages that leave; add those that are special to the plugin."""
         octets = b"From: <alice@example.org>\r\nSubject: large\r\n\r\n" + b"x" * 70 + b"\r\n"
         stored = Content(b"Received: x\r\n", lambda: io.BytesIO(octets), len(octets))
         eight_bit = content("From: <a@x.example>\r\n\r\nGrüße\r\n".encode())
@@ -38,7 +39,7 @@ class DepartureContract(Contract):
         ]
 
     def routes(self) -> Sequence[Sequence[Route]]:
-        """For whom."""
+        """Their recipients."""
         hop = NextHop("elsewhere.example")
         one = [recipient("bob@elsewhere.example")]
         listed = [recipient("eve@elsewhere.example", came_from=(Mailbox("list", "example.org"),))]
@@ -48,7 +49,10 @@ class DepartureContract(Contract):
         ]
 
     def test_what_it_says_can_leave(self) -> None:
-        """A Departure that fits the form, a negative Reply, or nothing; and nothing raises."""
+        """The answer is a Departure with correct parts, a negative Reply or None.
+
+        Nothing raises.
+        """
         hooks = compose_hooks(departures=[self.make()])
         for message in self.messages():
             for routes in self.routes():
@@ -56,7 +60,7 @@ class DepartureContract(Contract):
                 assert isinstance(answer, Departed) or _is_decided(answer), (message, answer)
 
     def test_the_octets_are_as_many_as_it_says(self) -> None:
-        """`Content.size` is promised to the next host before the octets are read."""
+        """The next host is told `Content.size` before the octets are read, so it must be right."""
         hooks = compose_hooks(departures=[self.make()])
         for message in self.messages():
             answer = self.wait(hooks.depart(message, self.routes()[0]))
@@ -72,7 +76,7 @@ class TlsPolicyContract(Contract):
     interface = ITlsPolicy
 
     def questions(self) -> Sequence[tuple[str, str]]:
-        """Domains and exchanges; add what is particular to the plugin."""
+        """Domains and exchanges; add those that are special to the plugin."""
         return [
             ("elsewhere.example", "mx1.elsewhere.example"),
             ("elsewhere.example", "elsewhere.example"),
@@ -84,7 +88,7 @@ class TlsPolicyContract(Contract):
         ]
 
     def test_it_demands_refuses_or_says_nothing(self) -> None:
-        """A TlsDemand, a negative Reply or None; and nothing raises."""
+        """The answer is a TlsDemand, a negative Reply or None; nothing raises."""
         hooks = compose_hooks(tls_policies=[self.make()])
         for domain, exchange in self.questions():
             answer = self.wait(hooks.demand(domain, exchange))
@@ -92,7 +96,10 @@ class TlsPolicyContract(Contract):
             assert sound, (domain, exchange, answer)
 
     def test_what_does_not_change_is_equal(self) -> None:
-        """Whoever asks twice gets an equal demand, or no connection is ever used again."""
+        """The same question gets an equal demand twice.
+
+        Otherwise no connection would ever be reused.
+        """
         plugin = self.make()
         for asked in self.questions():
             first, second = (self.wait(plugin.demand(*asked)) for _ in range(2))
@@ -100,5 +107,5 @@ class TlsPolicyContract(Contract):
 
 
 def _is_decided(answer: object) -> bool:
-    """Whether it is a refusal in the plugin's own words, not that of its fault."""
+    """True for a refusal in the plugin's own words, rather than for its failure."""
     return isinstance(answer, Reply) and not answer.positive and "(ref " not in answer.text

@@ -1,6 +1,6 @@
 """Contract tests for `[[auth]]` plugins that know keys, tokens or certificates.
 
-As those of `plugins`: a mixin for a TestCase, whose `make` builds the plugin anew.
+They are used as those of `plugins`: each is a mixin for a TestCase, whose `make` builds the plugin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..sasl import CertificateWanted, Identity, KeysWanted, TokenRefused, TokenW
 from .certificates import Issued, make_authority
 from .contract import Contract
 
-#: Names that a client may say, and a plugin must survive.
+#: Names that a client may send, for which a plugin must not fail.
 ODD_NAMES = (
     "nobody",
     "../../etc/passwd",
@@ -33,17 +33,17 @@ ODD_NAMES = (
 
 
 class StoredKeysContract(Contract):
-    """`good` is a name and a password whose keys it has, by any spelling the plugin takes."""
+    """`good` is a name and a password whose keys the plugin has, in any spelling it accepts."""
 
     interface = IStoredKeys
     good: tuple[str, str]
 
     def ask(self, plugin: Any, name: str) -> Any:
-        """What is kept for that name."""
+        """The plugin's answer for that name."""
         return self.wait(plugin.stored_keys(KeysWanted(name, "SCRAM-SHA-256")))
 
     def test_it_has_the_keys_of_its_users(self) -> None:
-        """They are those of the password, and there is something to offer."""
+        """The keys match the password, and the plugin offers SCRAM."""
         plugin = self.make()
         name, password = self.good
         found = self.ask(plugin, name)
@@ -53,27 +53,27 @@ class StoredKeysContract(Contract):
         assert plugin.keeps_keys() is True
 
     def test_it_has_none_of_anybody_else(self) -> None:
-        """No odd name raises, or is somebody."""
+        """No odd name raises an exception, or is found to be a user."""
         plugin = self.make()
         for name in ODD_NAMES:
             assert self.ask(plugin, name) is None, name
 
 
 class TokenCheckerContract(Contract):
-    """`good` is a token, and the user whose it is."""
+    """`good` is a token, and the user that it belongs to."""
 
     interface = ITokenChecker
     good: tuple[str, str]
 
     def ask(self, plugin: Any, token: str, name: str = "") -> Any:
-        """Whose the token is."""
+        """The plugin's answer for the token."""
         try:
             return self.wait(plugin.check_token(TokenWanted("OAUTHBEARER", token, name)))
         except Unauthorized:
             return None
 
     def test_it_knows_whose_a_token_is(self) -> None:
-        """Whether the client says who it is, or not."""
+        """Whether the client gives the user's name or not."""
         plugin = self.make()
         token, user = self.good
         for name in ("", user):
@@ -81,14 +81,14 @@ class TokenCheckerContract(Contract):
             assert answers.is_identity(found) and found.user == user, (name, found)
 
     def test_it_takes_no_other_name(self) -> None:
-        """A good token is no key to another's mail."""
+        """A good token does not log its user in under another name."""
         plugin = self.make()
         for name in ODD_NAMES:
             found = self.ask(plugin, self.good[0], name)
             assert not isinstance(found, Identity) or found.acts_as == "", (name, found)
 
     def test_it_takes_no_other_token(self) -> None:
-        """Nearly right ones are refused, and are nobody's fault."""
+        """Tokens that are nearly right are refused, without an exception."""
         plugin = self.make()
         token, user = self.good
         for wrong in ("wrong", token + "x", token[:-1], token.swapcase(), "x" * 8000):
@@ -97,13 +97,13 @@ class TokenCheckerContract(Contract):
 
 
 class CertificateCheckerContract(Contract):
-    """`good` is a certificate, and the user whose it is."""
+    """`good` is a certificate, and the user that it belongs to."""
 
     interface = ICertificateChecker
     good: tuple[Issued, str]
 
     def ask(self, plugin: Any, certificate: Issued, authzid: str = "") -> Any:
-        """Whose the certificate is."""
+        """The plugin's answer for the certificate."""
         der = x509.load_pem_x509_certificate(certificate.chain).public_bytes(Encoding.DER)
         try:
             return self.wait(plugin.check_certificate(CertificateWanted(authzid), der))
@@ -111,7 +111,7 @@ class CertificateCheckerContract(Contract):
             return None
 
     def test_it_knows_whose_a_certificate_is(self) -> None:
-        """Whether the client says who it is, or not."""
+        """Whether the client gives the user's name or not."""
         plugin = self.make()
         certificate, user = self.good
         for authzid in ("", user):
@@ -119,14 +119,14 @@ class CertificateCheckerContract(Contract):
             assert answers.is_identity(found) and found.user == user, (authzid, found)
 
     def test_it_takes_no_other_name(self) -> None:
-        """A good certificate is no key to another's mail."""
+        """A good certificate does not log its user in under another name."""
         plugin = self.make()
         for name in ODD_NAMES:
             found = self.ask(plugin, self.good[0], name)
             assert found is None or (found.user != name and found.acts_as == ""), (name, found)
 
     def test_it_takes_no_stranger(self) -> None:
-        """Certificates of other names are nobody's."""
+        """Certificates with other names belong to no user."""
         plugin = self.make()
         authority = make_authority("strangers")
         for name in ("stranger.example", "nobody", "*.example", "x" * 63 + ".example"):

@@ -4,8 +4,8 @@
         def make(self) -> Networks:
             return Networks(Settings(networks=("192.0.2.0/28",)), site())
 
-Each contract is a mixin for a unittest or trial TestCase. `make` builds the plugin anew;
-`wait` gives the value of what it answered: override it where a plugin needs a real reactor.
+Each contract is a mixin for a unittest or trial TestCase. `make` builds the plugin. `wait` gives
+the value of its answer; override it if the plugin needs a real reactor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .contract import Contract
 from .logins import CertificateCheckerContract, StoredKeysContract, TokenCheckerContract
 from .values import client, content, envelope, message, recipient
 
-#: Local parts that a stranger may write and a plugin must survive.
+#: Local parts that a stranger may send, for which a plugin must not fail.
 ODD_LOCAL_PARTS = (
     "..",
     "../../etc/passwd",
@@ -55,12 +55,12 @@ def odd_recipients(domain: str = "example.org") -> list[Recipient]:
 
 
 class RelayPolicyContract(Contract):
-    """`[[relay]]`: `strangers` are questions that must not be answered with yes."""
+    """`[[relay]]`: the plugin must not permit any of the questions in `strangers`."""
 
     interface = IRelayPolicy
 
     def questions(self) -> Sequence[tuple[Envelope, Recipient]]:
-        """What it is asked; add what is particular to the plugin."""
+        """The questions to ask; add those that are special to the plugin."""
         users = [client(), client(user="alice"), client("::1"), client("unix", listener="local")]
         asked = [
             (envelope(sender, client=each), recipient())
@@ -70,20 +70,20 @@ class RelayPolicyContract(Contract):
         return [*asked, *((envelope(), each) for each in odd_recipients())]
 
     def strangers(self) -> Sequence[tuple[Envelope, Recipient]]:
-        """Nobody in particular, sending elsewhere: an open relay would say yes."""
+        """Unknown clients that send to other domains; only an open relay would permit that."""
         elsewhere = ["bob@elsewhere.example", '"bob@example.org"@elsewhere.example']
         senders = ["alice@example.org", "alice@client.example", None]
         return [(envelope(sender), recipient(to)) for sender in senders for to in elsewhere]
 
     def test_it_answers_with_a_reply_or_nothing(self) -> None:
-        """A 2xx opens, a 4xx or 5xx refuses, None passes on; there is nothing else."""
+        """A 2xx permits, a 4xx or 5xx refuses, None has no opinion; there is no other answer."""
         plugin = self.make()
         for asked in self.questions():
             answer = self.wait(plugin.judge(*asked))
             assert answer is None or answers.is_judgement(answer), (asked, answer)
 
     def test_it_opens_for_no_stranger(self) -> None:
-        """A client without a name or a place may not relay to strangers."""
+        """An unknown client may not relay to other domains."""
         plugin = self.make()
         for asked in self.strangers():
             answer = self.wait(plugin.judge(*asked))
@@ -96,11 +96,11 @@ class FilterContract(Contract):
     interface = IFilter
 
     def clients(self) -> Sequence[Client]:
-        """Who connects."""
+        """The clients that connect."""
         return [client(), client("2001:db8::7", hello=""), client("unix"), client(user="alice")]
 
     def envelopes(self) -> Sequence[Envelope]:
-        """The transactions it is shown."""
+        """The transactions that the filter is asked about."""
         odd = Mailbox("müller", "münchen.example")
         return [
             *(envelope(client=each) for each in self.clients()),
@@ -109,7 +109,7 @@ class FilterContract(Contract):
         ]
 
     def contents(self) -> Sequence[Content]:
-        """The messages it is shown: plain, empty, without a header, not at hand."""
+        """The messages that it is asked about: plain, empty, without a header, not in memory."""
         octets = b"From: <a@x.example>\r\n\r\n" + b"x" * 70 + b"\r\n"
         return [
             content(),
@@ -131,7 +131,7 @@ class FilterContract(Contract):
                 yield plugin.content(around, octets)
 
     def test_every_stage_answers_with_a_reply_a_finding_or_nothing(self) -> None:
-        """Signals are texts, headers are whole fields, and nothing raises."""
+        """Signals are texts, headers are whole fields, and there is no exception."""
         for eventual in self._asked(self.make()):
             answer = self.wait(eventual)
             assert answer is None or answers.is_finding(answer), answer
@@ -143,19 +143,19 @@ class RouterContract(Contract):
     interface = IRouter
 
     def questions(self) -> Sequence[tuple[Envelope, Recipient]]:
-        """What it is asked; add what is particular to the plugin."""
+        """The questions to ask; add those that are special to the plugin."""
         asked = [recipient(), recipient("bob@elsewhere.example"), *odd_recipients()]
         return [(around, each) for around in (envelope(), envelope(None)) for each in asked]
 
     def test_it_answers_with_a_way_a_refusal_or_nothing(self) -> None:
-        """A Route, a Redirect that names somebody, a negative Reply, or None."""
+        """The answer is a Route, a Redirect that has addresses, a negative Reply, or None."""
         plugin = self.make()
         for asked in self.questions():
             answer = self.wait(plugin.route(*asked))
             assert answer is None or answers.is_way(answer), (asked, answer)
 
     def test_asking_changes_nothing(self) -> None:
-        """Whoever asks twice hears the same."""
+        """The same question gets the same answer twice."""
         plugin = self.make()
         for asked in self.questions():
             first, second = (self.wait(plugin.route(*asked)) for _ in range(2))
@@ -163,30 +163,30 @@ class RouterContract(Contract):
 
 
 class DeliveryAgentContract(Contract):
-    """`[deliver.NAME]`: `arrived` reads back what was delivered, where a test can."""
+    """`[deliver.NAME]`: `arrived` reads back what was delivered, if a test can do that."""
 
     interface = IDeliveryAgent
 
     def route(self, to: Recipient) -> Route:
-        """A route that this agent takes."""
+        """A route that this agent accepts."""
         return Route("agent", recipient=to, mailbox=to.address)
 
     def arrived(self, route: Route) -> bytes | None:
-        """The octets that reached this recipient; None where there is no way to look."""
+        """The octets that this recipient got; None if there is no way to look."""
         return None
 
     def test_each_route_gets_one_outcome(self) -> None:
-        """Delivered, deferred or failed: each recipient once, and nobody else."""
+        """Delivered, deferred or failed: one outcome for each recipient, and none for others."""
         routes = [self.route(recipient(to)) for to in ("bob@example.org", "eve@example.org")]
         _all_sound(self._deliver(message(), routes), routes)
 
     def test_odd_recipients_get_an_outcome_too(self) -> None:
-        """No local part makes it raise, or forget somebody."""
+        """Whatever the local part, there is no exception, and each recipient has an outcome."""
         routes = [self.route(each) for each in odd_recipients()]
         _all_sound(self._deliver(message(), routes), routes)
 
     def test_what_it_calls_delivered_has_arrived_whole(self) -> None:
-        """Every octet of prefix and body, where the test can look."""
+        """Every octet of prefix and body has arrived, if the test can look."""
         octets = content(b"Subject: whole\r\n\r\n.dot\r\nFrom here\r\n", prefix=b"X-Top: 1\r\n")
         around = envelope("alice@client.example", "bob@example.org")
         route = self.route(around.recipients[0])
@@ -212,7 +212,7 @@ class ObserverContract(Contract):
     interface = IObserver
 
     def events(self) -> Sequence[Event]:
-        """What it is told; facts are texts, numbers, lists and dicts of these."""
+        """The events that it is told; facts are texts, numbers, lists and dicts of these."""
         facts: Mapping[str, object] = {"sender": "<>", "signals": {"spf": "fail"}, "to": ["a@b"]}
         return [
             Event(1.5, "relay", "550 5.7.1 Relaying denied", "", "M1", "S1", 0.25, facts),
@@ -229,20 +229,20 @@ class ObserverContract(Contract):
         ), wants
 
     def test_it_takes_every_event_at_once(self) -> None:
-        """Nothing is raised, and nobody has to wait for it."""
+        """It raises no exception, and its caller does not have to wait."""
         plugin = self.make()
         for event in self.events():
             assert plugin.observe(event) is None, event
 
 
 class CheckerContract(Contract):
-    """`[[auth]]`: `good` is a name and a password that it lets in."""
+    """`[[auth]]`: `good` is a name and a password that the plugin accepts."""
 
     interface = ICredentialsChecker
     good: tuple[str, str]
 
     def ask(self, plugin: Any, name: bytes, password: bytes) -> Any:
-        """The avatar's id, or None where it said no."""
+        """The avatar's id; None if it refused."""
         try:
             return self.wait(plugin.requestAvatarId(UsernamePassword(name, password)))
         except Unauthorized:
@@ -254,7 +254,7 @@ class CheckerContract(Contract):
         assert answers.user_name(self.ask(self.make(), name, password))
 
     def test_it_lets_nobody_else_in(self) -> None:
-        """Wrong, empty and odd credentials are refused, and are nobody's fault."""
+        """Wrong, empty and odd credentials are refused, without any other exception."""
         plugin = self.make()
         name, password = (text.encode() for text in self.good)
         for wrong in (b"", b"wrong", password + b"x", password[:-1], b"\xff\x00", b"x" * 10000):

@@ -1,4 +1,4 @@
-"""What every test of a queue store needs, and what holds for drafts."""
+"""The base of all tests of queue stores, and the contract of drafts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BODY = b"Subject: test\r\n\r\nHello.\r\n"
 HEADERS = b"Received: from a by b\r\n"
 
 
-#: The value of whatever a store returns: `await soon(store.claim(…))`.
+#: Waits for a store's answer: `await soon(store.claim(…))`.
 soon = settled
 
 
 class StoreCase(_Base):
-    """What a store's own tests use, too: a store for each, and short ways to ask it."""
+    """The base of all tests of a store: a store for each test, and short ways to use it."""
 
     durable = False
 
@@ -40,15 +40,15 @@ class StoreCase(_Base):
         raise NotImplementedError
 
     async def reopen(self, store: Any) -> Any:
-        """The same store as another process finds it after this one was killed."""
+        """The same store as another process finds it, after this one was killed."""
         raise NotImplementedError
 
     def now(self) -> float:
-        """When the messages of `put` are received."""
+        """The time at which the messages of `put` are received."""
         return NOW
 
     def setUp(self) -> None:
-        """A store for each test, closed after it."""
+        """Make a store for each test; it is closed afterwards."""
         self.store: Any = self.make_store()
         self.addCleanup(lambda: Deferred.fromCoroutine(soon(self.store.close())))
 
@@ -62,7 +62,7 @@ class StoreCase(_Base):
         lease: float | None = None,
         **more: Any,
     ) -> Entry:
-        """Commit a message; to bob@example.org unless told otherwise. `claimed` is for 300 s."""
+        """Commit a message, by default to bob@example.org. `claimed` leases it for 300 s."""
         lease = NOW + 300 if claimed else lease
         more = {"received": self.now(), **more}
         around = envelope(sender, *(recipients or ("bob@example.org",)), id=id, **more)
@@ -83,7 +83,7 @@ class StoreCase(_Base):
         return [entry.id for entry in found]
 
     async def read(self, content: Content) -> bytes:
-        """All octets, opened as an agent would: in a thread."""
+        """All octets, opened in a thread, as an agent does it."""
         from twisted.internet.threads import deferToThread
 
         def octets() -> bytes:
@@ -106,7 +106,7 @@ class DraftContract(StoreCase):
         draft.abort()
 
     async def test_what_was_committed_is_claimed_as_it_was(self) -> None:
-        """A claim gives the envelope, the headers on top and the octets of the body."""
+        """A claim gives the envelope, the headers on top and the octets of the body, unchanged."""
         who = recipient(
             "bob@example.org",
             notify=frozenset({"SUCCESS", "DELAY"}),
@@ -147,7 +147,7 @@ class DraftContract(StoreCase):
         self.assertIsNone(entry.message.envelope.sender)
 
     async def test_bodies_of_all_sizes_are_kept(self) -> None:
-        """Nothing, a page and a bit, and several megabytes come back octet by octet."""
+        """No octets, a little more than a page, and several megabytes come back unchanged."""
         sizes = (0, 1, 4095, 70_000, 300_000, 3_000_000)
         for number, size in enumerate(sizes):
             body = (bytes(range(256)) * (size // 256 + 1))[:size]
@@ -158,7 +158,7 @@ class DraftContract(StoreCase):
             self.assertEqual(await self.read(entry.message.content), expected)
 
     async def test_a_draft_shows_its_content(self) -> None:
-        """Filters read what was written before it is committed."""
+        """Filters can read what has been written before it is committed."""
         for size in (10, 2_000_000):
             around = envelope("a@b.example", "c@d.example", id=f"M{size}")
             draft = self.store.begin(around)
@@ -170,7 +170,7 @@ class DraftContract(StoreCase):
             self.assertEqual(await self.read(entry.message.content), b"x" * size)
 
     async def test_an_aborted_draft_leaves_nothing(self) -> None:
-        """Abort forgets the draft, twice does no harm, and after a commit neither."""
+        """abort() drops the draft. A second call does no harm, nor does one after a commit."""
         for size in (10, 2_000_000):
             draft = self.store.begin(envelope("a@b.example", "c@d.example", id=f"M{size}"))
             await soon(draft.write(b"x" * size))

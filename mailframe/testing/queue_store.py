@@ -1,11 +1,11 @@
-"""The contract of a queue store as a test that every implementation runs, third parties' too.
+"""The contract of a queue store, as a test for every implementation.
 
     class TestMyStore(QueueStoreContract, TestCase):    # twisted.trial.unittest.TestCase
         def make_store(self):
             return MyStore(...)
 
-Times are the test's own, starting at `NOW`. A store that keeps what it has been given through a
-restart sets `durable` and writes `reopen`. What holds between several owners of one store is in
+Times are the test's own and begin at `NOW`. If a store keeps messages over a restart, its test sets
+`durable` and implements `reopen`. The contract for several owners of one store is in
 `mailframe.testing.shared_queue_store`.
 """
 
@@ -32,14 +32,17 @@ class QueueStoreContract(DraftContract):
     """Mix it into a trial TestCase; it must run with a real reactor if the store needs one."""
 
     async def test_an_id_is_used_once(self) -> None:
-        """A second message of one id is refused with an OSError; the first is unharmed."""
+        """A second message with the same id is refused with an OSError.
+
+        The first stays unharmed.
+        """
         await self.put("M1")
         with self.assertRaises(OSError):
             await self.put("M1", body=b"another")
         self.assertEqual((await soon(self.store.counts()))["messages"], 1)
 
     async def test_claimed_from_birth(self) -> None:
-        """commit(lease=…) leases the message: no claim gives it until it is released."""
+        """commit(lease=…) leases the message, so no claim gives it until it is released."""
         entry = await self.put(claimed=True)
         self.assertTrue(entry.leased)
         self.assertEqual(await self.claim(), [])
@@ -47,7 +50,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(), ["M1"])
 
     async def test_a_lease_from_birth_ends_when_it_was_said(self) -> None:
-        """However long that is: no store has a time of its own."""
+        """The lease ends at the given time, however far that is: a store has no clock."""
         for id, lease in (("M1", NOW + 10), ("M2", NOW + 3600)):
             await self.put(id, lease=lease)
         self.assertEqual(await soon(self.store.next_due()), NOW + 10)
@@ -74,7 +77,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(NOW + 101), ["M1"])
 
     async def test_a_lease_is_prolonged(self) -> None:
-        """renew() gives the ids that are still ours, and later ends."""
+        """renew() moves the end of the leases, and gives the ids that are still ours."""
         await self.put()
         await self.claim(NOW)
         ours = await soon(self.store.renew(["M1", "unknown"], NOW + 500))
@@ -104,7 +107,7 @@ class QueueStoreContract(DraftContract):
             self.assertEqual(entry.pending, (Pending(recipient(), NOW),))
 
     async def test_a_lease_that_has_ended_is_still_good_while_nobody_else_has_one(self) -> None:
-        """It can be renewed, and what was found out can be recorded."""
+        """It can be renewed, and outcomes can be recorded."""
         for id in ("M1", "M2", "M3"):
             await self.put(id)
         await self.claim()
@@ -118,7 +121,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(NOW + 901), ["M1", "M2"])
 
     async def test_it_can_be_watched(self) -> None:
-        """watch() is taken before and after something comes, and disturbs nothing."""
+        """watch() may be called before and after a message comes, and disturbs nothing."""
         calls: list[None] = []
         self.store.watch(lambda: calls.append(None))
         await self.put()
@@ -126,7 +129,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(), ["M1"])
 
     async def test_outcomes_take_the_place_of_what_waited(self) -> None:
-        """record() replaces all recipients at once; others may be among them."""
+        """record() replaces all recipients at once; new ones may be among them."""
         await self.put("M1", "bob@example.org", "carol@example.net")
         await self.claim()
         left = Pending(
@@ -155,7 +158,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(), ["M1"])
 
     async def test_a_finished_message_is_gone(self) -> None:
-        """record() with nobody left removes the message, whatever its size."""
+        """record() without remaining recipients removes the message, whatever its size."""
         await self.put("M1")
         await self.put("M2", body=b"x" * 2_000_000)
         await self.claim()
@@ -172,7 +175,7 @@ class QueueStoreContract(DraftContract):
         self.assertIsNone(await soon(self.store.get("M1")))
 
     async def test_excluded_domains_are_left_alone(self) -> None:
-        """Messages that only wait for excluded domains are not claimed, the others are."""
+        """Messages that wait only for excluded domains are not claimed; the others are."""
         await self.put("M1", "a@dead.example")
         await self.put("M2", "a@dead.example", "b@live.example")
         await self.put("M3", "b@live.example")
@@ -181,7 +184,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(NOW, 9), ["M1"])
 
     async def test_only_due_recipients_count_for_exclusion(self) -> None:
-        """A recipient elsewhere that is due later brings the message back when it is due."""
+        """A recipient in another domain that is due later brings the message back in time."""
         await self.put("M1", "a@dead.example", "b@live.example", claimed=True)
         dead, live = Recipient(Mailbox("a", "dead.example")), recipient("b@live.example")
         await soon(self.store.record("M1", [Pending(dead, NOW), Pending(live, NOW + 50)]))
@@ -219,7 +222,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual((first, second, rest), (["M0", "M1"], ["M2", "M3"], ["M4"]))
 
     async def test_found_by_address(self) -> None:
-        """find() compares whole addresses or whole domains, without minding the case."""
+        """find() compares whole addresses or whole domains, in any case of letters."""
         await self.put("M1", "Bob@example.org", sender="alice@client.example")
         await self.put("M2", "xbob@sub.example.org", sender="bob@example.org")
         await self.put("M3", "carol@example.net", sender=None)
@@ -235,7 +238,7 @@ class QueueStoreContract(DraftContract):
             self.assertEqual(found, expected, address)
 
     async def test_found_by_the_time_they_are_due(self) -> None:
-        """`due_after` keeps those that have no recipient due by then, held or not."""
+        """`due_after` finds messages of which no recipient is due by then, held or not."""
         for number, dues in enumerate(([0], [500], [100, 900], [901], [950])):
             await self.put(f"M{number}", "a@b.example", "c@d.example", claimed=True)
             who = recipient("a@b.example"), recipient("c@d.example")
@@ -249,13 +252,16 @@ class QueueStoreContract(DraftContract):
         self.assertEqual([entry.id for entry in found], ["M2"])
 
     async def test_found_bodies_can_be_read(self) -> None:
-        """What find() and get() give can be opened."""
+        """The content of what find() and get() return can be opened."""
         await self.put()
         (entry,) = await soon(self.store.find())
         self.assertEqual(await self.read(entry.message.content), HEADERS + BODY)
 
     async def test_hold_and_release(self) -> None:
-        """A held message is not claimed nor due until it is released; twice changes nothing."""
+        """A held message is neither claimed nor due until it is released.
+
+        Doing it twice changes nothing.
+        """
         await self.put()
         self.assertEqual(await soon(self.store.change(["M1", "no"], "hold", NOW)), ["M1"])
         self.assertEqual(await soon(self.store.change(["M1"], "hold", NOW)), [])
@@ -267,7 +273,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(), ["M1"])
 
     async def test_held_from_birth(self) -> None:
-        """An envelope that says why is on hold as soon as it is there, until it is released."""
+        """An envelope with a reason to be held is on hold from the commit until it is released."""
         around = envelope("a@b.example", "c@d.example", id="M1", received=NOW, held="suspected")
         draft = self.store.begin(around)
         await soon(draft.write(BODY))
@@ -289,7 +295,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(entry.pending, (Pending(recipient(), NOW, 3, BUSY),))
 
     async def test_a_leased_message_is_retried_or_held_afterwards(self) -> None:
-        """What is asked for while a host works on a message takes effect when it is done."""
+        """Changes to a message that a host is working on take effect when the host has finished."""
         await self.put("M1", claimed=True)
         await self.put("M2", claimed=True)
         self.assertEqual(await soon(self.store.change(["M1"], "retry", NOW)), ["M1"])
@@ -301,7 +307,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(await self.claim(NOW + 9999), ["M1"])
 
     async def test_delete(self) -> None:
-        """ "delete" removes a message unless somebody works on it."""
+        """ "delete" removes a message, unless a host is working on it."""
         await self.put("M1", claimed=True)
         await self.put("M2", body=b"x" * 2_000_000)
         self.assertEqual(await soon(self.store.change(["M1", "M2"], "delete", NOW)), ["M2"])
@@ -313,7 +319,7 @@ class QueueStoreContract(DraftContract):
             await soon(self.store.change(["M1"], "explode", NOW))
 
     async def test_counts(self) -> None:
-        """counts() counts."""
+        """counts() has the right numbers."""
         await self.put("M1", "a@b.example", "c@d.example")
         await self.put("M2")
         await self.put("M3", claimed=True)
@@ -325,7 +331,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(list(await soon(self.store.corrupt())), [])
 
     async def test_many_at_once(self) -> None:
-        """Commits, records and claims that overlap are all done."""
+        """Overlapping commits, records and claims are all done."""
         await gatherResults(
             [Deferred.fromCoroutine(self._live(f"M{number:03}")) for number in range(150)]
         )
@@ -338,7 +344,7 @@ class QueueStoreContract(DraftContract):
         await soon(self.store.record(id, left if int(id[1:]) % 2 else []))
 
     async def test_closed_is_closed(self) -> None:
-        """After close() nothing begins; a second close does no harm."""
+        """After close() nothing can begin; a second close() does no harm."""
         await soon(self.store.close())
         await soon(self.store.close())
         with self.assertRaises(OSError) as caught:
@@ -346,7 +352,7 @@ class QueueStoreContract(DraftContract):
         self.assertEqual(caught.exception.errno, errno.ESHUTDOWN)
 
     async def test_a_restart_keeps_everything(self) -> None:
-        """What was committed is there for another process; leases end at the latest in time."""
+        """Another process finds what was committed; leases end in time, or sooner."""
         if not self.durable:
             return
         await self.put("M1", claimed=True)

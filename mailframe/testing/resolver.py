@@ -1,4 +1,4 @@
-"""The contract of a resolver as a test that every implementation runs, third parties' too."""
+"""The contract of a resolver, as a test for every implementation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..interfaces.resolver import IResolver
 from ..names.records import Answer, MxRecord, TlsaRecord, Unresolvable
 from .contract import Contract
 
-#: What the resolver that `make` builds must find (`mailframe.testing.zone`).
+#: The zone whose records the resolver must find (`mailframe.testing.zone`).
 RESOLVER_ZONE = """
 example.org             MX    10 MX1.example.org.
 example.org             MX    20 mx2.example.org
@@ -29,13 +29,13 @@ _25._tcp.mx1.example.org TLSA 3 1 1 00ff
 class ResolverContract(Contract):
     """`make` builds a resolver that asks servers of RESOLVER_ZONE and reads no hosts file.
 
-    `wait` gives what it answers, or raises what it fails with.
+    `wait` gives its answer, or raises its failure.
     """
 
     interface = IResolver
 
     def refusal(self, method: str, name: str) -> Unresolvable:
-        """What comes in place of an answer."""
+        """The failure that comes instead of an answer."""
         try:
             answer = self.wait(getattr(self.make(), method)(name))
         except Unresolvable as failed:
@@ -50,24 +50,24 @@ class ResolverContract(Contract):
         return answer.records
 
     def test_it_knows_exchanges(self) -> None:
-        """Hosts in lower case, without trailing dots; however the domain is spelled."""
+        """Hosts are in lower case, without trailing dots, however the domain is spelled."""
         exchanges = [MxRecord(10, "mx1.example.org"), MxRecord(20, "mx2.example.org")]
         for name in ("example.org", "EXAMPLE.org", "example.org."):
             assert sorted(self.records("mx", name)) == exchanges, name
         assert self.records("mx", "bücher.example") == (MxRecord(5, "mx1.example.org"),)
 
     def test_the_null_mx_is_a_record(self) -> None:
-        """With a host that is none (RFC 7505)."""
+        """Its record has no host name (RFC 7505)."""
         assert self.records("mx", "nomail.example") == (MxRecord(0, ""),)
 
     def test_it_knows_addresses(self) -> None:
-        """Both kinds, behind an alias too; one kind, if the other cannot be had now."""
+        """Both kinds are found, also for an alias; one kind is enough if the other fails now."""
         for name in ("mx1.example.org", "www.example.org"):
             assert self.records("addresses", name) == ("2001:db8::1", "192.0.2.1"), name
         assert self.records("addresses", "half.example") == ("192.0.2.3",)
 
     def test_an_address_is_its_own_answer(self) -> None:
-        """Nobody is asked."""
+        """No server is asked."""
         for address in ("192.0.2.77", "2001:db8::77"):
             assert self.records("addresses", address) == (address,)
 
@@ -76,29 +76,29 @@ class ResolverContract(Contract):
         assert self.records("txt", "example.org") == (b"v=spf1 mx -all",)
 
     def test_it_knows_what_dane_wants(self) -> None:
-        """The record as it is."""
+        """The record comes unchanged."""
         found = self.records("tlsa", "_25._tcp.mx1.example.org")
         assert found == (TlsaRecord(3, 1, 1, b"\x00\xff"),)
 
     def test_it_knows_names_of_addresses(self) -> None:
-        """The reverse zone; what is no address has none."""
+        """They come from the reverse zone; a text that is no address has none."""
         for address in ("192.0.2.1", "::ffff:192.0.2.1"):
             assert self.records("ptr", address) == ("mx1.example.org",), address
         assert self.refusal("ptr", "mx1.example.org").temporary is False
 
     def test_a_name_may_be_without_records(self) -> None:
-        """That is an answer (NODATA)."""
+        """That is an answer, too (NODATA)."""
         for method in ("mx", "txt", "tlsa"):
             assert self.records(method, "mx1.example.org") == (), method
 
     def test_a_name_may_not_exist(self) -> None:
-        """That is for good (NXDOMAIN), and so it is for what can be no name."""
+        """That is permanent (NXDOMAIN), and so it is for a text that cannot be a name."""
         for method in ("mx", "addresses", "txt", "tlsa"):
             for name in ("nowhere.invalid", "a" * 64 + ".example"):
                 assert self.refusal(method, name).temporary is False, (method, name)
         assert self.refusal("ptr", "192.0.2.99").temporary is False
 
     def test_nobody_may_answer_now(self) -> None:
-        """The same question may be answered later."""
+        """The failure is temporary."""
         for method in ("mx", "addresses", "txt", "tlsa"):
             assert self.refusal(method, "broken.example").temporary is True, method

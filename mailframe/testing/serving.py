@@ -1,4 +1,4 @@
-"""Contract test: what every protocol must do that a `[[serve]]` plugin brings.
+"""The contract test for the protocols that `[[serve]]` plugins bring.
 
 class TestWhoami(ServedProtocolContract, SynchronousTestCase):
     conversation = b"WHOAMI\\r\\nNOOP\\r\\n"
@@ -27,7 +27,7 @@ from .hooks import Remembered, compose_hooks
 
 
 class ServedWire(StringTransport):
-    """The transport of a client in memory; `reads` is False while it reads nothing."""
+    """The transport of a client in memory; `reads` is False while the client reads nothing."""
 
     def __init__(self, address: str = "192.0.2.7") -> None:
         super().__init__(  # type: ignore[no-untyped-call]
@@ -39,34 +39,37 @@ class ServedWire(StringTransport):
         self._unread = 0
 
     def write(self, data: bytes) -> None:
-        """Twisted's, and the producer is paused if too much lies here unread."""
+        """As in Twisted; and the producer is paused if too much is unread."""
         super().write(data)  # type: ignore[no-untyped-call]
         self._unread = 0 if self.reads else self._unread + len(data)
         if self._unread > self.bufferSize and self.producer is not None and self.streaming:
             self.producer.pauseProducing()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Twisted's; a pull producer is asked for its first piece, as by a socket's transport."""
+        """As in Twisted.
+
+        A pull producer is asked for its first piece, as by a socket's transport.
+        """
         super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
         if not streaming:
             producer.resumeProducing()
 
     def read_all(self) -> None:
-        """The client reads what it was sent, and all that follows."""
+        """The client reads what it was sent, and everything that follows."""
         self.reads, self._unread = True, 0
         if self.producer is not None:
             self.producer.resumeProducing()
 
     def abortConnection(self) -> None:
-        """Remembered."""
+        """Remember that it was called."""
         self.aborted = self.disconnecting = True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing is delayed here."""
+        """Does nothing."""
 
 
 class ServedTalk:
-    """A client's side of one connection to a plugin's protocol, in the clear."""
+    """A client's side of one connection to a plugin's protocol, without TLS."""
 
     def __init__(self, listener: ServedListener) -> None:
         self.wire = ServedWire()
@@ -76,31 +79,31 @@ class ServedTalk:
         self.connection.makeConnection(self.wire)  # type: ignore[no-untyped-call]
 
     def send(self, pieces: Iterable[bytes]) -> None:
-        """Octets as they come, until the connection is closed."""
+        """Send these octets one piece after the other, until the connection is closed."""
         for piece in pieces:
             if not self.wire.disconnecting:
                 self.connection.dataReceived(piece)
 
     @property
     def heard(self) -> bytes:
-        """All that was sent to the client."""
+        """Everything that was sent to the client."""
         return b"".join([self.wire.value()])  # type: ignore[no-untyped-call]
 
     @property
     def closed(self) -> bool:
-        """Whether our side has closed it."""
+        """True if the server's side has closed it."""
         return bool(self.wire.disconnecting)
 
     def hang_up(self) -> None:
-        """The connection is gone."""
+        """Close the connection from the client's side."""
         self.connection.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
 
 
 class ServedProtocolContract(Contract):
-    """`[[serve]]` with a protocol. Time is `clock`'s: build the plugin with it as its reactor.
+    """`[[serve]]` with a protocol. Time is `clock`'s, so build the plugin with it as its reactor.
 
-    `conversation` is what a client may say, in the clear and without an end of its own;
-    `stops_within` seconds an idle session must have ended that was told to stop.
+    `conversation` is what a client may say without TLS; it must not end the session. An idle
+    session that is told to stop must have ended within `stops_within` seconds.
     """
 
     interface = IServedProtocol
@@ -116,7 +119,7 @@ class ServedProtocolContract(Contract):
         return found
 
     def listener(self, **limits: Any) -> ServedListener:
-        """A listener that speaks it."""
+        """A listener for the plugin's protocol."""
         self.seen = Remembered()
         plugin = self.make()
         return ServedListener(
@@ -130,7 +133,7 @@ class ServedProtocolContract(Contract):
         )
 
     def spoken(self, pieces: Iterable[bytes]) -> bytes:
-        """What a client hears that says this."""
+        """What a client reads if it says this."""
         talk = ServedTalk(self.listener())
         talk.send(pieces)
         self.clock.pump([1.0] * 3)
@@ -140,25 +143,25 @@ class ServedProtocolContract(Contract):
         return self.normalised(heard)
 
     def normalised(self, heard: bytes) -> bytes:
-        """The same without what differs each time: override it if there is a time or an id."""
+        """The same without parts that differ each time; override it if there is a time or an id."""
         return heard
 
     def assert_sound(self) -> None:
-        """Nothing failed, and nothing of the session is left."""
-        self.clock.advance(1)  # the listener looks at its sessions once more
+        """Nothing has failed, and nothing of the session is left."""
+        self.clock.advance(1)  # the listener checks its sessions once more
         failed: Any = self.flushLoggedErrors()  # type: ignore[attr-defined]
         assert not failed, failed
         left = [call for call in self.clock.getDelayedCalls() if call.active()]
         assert not left, f"left behind: {left}"
 
     def test_its_name_is_a_word_of_the_configuration(self) -> None:
-        """Lower case, and none of the host's own."""
+        """It is in lower case, and not the name of one of the host's own protocols."""
         name = self.make().protocol
         assert isinstance(name, str) and name == name.lower().strip() and name
         assert name not in ("smtp", "lmtp")
 
     def test_any_cut_of_the_octets_is_the_same(self) -> None:
-        """Whole, octet by octet and in sevens a client hears the same."""
+        """Whole, octet by octet or in sevens: the client reads the same."""
         said = self.conversation
         whole = self.spoken([said])
         for size in (1, 7):
@@ -166,7 +169,7 @@ class ServedProtocolContract(Contract):
             assert self.spoken(pieces) == whole, f"in pieces of {size}"
 
     def test_garbage_is_no_fault(self) -> None:
-        """Whatever octets come, nothing is raised; a line without end does not fill the memory."""
+        """No octets cause an exception, and a line without end does not fill the memory."""
         chance = random.Random(5321)
         garbage = [chance.randbytes(chance.randrange(1, 300)) for _ in range(200)]
         self.spoken(garbage)
@@ -175,7 +178,7 @@ class ServedProtocolContract(Contract):
         self.spoken([b"x" * 4096] * 256)
 
     def test_a_client_may_go_at_any_time(self) -> None:
-        """Wherever the conversation breaks off nothing fails, and nothing is left behind."""
+        """Wherever the conversation breaks off, nothing fails and nothing is left."""
         said = self.conversation
         for at in range(0, len(said) + 1, max(1, len(said) // 50)):
             talk = ServedTalk(self.listener())
@@ -198,7 +201,7 @@ class ServedProtocolContract(Contract):
         self.assert_sound()
 
     def test_a_silent_client_is_let_go(self) -> None:
-        """By the time that the protocol itself allows."""
+        """When the time is over that the protocol itself allows."""
         talk = ServedTalk(self.listener())
         patience = talk.connection.patience
         assert patience is not None, "before the client has said anything it is its turn"

@@ -1,11 +1,11 @@
-"""What holds between several owners of one queue: hosts, or workers that share a store.
+"""The contract for several owners of one queue: hosts, or workers that share a store.
 
     class TestMySharedStore(SharedStoreContract, TestCase):     # twisted.trial.unittest.TestCase
         def make_stores(self):
             return MyStore(..., owner="one"), MyStore(..., owner="other")
 
-Both are open at the same time, and see the same messages. A store of which each worker has a
-part (IShardedStore) has no use for this.
+Both are open at the same time, and see the same messages. A store of which each worker has a part
+(IShardedStore) does not need this.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def _closed(store: Any) -> Deferred[None]:
 
 
 class SharedStoreContract(_Base):
-    """Mix it into a trial TestCase, beside one for QueueStoreContract."""
+    """Mix it into a trial TestCase, besides one for QueueStoreContract."""
 
     def make_stores(self) -> tuple[Any, Any]:
-        """Two owners' stores over one new, empty queue."""
+        """Two owners' stores for the same new, empty queue."""
         raise NotImplementedError
 
     def setUp(self) -> None:
-        """Two owners for each test, closed after it."""
+        """Make two owners for each test; they are closed afterwards."""
         self.one, self.other = self.make_stores()
         for store in (self.one, self.other):
             self.addCleanup(_closed, store)
@@ -57,7 +57,7 @@ class SharedStoreContract(_Base):
         return [entry.id for entry in await soon(store.claim(now, limit, now + 100.0))]
 
     async def heard(self, calls: list[None]) -> bool:
-        """True once there is a call, at the latest in five seconds."""
+        """True if there is a call within five seconds."""
         from twisted.internet import reactor
         from twisted.internet.task import deferLater
 
@@ -68,7 +68,7 @@ class SharedStoreContract(_Base):
         return False
 
     async def test_it_is_one_store_for_all(self) -> None:
-        """It does not say that each has a part, and each sees what another brought."""
+        """It does not provide IShardedStore, and each owner sees messages of the other."""
         self.assertFalse(IShardedStore.providedBy(self.one))
         await self.put(self.one, "M1")
         await self.put(self.other, "M2")
@@ -77,7 +77,7 @@ class SharedStoreContract(_Base):
             self.assertEqual((await soon(store.counts()))["messages"], 2)
 
     async def test_a_message_is_claimed_by_one(self) -> None:
-        """Claims at the same time share out what is due."""
+        """Claims at the same time share the due messages between them."""
         ids = [f"M{number:02}" for number in range(30)]
         for id in ids:
             await self.put(self.one, id)
@@ -90,14 +90,14 @@ class SharedStoreContract(_Base):
         self.assertTrue((await soon(self.other.get("M00"))).leased)
 
     async def test_a_lease_from_birth_keeps_the_other_away(self) -> None:
-        """Until it ends, or is given back by its owner; nobody else can."""
+        """Until it ends, or until its owner gives it back; the other owner cannot."""
         await self.put(self.one, lease=NOW + 1000)
         await soon(self.other.release(["M1"]))
         self.assertEqual(await self.claim(self.other, NOW + 999), [])
         self.assertEqual(await self.claim(self.other, NOW + 1001), ["M1"])
 
     async def test_leases_are_renewed_by_their_owner(self) -> None:
-        """The other one's renew() gives nothing and moves nothing."""
+        """renew() by the other owner returns nothing and moves nothing."""
         await self.put(self.one)
         await self.claim(self.one)
         self.assertEqual(await soon(self.other.renew(["M1"], NOW + 900)), frozenset())
@@ -107,7 +107,7 @@ class SharedStoreContract(_Base):
         self.assertEqual(await soon(self.one.renew(["M1"], NOW + 900)), frozenset())
 
     async def test_who_lost_a_lease_records_nothing(self) -> None:
-        """LeaseLost, whatever is to be recorded; the message is the other one's, as it was."""
+        """It gets LeaseLost, whatever it records; the message stays as the other owner has it."""
         await self.put(self.one)
         await self.claim(self.one)
         self.assertEqual(await self.claim(self.other, NOW + 101), ["M1"])
@@ -131,7 +131,7 @@ class SharedStoreContract(_Base):
         self.assertIsNone(await soon(self.one.get("M1")))
 
     async def test_changes_are_seen_by_all(self) -> None:
-        """Hold, release, retry and delete by either; what one works on, the other spares."""
+        """Either can hold, release, retry and delete, but not delete what the other works on."""
         await self.put(self.one, lease=NOW + 100)
         self.assertEqual(await soon(self.other.change(["M1"], "delete", NOW)), [])
         self.assertEqual(await soon(self.other.change(["M1"], "hold", NOW)), ["M1"])
@@ -142,7 +142,7 @@ class SharedStoreContract(_Base):
         self.assertIsNone(await soon(self.one.get("M1")))
 
     async def test_a_watcher_hears_what_another_brings_and_changes(self) -> None:
-        """A commit without a lease, a release, a record of what is left, a retry."""
+        """After a commit without a lease, a release, a record with recipients left, and a retry."""
 
         async def record() -> None:
             await self.claim(self.one)
@@ -164,7 +164,7 @@ class SharedStoreContract(_Base):
             self.assertTrue(await self.heard(calls), act)
 
     async def test_what_an_owner_leaves_behind_is_given_back(self) -> None:
-        """close() gives its leases back, and the other one goes on."""
+        """close() gives its leases back, and the other owner goes on."""
         await self.put(self.one, lease=NOW + 9000)
         await soon(self.one.close())
         self.assertEqual(await self.claim(self.other), ["M1"])

@@ -1,4 +1,4 @@
-"""Plugins that take mail for everybody and keep it: for tests, and for developers to look at.
+"""Plugins that accept all mail and keep it: for tests, and for developers to look at.
 
     [[route]]
     plugin = "mailframe.testing.sink:Everybody"
@@ -7,7 +7,7 @@
     plugin = "mailframe.testing.sink:Remember"
     folder = "sent"
 
-Never on a host that strangers reach: it says 250 for every address.
+Never use them on a host that strangers can reach, because it accepts every address.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..message import Envelope, Message, NextHop, Outcome, Recipient, Route, Sta
 from ..plugin import Site, setting
 from ..smtp.reply import OK
 
-#: All recipients of a message share it, so they come to the agent together.
+#: All recipients of a message share it, so the agent gets them together.
 _ONE_PLACE = NextHop("sink", "host")
 _POLICY = email.policy.default
 
@@ -38,9 +38,9 @@ _POLICY = email.policy.default
 class SentMail:
     """A message as it was delivered.
 
-    `sender` is the reverse-path, "" for the null one; `recipients` are all addresses that it was
-    delivered to, in the order in which they were; `octets` the message with the fields that the
-    host put on top, lines ended by CRLF.
+    `sender` is the reverse-path, "" for the null one. `recipients` are all addresses that it was
+    delivered to, in that order. `octets` are the message with the fields that the host has added;
+    its lines end with CRLF.
     """
 
     id: str
@@ -50,22 +50,22 @@ class SentMail:
 
     @property
     def message(self) -> EmailMessage:
-        """The message as Python's email package reads it, lines ended by LF alone."""
+        """The message as Python's email package reads it, with lines that end with LF alone."""
         return BytesParser(policy=_POLICY).parsebytes(self.octets.replace(b"\r\n", b"\n"))
 
     @property
     def subject(self) -> str:
-        """Its Subject, decoded; "" without one."""
+        """Its Subject, decoded; "" if there is none."""
         return str(self.message["Subject"] or "")
 
 
 @implementer(IRouter)
 class Everybody:
-    """Every address is a mailbox of `deliver`."""
+    """Routes every address to the agent `deliver`."""
 
     @dataclass(frozen=True)
     class Settings:
-        """What can be set."""
+        """The settings."""
 
         deliver: str = setting("the [deliver.NAME] that takes it", "sink")
 
@@ -73,7 +73,7 @@ class Everybody:
         self._deliver = settings.deliver
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Route:
-        """A route for whoever it is."""
+        """A route for any address."""
         return Route(self._deliver, mailbox=recipient.address, next_hop=_ONE_PLACE)
 
 
@@ -83,7 +83,7 @@ class Remember:
 
     @dataclass(frozen=True)
     class Settings:
-        """What can be set."""
+        """The settings."""
 
         folder: Path = setting("where the messages are kept", Path("sent"))
         show: bool = setting("print a line of each message", False)
@@ -94,7 +94,7 @@ class Remember:
         self._in_thread = site.in_thread
 
     async def deliver(self, message: Message, routes: Sequence[Route]) -> list[Outcome]:
-        """Durable, as a delivery has to be."""
+        """Keep them durably, as a delivery has to be."""
         recipients = [route.recipient for route in routes if route.recipient is not None]
         mail = await self._in_thread(self._kept, message, recipients)
         if self._show:
@@ -113,9 +113,9 @@ class Remember:
 
 
 def sent_mail(folder: Path) -> list[SentMail]:
-    """All that was delivered into this folder, in the order of their ids, oldest first.
+    """All messages that were delivered into this folder, in the order of their ids, oldest first.
 
-    What was delivered to some recipients first and to others later is one message.
+    A message that was delivered to some recipients first and to others later is one message.
     """
     found: dict[str, SentMail] = {}
     for mail in _read(folder):
@@ -129,7 +129,7 @@ def sent_mail(folder: Path) -> list[SentMail]:
 
 
 def _write(folder: Path, mail: SentMail) -> None:
-    """Whole or not at all: the octets first, then the file that says whose they are."""
+    """Write all of it or nothing: the octets first, then the file that names the recipients."""
     number = len(list(folder.glob(f"{mail.id}.*.json")))
     stem = f"{mail.id}.{number}.{os.getpid()}"
     _durable(folder / f"{stem}.eml", mail.octets)

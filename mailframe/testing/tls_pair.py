@@ -1,4 +1,4 @@
-"""Two ends of a TLS connection in memory, their handshake done: what a login is bound to."""
+"""Two ends of a TLS connection in memory, after their handshake, for tests of channel bindings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from ..wire.handshake import TlsChannel
 
 
 def shaken(server: SSL.Connection, client: SSL.Connection) -> tuple[TlsChannel, TlsChannel]:
-    """Let two connections over memory shake hands; the server's channel and the client's.
+    """Have two connections over memory do a handshake; returns the server's and the client's
+    channel.
 
-    SSL.Error if they cannot agree.
+    SSL.Error if it fails.
     """
     server.set_accept_state()
     client.set_connect_state()

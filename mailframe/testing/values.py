@@ -1,4 +1,4 @@
-"""Values for tests, each as short as the test wants to say: client(), envelope(), message()."""
+"""Values for tests; arguments are needed only for what matters: client(), envelope(), message()."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mailbox(address: str | Mailbox) -> Mailbox:
 
 
 def client(address: str = "192.0.2.7", **more: Any) -> Client:
-    """A stranger on listener "mx" that said hello, unless told otherwise."""
+    """A client on listener "mx" that is not logged in and has said hello, by default."""
     known = {"port": 54321, "listener": "mx", "session": "S1", "hello": "client.example"}
     return Client(address, **{**known, "protocol": "ESMTP", **more})
 
@@ -83,10 +83,10 @@ def site(
     in_thread: Callable[..., Deferred[Any]] = maybeDeferred,
     **more: Any,
 ) -> Site:
-    """What a host lends to a plugin, for a test.
+    """What the host offers to a plugin, for a test.
 
-    The reactor is a Clock, DNS knows nobody, and what goes to a thread is done at once; give
-    your own for more. `now` follows the Clock. Whoever runs the test, the host is not root.
+    The reactor is a Clock, DNS has no records, and work for a thread is done at once; pass your own
+    for anything else. `now` follows the Clock. Whoever runs the test, the host is not root.
     """
     clock = Clock() if reactor is None else reactor
 
@@ -110,6 +110,6 @@ def site(
 
 
 def mailboxes(folder: Path | str, path: str = "{domain}/{user}", **settings: Any) -> Mailboxes:
-    """What `[mailboxes]` with these settings says, for `site(mailboxes=…)`; all below `folder`."""
+    """The Mailboxes for these settings, for `site(mailboxes=…)`; all below `folder`."""
     where = Path(folder).absolute()
     return Mailboxes.read(MailboxSettings(Path(path), **settings), where, Clock().seconds)

@@ -11,7 +11,7 @@ from twisted.names import dns
 from ..resolver.wire import TLSA, UDP_PAYLOAD
 
 MAX_CHAIN = 8
-_untyped: Any = dns  # whose record classes have no types
+_untyped: Any = dns  # its record classes have no types
 _SOA_NAME = "zone.invalid"
 
 
@@ -40,7 +40,7 @@ _CODES = {"SERVFAIL": dns.ESERVER, "REFUSED": dns.EREFUSED}
 
 
 class Zone:
-    """Records and manners, one a line: NAME TYPE DATA…, comments after ";".
+    """Records and instructions, one in a line: NAME TYPE DATA…, comments after ";".
 
         example.org         MX    10 mx.example.org
         mx.example.org      A     192.0.2.1
@@ -50,11 +50,11 @@ class Zone:
         _25._tcp.mx.example.org TLSA 3 1 1 00ff
         broken.example      SERVFAIL
 
-    Manners, instead of a type: SERVFAIL, REFUSED, SILENT (never answers), TRUNCATED (over
-    UDP), SIGNED (the AD bit, for who asks for it), EXISTS (no records, yet no NXDOMAIN);
-    `SERVFAIL AAAA` is for that type alone. `chains` is False for a server that gives a CNAME
-    without what it leads to; `ttl` is seconds, for the SOA of negative answers too.
-    ValueError for a line that cannot be.
+    Instructions stand in place of a type: SERVFAIL, REFUSED, SILENT (never answers), TRUNCATED
+    (over UDP), SIGNED (the AD bit, for clients that ask for it), EXISTS (no records, but no
+    NXDOMAIN). `SERVFAIL AAAA` is for that type alone. With `chains` False the server gives a CNAME
+    without the records that it leads to. `ttl` is in seconds, also for the SOA of negative answers.
+    ValueError for a line that cannot be read.
     """
 
     def __init__(self, text: str = "", ttl: int = 300, chains: bool = True) -> None:
@@ -65,7 +65,7 @@ class Zone:
         self.add(text)
 
     def add(self, text: str) -> None:
-        """More lines."""
+        """Add lines."""
         for line in text.splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
             lexer.commenters, lexer.whitespace_split = ";", True
@@ -89,13 +89,13 @@ class Zone:
             raise ValueError(f"{name} {kind}: no such type here")
 
     def remove(self, name: str) -> None:
-        """Forget all that is said of this name."""
+        """Forget everything about this name."""
         self._manners.pop(name, None)
         for key in [key for key in self._records if key[0] == name]:
             del self._records[key]
 
     def respond(self, query: dns.Message, udp: bool = False) -> dns.Message | None:
-        """The response to a query, None for silence."""
+        """The response to a query; None for silence."""
         asked: Any = query.queries[0]
         name = asked.name.name.decode("ascii", "backslashreplace").lower()
         response = dns.Message(query.id, answer=1, recDes=query.recDes, recAv=1, maxSize=0)
@@ -150,5 +150,5 @@ class Zone:
 
 
 def _fits(query: dns.Message) -> int:
-    """Octets that the asker takes over UDP (RFC 6891 section 6.2.3)."""
+    """The octets that the client accepts over UDP (RFC 6891 section 6.2.3)."""
     return next((record.cls for record in query.additional if record.type == dns.OPT), 512)

@@ -1,4 +1,4 @@
-"""How many sessions a listener has, in all and per client."""
+"""Counts the sessions of a listener, in all and for each client."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from ..names.ip import customer_of, parse_ip
 
 
 def client_key(address: str) -> str:
-    """What counts as one client; "unix" and "unknown" are one each."""
+    """What counts as one client; "unix" and "unknown" are one client each."""
     return customer_of(parse_ip(address)) if ":" in address else address
 
 
 class Census:
-    """Counts sessions; who is over a bound is not admitted and not counted.
+    """Counts sessions; a client beyond a limit is not admitted and not counted.
 
-    Peers at a unix socket ("unix") are one client without a bound of its own. Nothing is
-    remembered of clients that have left.
+    Peers at a unix socket ("unix") are one client without a limit. Nothing is remembered of clients
+    that have left.
     """
 
     def __init__(self, total: int, per_client: int) -> None:
@@ -24,7 +24,7 @@ class Census:
         self.sessions = 0
 
     def admit(self, address: str) -> bool:
-        """Count one more session of this client; False where that would be too many."""
+        """Count one more session of this client; False if there are too many."""
         key = client_key(address)
         here = self._clients.get(key, 0)
         if self.sessions >= self._total:
@@ -36,7 +36,7 @@ class Census:
         return True
 
     def leave(self, address: str) -> None:
-        """One session that was admitted has ended."""
+        """A session that was admitted has ended."""
         key = client_key(address)
         here = self._clients[key]
         if here == 1:

@@ -1,9 +1,9 @@
-"""This host's certificates: chosen by the name a client asks for, renewed while it runs.
+"""This host's certificates, chosen by the name that a client asks for, and renewed while it runs.
 
-TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation, no resumption: a key of
-tickets that lives as long as a certificate would open what was recorded in TLS 1.2 long before
-(RFC 5077 section 5.5). The choice of ciphers is wide: opportunistic mail that finds no common
-cipher would go in the clear (RFC 7435).
+TLS 1.2 and later (RFC 8996), no compression (CRIME), no renegotiation and no resumption. A key for
+tickets that lives as long as a certificate could decrypt what was recorded in TLS 1.2 long before
+(RFC 5077 section 5.5). Many ciphers are allowed, because opportunistic mail that finds no common
+cipher would be sent without TLS (RFC 7435).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECK_EVERY = 1.0  # seconds between two looks at the files
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-_OP_NO_RENEGOTIATION = 1 << 30  # OpenSSL's value; not every pyOpenSSL has the name
+_OP_NO_RENEGOTIATION = 1 << 30  # OpenSSL's value; some versions of pyOpenSSL have no name for it
 _CIPHERS = b"HIGH:!aNULL:!eNULL:!PSK:!SRP:!DSS:!MD5:!3DES"
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
@@ -39,25 +39,30 @@ _Stamp = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One reading of the files: contexts by name ("mx.example", "*.example"), and the default."""
+    """The files as they were read once.
+
+    Contexts by name ("mx.example", "*.example"), and the default one.
+    """
 
     contexts: Mapping[str, SSL.Context]
     default: SSL.Context
 
     def choose(self, name: str) -> SSL.Context:
-        """For this name, for a wildcard over it, or the default."""
+        """The context for this name, for a wildcard that matches it, or the default."""
         return _for_name(self.contexts, name) or self.default
 
 
 class Certificates:
     """The certificates of `[tls]`, read at once and again when their files change.
 
-    At first a missing file raises OSError, and a key that does not belong to its certificate,
-    a broken PEM or an unknown default name ValueError, each naming the file. Later the old
-    ones stay in use until the new ones are whole, and the fault is logged once. `now` gives
-    seconds. Without a `default` the hostname's certificate serves clients that ask for no
-    name (RFC 6066 section 3) or an unknown one, or else the first by name. `client_cas` are
-    the files of authorities, in PEM, whose certificates clients are asked for somewhere.
+    At first a missing file raises OSError. A key that does not belong to its certificate, a broken
+    PEM and an unknown default name raise ValueError. Each names the file. Later, if new files
+    cannot be used, the old certificates stay in use and the problem is logged once. `now` gives
+    seconds.
+
+    If there is no `default`, clients that ask for no name (RFC 6066 section 3) or an unknown one
+    get the hostname's certificate, or else the first by name. `client_cas` are PEM files of
+    authorities whose certificates some listener asks its clients for.
     """
 
     _log = Logger()
@@ -79,28 +84,28 @@ class Certificates:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names there is a certificate for, wildcards included."""
+        """The names that have a certificate, including wildcards."""
         return tuple(sorted(self._loaded[None].contexts))
 
     def server_options(self, client_ca: Path | None = None) -> ServerOptions:
-        """What `startTLS` takes: always the certificates of the moment.
+        """What `startTLS` takes; it always uses the present certificates.
 
-        Clients are asked for a certificate of `client_ca`, one of `client_cas`, if it is given;
-        KeyError for any other.
+        If `client_ca`, one of `client_cas`, is given, clients are asked for a certificate of it.
+        KeyError for any other file.
         """
         if client_ca not in self._loaded:
             raise KeyError(client_ca)
         return ServerOptions(self, client_ca)
 
     def context(self, client_ca: Path | None = None) -> SSL.Context:
-        """The context a new session starts with; it changes over by SNI. Looks at the files."""
+        """The context with which a new session starts; SNI may replace it. Looks at the files."""
         if not 0 <= self._now() - self._looked < CHECK_EVERY:
             self._looked = self._now()
             self._renew(force=False)
         return self._loaded[client_ca].default
 
     def reload(self) -> bool:
-        """Read the files again now; False where they are not whole and the old ones stay."""
+        """Read the files again now; False if they cannot be used and the old ones stay."""
         return self._renew(force=True)
 
     def _renew(self, force: bool) -> bool:
@@ -138,7 +143,7 @@ class Certificates:
         yield from filter(None, self._client_cas)
 
     def _load(self) -> Mapping[Path | None, _Loaded]:
-        """One reading for each file of authorities whose certificates clients are asked for."""
+        """Read the files once for each file of authorities, because each needs its own contexts."""
         return {client_ca: self._load_for(client_ca) for client_ca in self._client_cas}
 
     def _load_for(self, client_ca: Path | None) -> _Loaded:
@@ -155,7 +160,7 @@ class Certificates:
             except SSL.Error as wrong:
                 raise ValueError(f"{chain_path}: OpenSSL does not take it: {wrong}") from wrong
             all_contexts.append(context)
-            # The folder's own name wins over another certificate's list of names.
+            # The name of the folder counts before names in another certificate's list.
             if name:
                 contexts[name] = context
             for listed in _names_in(chain[0]):
@@ -176,7 +181,7 @@ class Certificates:
             | _OP_NO_RENEGOTIATION
         )
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # idle sessions give their 34 KB back
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # idle sessions give 34 KB back
         context.set_cipher_list(_CIPHERS)
         context.set_session_id(b"mailframe")
         own, *others = chain
@@ -206,20 +211,20 @@ class ServerOptions:
         self._client_ca = client_ca
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
-        """A connection over memory, with the certificates of the moment."""
+        """A connection over memory, with the present certificates."""
         return SSL.Connection(self._certificates.context(self._client_ca), None)
 
     def serverConnectionOver(self, socket: Any) -> SSL.Connection:
-        """A connection over this socket, with the certificates of the moment."""
+        """A connection over this socket, with the present certificates."""
         return SSL.Connection(self._certificates.context(self._client_ca), socket)
 
     def getContext(self) -> SSL.Context:
-        """The context of the moment."""
+        """The present context."""
         return self._certificates.context(self._client_ca)
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
-    """The certificates of a PEM file, at least one. OSError, and ValueError, which names it."""
+    """The certificates in a PEM file, at least one. OSError, or ValueError that names the file."""
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError as wrong:
@@ -243,7 +248,10 @@ def _names_in(certificate: x509.Certificate) -> Iterable[str]:
 
 
 def _plain(name: str) -> str:
-    """The name as certificates spell it: lower case, A-labels; as it is where it is no name."""
+    """The name as certificates spell it: lower case, A-labels.
+
+    A text that is no name stays as it is.
+    """
     try:
         return to_ascii(name)
     except ValueError:
@@ -251,12 +259,12 @@ def _plain(name: str) -> str:
 
 
 def _for_name(contexts: Mapping[str, SSL.Context], name: str) -> SSL.Context | None:
-    """The context of this name or of a wildcard over it."""
+    """The context of this name, or of a wildcard that matches it."""
     return contexts.get(name) or contexts.get(f"*.{name.partition('.')[2]}")
 
 
 def _stamp(files: Iterable[Path]) -> _Stamp:
-    """What differs once a file was written anew or a link points elsewhere."""
+    """Values that change if a file is written again or a link points elsewhere."""
     stamp = []
     for path in files:
         stat = path.stat()

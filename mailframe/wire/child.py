@@ -1,8 +1,8 @@
-"""Processes that this one begins and speaks with over pipes, each from birth to end.
+"""Processes that this one starts and talks to over pipes.
 
-A `Child` runs a module of ours with the same Python and the same modules as here. What it says
-comes in lines or frames, octets are written to it, and one that does not end is killed. Whoever
-keeps such a process waits for `pause` seconds before the next one's birth.
+A `Child` runs a module of mailframe with the same Python and the same modules as here. What it
+writes comes in lines or frames; octets can be written to it; one that does not end is killed. If it
+dies, the code that keeps it waits for `pause` seconds before it starts the next one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 
 def pause(deaths: int, first: float, longest: float) -> float:
-    """Seconds to wait after so many deaths in a row: `first`, doubled each time, `longest`."""
+    """Seconds to wait after so many deaths in a row: `first`, doubled each time up to `longest`."""
     return float(min(longest, first * 2 ** min(deaths - 1, 20)))
 
 
 class Once(Generic[T]):
-    """Something that happens once, awaited by as many as want to."""
+    """Something that happens once; any number of callers may wait for it."""
 
     def __init__(self) -> None:
         self._waiting: list[Deferred[T]] = []
@@ -39,7 +39,7 @@ class Once(Generic[T]):
         return bool(self._value)
 
     def happens(self, value: T) -> None:
-        """Now; a second time means nothing."""
+        """It happens now; a second time has no effect."""
         if self._value:
             return
         self._value.append(value)
@@ -58,11 +58,11 @@ class Once(Generic[T]):
 
 
 class Child(ProcessProtocol):
-    """One process. `listening` says how what it writes to each descriptor is to be cut.
+    """One process. `listening` says how the output on each descriptor is to be cut.
 
-    `ended` happens when it is gone and all that it said has been heard, with how it ended in
-    words. `failure` is why it ended, if it or we have said so. Subclasses hear it by `said` and
-    `is_over`.
+    `ended` happens when the process is gone and all of its output has been handled, with a text
+    that says how it ended. `failure` is the reason, if the process or we have given one. Subclasses
+    implement `said` and `is_over`.
     """
 
     transport: Any = None
@@ -75,9 +75,9 @@ class Child(ProcessProtocol):
     def begin(
         self, reactor: Any, arguments: Sequence[str], descriptors: Mapping[int, int | str]
     ) -> None:
-        """Begin `python ARGUMENTS`, `descriptors` as spawnProcess takes them.
+        """Start `python ARGUMENTS`, with `descriptors` as spawnProcess takes them.
 
-        OSError if the system has no room for it.
+        OSError if the system cannot start another process.
         """
         # The same modules as here, wherever this Python found them.
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -86,29 +86,32 @@ class Child(ProcessProtocol):
 
     @property
     def pid(self) -> int:
-        """Its number, 0 before its birth and after its end."""
+        """Its process id; 0 before its start and after its end."""
         return (self.transport.pid or 0) if self.transport is not None else 0
 
     def said(self, descriptor: int, octets: bytes) -> None:
-        """It has written this line, without its end, or the octets of this frame.
+        """It has written this line, without its end, or this frame.
 
-        Subclasses replace this. If what it writes cannot be a frame, it is killed.
+        Subclasses replace this. If its output cannot be a frame, it is killed.
         """
 
     def is_over(self, how: str) -> None:
-        """It is gone, and has nothing more to say; `ended` happens next. Subclasses replace it."""
+        """It has ended and has nothing more to say.
+
+        `ended` happens next. Subclasses replace this.
+        """
 
     def write(self, descriptor: int, octets: bytes) -> None:
-        """Write to it; what is written to one that is gone or does not listen is lost."""
+        """Write to it; if it has ended or does not read, the octets are lost."""
         if self.transport is None or self.ended:
             return
         try:
             self.transport.writeToChild(descriptor, octets)
         except KeyError:
-            pass  # it has closed the pipe, and will be gone soon
+            pass  # it has closed the pipe, and will end soon
 
     def kill(self, why: str = "") -> None:
-        """End it at once. `why` is what `ended` says then, if nothing was said before."""
+        """Kill it. `why` is the text of `ended`, unless a reason was given before."""
         self.failure = self.failure or why
         try:
             if self.transport is not None:
@@ -136,7 +139,7 @@ class Child(ProcessProtocol):
             self.kill(f"said what is no answer: {wrong}")
 
     def processEnded(self, reason: Failure) -> None:
-        """Twisted: it is gone, and so is all that it had to say."""
+        """Called by Twisted when it has ended and its output has been read."""
         for descriptor, reader in self._listening.items():
             rest = reader.rest()
             if rest:

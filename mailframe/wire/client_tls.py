@@ -1,4 +1,4 @@
-"""TLS as a client: who must be who they say, and what is taken as it comes."""
+"""TLS as a client: which servers are verified, and which are accepted as they are."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from zope.interface import implementer
 from ..message import TlsUse
 from ..names.domains import to_ascii
 
-_KEPT = 200  # contexts for names that were verified; each costs tens of kilobytes
+_KEPT = 200  # contexts for verified names; each takes tens of kilobytes
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _AnyCertificate:
-    """Encrypts to whoever answers (RFC 7435), and asks for the certificate of `name`."""
+    """Encrypts to any server (RFC 7435), and asks for the certificate of `name`."""
 
     def __init__(self, context: SSL.Context, name: str) -> None:
         self._context = context
@@ -41,11 +41,11 @@ class _AnyCertificate:
 
 
 class ClientTls:
-    """What `transport.startTLS` needs, by host and by how much is demanded.
+    """What `transport.startTLS` needs, by host and by what is demanded.
 
-    `authorities` is a PEM file of the certificates to trust, None for those of the platform.
-    `certificate` is a PEM file with a key and its chain, which servers that ask are shown.
-    Raises ValueError or OSError if a file is not that.
+    `authorities` is a PEM file of the certificate authorities to trust, None for the platform's.
+    `certificate` is a PEM file with a key and its chain, to show to servers that ask for one.
+    Raises ValueError or OSError if a file cannot be used.
     """
 
     def __init__(self, authorities: Path | None = None, certificate: Path | None = None) -> None:
@@ -56,13 +56,13 @@ class ClientTls:
 
     @property
     def shows_certificate(self) -> bool:
-        """True if servers that ask are shown a certificate."""
+        """True if there is a certificate to show to servers that ask for one."""
         return bool(self._own)
 
     def options(self, host: str, use: TlsUse) -> IOpenSSLClientConnectionCreator:
         """For "verify" and "implicit" the certificate must name `host` (RFC 6125, RFC 9525).
 
-        `host` is a name or an IP address. ValueError where it can be neither.
+        `host` is a name or an IP address. ValueError if it can be neither.
         """
         name = to_ascii(host)
         if use not in ("verify", "implicit"):
@@ -82,7 +82,7 @@ def _is_name(host: str) -> bool:
 
 
 def read_authorities(file: Path) -> Any:
-    """The authorities of a PEM file, for Twisted's `trustRoot`. OSError or ValueError."""
+    """The authorities in a PEM file, for Twisted's `trustRoot`. OSError or ValueError."""
     marker = b"-----BEGIN CERTIFICATE-----"
     _, *found = file.read_bytes().split(marker)
     if not found:
@@ -95,7 +95,7 @@ def read_authorities(file: Path) -> Any:
 
 
 def _read_own(file: Path) -> dict[str, Any]:
-    """What CertificateOptions takes of a key and its chain."""
+    """A key and its chain, as CertificateOptions takes them."""
     pem = file.read_bytes()
     try:
         own, *chain = x509.load_pem_x509_certificates(pem)

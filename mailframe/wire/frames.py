@@ -1,9 +1,9 @@
-"""What comes over a pipe in any pieces, put together again: lines, or counted frames.
+"""Puts together lines or counted frames that come over a pipe in any pieces.
 
     frame   length | octets      `length` is four octets, the highest first
 
-Nothing but the standard library is imported here: a child process that must begin quickly uses
-the same code at its end of the pipe.
+Only the standard library is imported here, because a child process that must start fast uses the
+same code at its end of the pipe.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 LENGTH = 4  # octets
 
-#: Gives exactly so many octets; raises EOFError if fewer come.
+#: Returns exactly so many octets; raises EOFError if fewer come.
 Read = Callable[[int], bytes]
 
 
@@ -22,36 +22,42 @@ def frame(octets: bytes) -> bytes:
 
 
 def read_frame(read: Read) -> bytes:
-    """The octets of the next frame; `read` may block. EOFError if no whole one comes."""
+    """The octets of the next frame; `read` may block. EOFError if there is no complete one."""
     return read(int.from_bytes(read(LENGTH), "big"))
 
 
 class Lines:
-    """Lines out of octets, without their ends. One of more than `limit` octets comes in parts."""
+    """Makes lines, without their ends, from octets.
+
+    One of more than `limit` octets comes in parts.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._begun = b""
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
-        """The lines that are whole now."""
+        """The lines that are complete now."""
         *lines, self._begun = (self._begun + octets).split(b"\n")
         yield from lines
         if len(self._begun) > self._limit:
             yield self.rest()
 
     def rest(self) -> bytes:
-        """What came after the last line end; it is forgotten here."""
+        """What came after the last line end; it is given only once."""
         rest, self._begun = self._begun, b""
         return rest
 
 
 class TooLong(ValueError):
-    """A frame that is announced to be longer than any may be."""
+    """A frame whose length is more than the limit."""
 
 
 class Frames:
-    """Frames out of octets. TooLong, once, for one of more than `limit`; nothing comes after it."""
+    """Makes frames from octets.
+
+    TooLong, once, for one of more than `limit`; nothing comes after it.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -59,7 +65,7 @@ class Frames:
         self._broken = False
 
     def feed(self, octets: bytes) -> Iterator[bytes]:
-        """The octets of each frame that is whole now."""
+        """The octets of each frame that is complete now."""
         if self._broken:
             return
         self._begun += octets
@@ -74,5 +80,5 @@ class Frames:
             yield whole
 
     def rest(self) -> bytes:
-        """Nothing: a part of a frame says nothing."""
+        """Nothing, because a part of a frame has no meaning."""
         return b""

@@ -1,4 +1,4 @@
-"""What a TLS handshake leaves behind: its facts, and what ties a login to it."""
+"""What is known after a TLS handshake: its facts, and what ties a login to it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _DISTRUSTED = "the client's certificate is not one of the listener's authorities
 
 
 class TlsChannel:
-    """A TLS connection as a login in it sees it. Nothing is computed before it is asked for.
+    """A TLS connection as a login in it needs it. Each value is computed only when it is asked for.
 
-    `connection` is OpenSSL's, its handshake done; `is_server` says which side we are.
+    `connection` is OpenSSL's, after its handshake; `is_server` says which side this host is.
     """
 
     __slots__ = ("_bindings", "_connection", "_is_server")
@@ -50,7 +50,7 @@ class TlsChannel:
 
     @property
     def client_certificate(self) -> bytes | None:
-        """The certificate that a client showed us and that we trust, in DER; None for none."""
+        """The client's certificate in DER, if it showed one that we trust, else None."""
         if not self._is_server or self._connection.get_app_data() is _DISTRUSTED:
             return None
         shown = self._connection.get_peer_certificate()
@@ -70,7 +70,7 @@ class TlsChannel:
 
 
 def tls_facts(connection: SSL.Connection) -> Tls:
-    """What is told of it: version, cipher, and the name that was asked for."""
+    """The version, the cipher, and the name that was asked for."""
     name = connection.get_servername()
     return Tls(
         connection.get_protocol_version_name(),
@@ -80,10 +80,10 @@ def tls_facts(connection: SSL.Connection) -> Tls:
 
 
 def ask_for_certificate(context: SSL.Context, authorities: list[x509.Certificate]) -> None:
-    """Let servers of this context ask for a certificate of these authorities.
+    """Have servers with this context ask for a certificate of these authorities.
 
-    A client need not show one. One that cannot be trusted counts as none: whoever sends mail
-    with it is still let in.
+    A client need not show one. One that cannot be trusted counts as none, and mail from that client
+    is still accepted.
     """
     store = context.get_cert_store()
     assert store is not None
@@ -96,14 +96,14 @@ def ask_for_certificate(context: SSL.Context, authorities: list[x509.Certificate
 def _look_at(
     connection: SSL.Connection, certificate: object, error: int, depth: int, fine: int
 ) -> bool:
-    """OpenSSL: one certificate of the client's chain has been verified."""
+    """Called by OpenSSL when one certificate of the client's chain has been verified."""
     if not fine:
         connection.set_app_data(_DISTRUSTED)
     return True
 
 
 def _is_unique(connection: SSL.Connection) -> bool:
-    """False if another connection can have the same master secret (RFC 7627 section 1)."""
+    """False if another connection could have the same master secret (RFC 7627 section 1)."""
     if connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
         return True
     ask: Any = getattr(_openssl, "SSL_get_extms_support", None)
@@ -118,7 +118,10 @@ def _exporter(connection: SSL.Connection) -> bytes | None:
 
 
 def _client_finished(connection: SSL.Connection, is_server: bool) -> bytes | None:
-    """RFC 5929 section 3. No session is resumed or renegotiated: the client's is the first."""
+    """RFC 5929 section 3.
+
+    No session is resumed or renegotiated, so the client's Finished is the first.
+    """
     if connection.get_protocol_version() >= SSL.TLS1_3_VERSION or not _is_unique(connection):
         return None
     return connection.get_peer_finished() if is_server else connection.get_finished()

@@ -1,4 +1,4 @@
-"""Asking a web server: certificates verified, answers bounded, connections used again."""
+"""Asks web servers: certificates are verified, answers are limited, connections are reused."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ MOST = 64 << 10  # octets of an answer
 
 
 class HttpClient:
-    """Sends requests, so many at once and no more; follows no redirects.
+    """Sends requests, with a limit for how many at once; follows no redirects.
 
-    `authorities` is a PEM file of those to trust, None for the platform's; OSError or
-    ValueError if it is not that.
+    `authorities` is a PEM file of the certificate authorities to trust, None for the platform's.
+    OSError or ValueError if it cannot be used.
     """
 
     def __init__(self, reactor: Any, *, authorities: Path | None, connections: int) -> None:
@@ -48,9 +48,9 @@ class HttpClient:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """The status of the answer and its body.
 
-        Raises ValueError if that is longer than MOST, and whatever Twisted has for a server
-        that cannot be reached or is not who it should be. There is no time limit but the
-        caller's, who cancels.
+        Raises ValueError if the body is longer than MOST, and Twisted's exceptions for a server
+        that cannot be reached or whose certificate is wrong. There is no time limit; the caller
+        cancels.
         """
         await self._at_once.acquire()
         try:
@@ -65,7 +65,7 @@ class HttpClient:
             self._at_once.release()
 
     def close(self) -> Deferred[None]:
-        """Let go of the connections that rest."""
+        """Close the idle connections."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
 
@@ -77,7 +77,7 @@ def _body(response: IResponse) -> Deferred[bytes]:
 
 
 class _Body(Protocol):
-    """Collects an answer, and breaks it off if it is too long or nobody waits any more."""
+    """Collects an answer, and stops if it is too long or was cancelled."""
 
     def __init__(self) -> None:
         self.whole: Deferred[bytes] = Deferred(lambda _: self._break_off())

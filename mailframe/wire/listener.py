@@ -1,4 +1,4 @@
-"""One listener, whatever it speaks: who is let in, one clock for all sessions, the end."""
+"""One listener for any protocol: which clients are accepted, time limits, and stopping."""
 
 from __future__ import annotations
 
@@ -21,40 +21,43 @@ from .certificates import Certificates, ServerOptions
 from .peer import HeaderProtocol, Peer
 from .transport import address_of
 
-LOOK_EVERY = 1.0  # seconds between two looks at the time of all sessions
-CLOSE_PATIENCE = 15.0  # seconds for a client to take the last word and close
+LOOK_EVERY = 1.0  # seconds between two looks at the time limits of all sessions
+CLOSE_PATIENCE = 15.0  # seconds for a client to read the last reply and close
 
 
 class NotAdmitted(Enum):
-    """Why a client is not let in."""
+    """Why a client is not admitted."""
 
     STOPPING = "stopping"
     TOO_MANY = "too many"
 
 
 class TimedSession(StructuralProtocol):
-    """What a listener asks of each session."""
+    """What a listener needs of each session."""
 
     def look_at_clock(self, now: float) -> None:
-        """End it if the client has taken longer than the limits allow; `now` is in seconds."""
+        """End the session if the client has taken longer than the limits allow.
+
+        `now` is in seconds.
+        """
 
     def stop(self) -> None:
-        """Let the client go as soon as nothing is lost by it."""
+        """End the session as soon as nothing is lost by that."""
 
     def drop(self) -> None:
-        """Let the client go now, without a word."""
+        """Close the connection now, without a reply."""
 
 
 class ListenerFactory(ServerFactory, ABC):
-    """The sessions of one `[[listen]]`; what they speak is said by who builds the protocols.
+    """The sessions of one `[[listen]]`; a subclass says which protocol they speak.
 
-    A session says `enter` when its connection is made and `leave` when it is lost. Between
-    them it is counted once `admit` has let its client in: at once, or as soon as it is known
-    who the client is. `options` are for TLS, None without certificates. ValueError if the
-    listener needs certificates and there are none.
+    A session calls `enter` when its connection is made and `leave` when it is lost. In between it
+    is counted once `admit` has accepted its client: at once, or as soon as the client is known.
+    `options` are for TLS, None without certificates. ValueError if the listener needs certificates
+    and there are none.
 
-    Subclasses say what is spoken (`client_protocol`). From peers in the listener's `proxy` networks
-    a PROXY header is awaited first.
+    Subclasses implement `client_protocol`. From peers in the listener's `proxy` networks a PROXY
+    header must come first.
     """
 
     noisy = False
@@ -75,23 +78,26 @@ class ListenerFactory(ServerFactory, ABC):
         self._proxies = NetworkSet(listener.proxy)
         self.stopping = False
         self._census = Census(limits.connections, limits.connections_per_client)
-        self._sessions: dict[TimedSession, str | None] = {}  # the address that was counted
+        self._sessions: dict[TimedSession, str | None] = {}  # with the address that was counted
         self._clock: IDelayedCall | None = None
         self._unused = False
         self._waiting_for_end: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """Twisted: somebody connects, a client or a proxy that speaks for one."""
+        """Called by Twisted when a client connects, or a proxy on behalf of one."""
         if self._proxies and address_of(addr) in self._proxies:
             return HeaderProtocol(self, self.limits.proxy_timeout)
         return self.client_protocol(None)
 
     @abstractmethod
     def client_protocol(self, peer: Peer | None) -> Protocol:
-        """The protocol for a client; None: whoever the connection's other end is."""
+        """The protocol for a client.
+
+        If `peer` is None, the client is the connection's other end.
+        """
 
     def no_header(self, proxy: str, why: str) -> None:
-        """A listed proxy, by its address, did not say for whom it speaks, and is hung up on."""
+        """A listed proxy, given by its address, has sent no header and is disconnected."""
         self._repeated.warn(
             "listener {listener}: no PROXY header from {proxy}: {why}",
             listener=self.listener.name,
@@ -101,19 +107,19 @@ class ListenerFactory(ServerFactory, ABC):
 
     @property
     def sessions(self) -> int:
-        """How many clients are connected, without those that were refused."""
+        """The number of connected clients, without those that were refused."""
         return self._census.sessions
 
     def enter(self, session: TimedSession) -> None:
-        """A connection is made: its time is looked at from now on."""
+        """A connection has been made; its time is checked from now on."""
         self._sessions[session] = None
         if self._clock is None:
             self._clock = self.reactor.callLater(LOOK_EVERY, self._look)
 
     def admit(self, session: TimedSession, address: str) -> NotAdmitted | None:
-        """Count the session as one of the client at this IP address; why not, if it is not.
+        """Count the session for the client with this IP address; why not, if it is not admitted.
 
-        One that was counted as another client's before is counted as this one's instead.
+        If it was counted for another client before, it is counted for this one instead.
         """
         before = self._sessions.get(session)
         if before is not None:
@@ -135,7 +141,7 @@ class ListenerFactory(ServerFactory, ABC):
             self._ended()
 
     def _look(self) -> None:
-        """One timer for all sessions: what is idle costs nothing but this look."""
+        """Check all sessions with one timer, so an idle session costs nothing but this look."""
         self._clock = None
         now = self.seconds()
         for session in list(self._sessions):
@@ -144,17 +150,17 @@ class ListenerFactory(ServerFactory, ABC):
             self._clock = self.reactor.callLater(LOOK_EVERY, self._look)
 
     def stopFactory(self) -> None:
-        """Twisted: nobody listens for us any more."""
+        """Called by Twisted when no port uses this factory any more."""
         self._unused = True
         if not self._sessions:
             self._ended()
 
     def startFactory(self) -> None:
-        """Twisted: a port listens for us."""
+        """Called by Twisted when a port uses this factory."""
         self._unused = False
 
     def _ended(self) -> None:
-        """The last client is gone."""
+        """The last client has gone."""
         if (self._unused or self.stopping) and self._clock is not None:
             self._clock.cancel()
             self._clock = None
@@ -163,7 +169,7 @@ class ListenerFactory(ServerFactory, ABC):
             deferred.callback(None)
 
     def emptied(self) -> Deferred[None]:
-        """Fires when no client is here; those that are may take their time."""
+        """Fires when no client is connected; nothing is done to hurry them."""
         ended: Deferred[None] = Deferred()
         self._waiting_for_end.append(ended)
         if not self._sessions:
@@ -171,9 +177,9 @@ class ListenerFactory(ServerFactory, ABC):
         return ended
 
     def stop_gracefully(self) -> Deferred[None]:
-        """Let nobody in any more, and ask all who are here to end as soon as nothing is lost.
+        """Accept no more clients, and ask all sessions to end as soon as nothing is lost by that.
 
-        Fires when the last client is gone; whoever cannot wait so long calls `drop()`.
+        Fires when the last client has gone; a caller that cannot wait so long calls `drop()`.
         """
         self.stopping = True
         for session in list(self._sessions):
@@ -181,6 +187,6 @@ class ListenerFactory(ServerFactory, ABC):
         return self.emptied()
 
     def drop(self) -> None:
-        """Close all connections at once, without a word."""
+        """Close all connections at once, without a reply."""
         for session in list(self._sessions):
             session.drop()

@@ -1,8 +1,8 @@
-"""Who the client is, before any protocol is spoken: the connection's other end, or whom a proxy
-speaks for.
+"""Finds out who the client is, before any protocol begins, if a proxy may stand in front of it.
 
-A listener with `proxy` networks takes a PROXY header (`proxy`) from each of those peers before
-anything else, TLS included, and from nobody else: what another client sends is its first command.
+A listener with `proxy` networks reads a PROXY header (`proxy`) from each of those peers before
+anything else, even before TLS. From no other peer is one accepted: what another client sends is its
+first command.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .transport import address_of
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end. Addresses are IP addresses as text, "unix" for a unix socket.
+    """The other end of a connection. Addresses are IP addresses as text, "unix" for a unix socket.
 
-    `facts` are what a proxy told besides (`proxy.Header`), `proxy` the proxy's own address, ""
-    if there is none.
+    `facts` are what a proxy has told besides (`proxy.Header`). `proxy` is the proxy's own address,
+    "" if there is none.
     """
 
     address: str
@@ -45,7 +45,7 @@ def peer_of(transport: Any) -> Peer:
 
 def _spoken_for(header: Header, connection: Peer) -> Peer:
     if not header.known:
-        return connection  # LOCAL, UNKNOWN: a health check of the proxy's own
+        return connection  # LOCAL or UNKNOWN: a health check by the proxy itself
     return Peer(
         header.source,
         header.source_port,
@@ -57,29 +57,32 @@ def _spoken_for(header: Header, connection: Peer) -> Peer:
 
 
 class Awaited(Protocol):
-    """The listener that wants to know the client."""
+    """The listener, as far as it is needed here."""
 
     def enter(self, session: Any) -> None:
-        """A connection is made."""
+        """A connection has been made."""
 
     def leave(self, session: Any) -> None:
-        """It is lost, or somebody else's."""
+        """A connection is lost, or has been given to the client's protocol."""
 
     def seconds(self) -> float:
         """The reactor's clock."""
 
     def client_protocol(self, peer: Peer | None) -> TwistedProtocol:
-        """The protocol for a client; None: whoever the connection's other end is."""
+        """The protocol for a client.
+
+        If `peer` is None, the client is the connection's other end.
+        """
 
     def no_header(self, proxy: str, why: str) -> None:
-        """A listed proxy, by its address, did not say for whom it speaks."""
+        """A listed proxy, given by its address, has sent no header."""
 
 
 class HeaderProtocol(TwistedProtocol):
-    """Waits for a PROXY header, then leaves the connection to the client's protocol.
+    """Waits for a PROXY header, then gives the connection to the client's protocol.
 
-    Not an octet behind the header is taken from a socket that can be looked into first: it may
-    be OpenSSL's to read. `patience` is seconds for the whole header.
+    If the socket can be looked into, no octet after the header is read, because OpenSSL may have to
+    read it. `patience` is in seconds, for the whole header.
     """
 
     def __init__(self, listener: Awaited, patience: float) -> None:
@@ -90,14 +93,14 @@ class HeaderProtocol(TwistedProtocol):
         self._ended = False
 
     def connectionMade(self) -> None:
-        """Twisted: a proxy has connected."""
+        """Called by Twisted when a proxy has connected."""
         self._listener.enter(self)
         transport: Any = self.transport
         if hasattr(transport, "measure"):
             transport.measure = self._measure
 
     def _measure(self, octets: bytes) -> int:
-        """How many of the octets that wait belong to the header, as far as is known."""
+        """How many of the waiting octets belong to the header, as far as is known."""
         try:
             read = read_header(self._buffer + octets)
         except BadHeader:
@@ -105,7 +108,10 @@ class HeaderProtocol(TwistedProtocol):
         return len(octets) if read is None else read[1] - len(self._buffer)
 
     def dataReceived(self, data: bytes) -> None:
-        """Twisted: octets of the header; behind it, if the transport cannot be looked into."""
+        """Called by Twisted with octets of the header.
+
+        More may come with them if the socket cannot be looked into.
+        """
         if self._ended:
             return
         self._buffer += data
@@ -143,7 +149,7 @@ class HeaderProtocol(TwistedProtocol):
             self._refuse("it did not come in time")
 
     def stop(self) -> None:
-        """See wire.listener.TimedSession: nothing was said yet."""
+        """See wire.listener.TimedSession. Nothing has been said yet, so it ends at once."""
         self.drop()
 
     def drop(self) -> None:
@@ -152,5 +158,5 @@ class HeaderProtocol(TwistedProtocol):
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Twisted: the proxy is gone before anybody was here."""
+        """Called by Twisted when the proxy has gone before its header was complete."""
         self._listener.leave(self)

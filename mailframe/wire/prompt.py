@@ -1,7 +1,7 @@
-"""Octets that leave at once, not after another turn of the reactor.
+"""Sends octets at once, instead of in another turn of the reactor.
 
-Twisted would buffer them, watch the socket, write at the next turn and watch no more: two
-system calls and a turn for a few octets, which nearly always fit.
+Twisted would buffer them, watch the socket, write in the next turn and stop watching. That is two
+system calls and a turn for a few octets, which nearly always fit into the socket.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from twisted.internet import tcp
 
 
 def send_promptly(connection: Any, octets: bytes) -> bytes:
-    """Send what the socket of this `tcp.Connection` takes now; the octets that are left.
+    """Send what the socket of this `tcp.Connection` takes now; returns the octets that are left.
 
-    Those are for Twisted's own `write`, which buffers them as ever. Raises nothing: what goes
-    wrong is found when Twisted writes.
+    Give those to Twisted's own `write`, which buffers them. Raises nothing; Twisted finds errors
+    when it writes.
     """
-    # Under TLS they are to be encrypted first, and what is buffered already goes first.
+    # With TLS they must be encrypted first, and what is buffered already goes first.
     prompt = connection.connected and not (connection.TLS or connection._writeDisconnected)
     if not (prompt and octets) or connection.dataBuffer or connection._tempDataLen:
         return octets
@@ -29,7 +29,10 @@ def send_promptly(connection: Any, octets: bytes) -> bytes:
 
 
 def write_promptly(transport: Any, octets: bytes) -> None:
-    """Write to any transport: at once what goes at once, the rest as ever, and so are errors."""
+    """Write to any transport: at once as far as possible.
+
+    The rest, and errors, in Twisted's way.
+    """
     if isinstance(transport, tcp.Connection):
         octets = send_promptly(transport, octets)
     if octets:

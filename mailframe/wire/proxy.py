@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: what a load balancer says of the client before it.
+"""The PROXY protocol, versions 1 and 2, by which a load balancer names the client.
 
-The specification is HAProxy's proxy-protocol.txt. Octets in, a Header out; no I/O. Whether the
-peer may be believed is not known here.
+The specification is HAProxy's proxy-protocol.txt. Octets in, a Header out; no I/O. The caller must
+know whether the peer can be believed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1 = b"PROXY "
 _V1_MOST = 107  # octets, with CRLF: section 2.1
 _V2_FIXED = struct.Struct("!12sBBH")
-# Octets of version 2, whose length field allows 64 KB; HAProxy sends a few hundred at most.
+# Octets of version 2. Its length field allows 64 KB, but HAProxy sends a few hundred at most.
 MAX_HEADER = 4096
 
-# TLVs (section 2.2): type -> what it is called in Header.facts.
+# TLVs (section 2.2): type -> the name in Header.facts.
 _AUTHORITY, _CRC32C, _UNIQUE_ID, _SSL = 0x02, 0x03, 0x05, 0x20
 _SSL_VERSION, _SSL_CN, _SSL_CIPHER = 0x21, 0x22, 0x23
 _SSL_CLIENT = 0x01  # a bit of the client field: the client connected over TLS
@@ -29,18 +29,20 @@ _TCP4, _TCP6, _UNIX_STREAM = 0x11, 0x21, 0x31
 
 
 class BadHeader(ValueError):
-    """What came is no PROXY header; the message says why, without any of its octets."""
+    """The octets are no PROXY header; the message says why, without any of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a proxy said. `known` is False for LOCAL and UNKNOWN, and for what is no stream: the
-    connection's own addresses hold then, and there are no facts.
+    """What a proxy has said about the client.
 
-    Addresses are IP addresses of one spelling, IPv4-mapped ones as IPv4, or "unix". `facts` are
-    the TLVs that are understood: "authority" (the name asked by SNI), "unique_id" (in hex),
-    "tls" ("yes" if the client connected over TLS), "tls_version", "tls_cipher", and
-    "tls_common_name", of a client's certificate that the proxy has verified.
+    `known` is False for LOCAL and UNKNOWN, and for protocols without streams: then the connection's
+    own addresses apply, and there are no facts.
+
+    Addresses are IP addresses in one spelling, IPv4-mapped ones as IPv4, or "unix". `facts` are the
+    TLVs that are understood: "authority" (the name that SNI asked for), "unique_id" (in hex), "tls"
+    ("yes" if the client connected over TLS), "tls_version", "tls_cipher", and "tls_common_name",
+    from a client certificate that the proxy has verified.
     """
 
     known: bool
@@ -52,9 +54,9 @@ class Header:
 
 
 def read_header(octets: bytes) -> tuple[Header, int] | None:
-    """The header at the front of `octets` and how many of them it takes; None: more are needed.
+    """The header at the front of `octets` and its length; None if more octets are needed.
 
-    Raises BadHeader as soon as it is known that there will be none.
+    Raises BadHeader as soon as it is clear that there is none.
     """
     if _begins(octets, SIGNATURE):
         return _read_v2(octets)
@@ -73,7 +75,7 @@ def _read_v1(octets: bytes) -> tuple[Header, int] | None:
         if len(octets) >= _V1_MOST:
             raise BadHeader("its line does not end")
         return None
-    # The first LF ends it, however the octets were cut: a bare one is in no address.
+    # The first LF ends it, however the octets were cut; no address contains a bare one.
     if octets[end : end + 1] != b"\r":
         raise BadHeader("its line does not end in CRLF")
     try:
@@ -133,7 +135,7 @@ def _read_v2(octets: bytes) -> tuple[Header, int] | None:
     if len(octets) < end:
         return None
     if command & 15 == 0:
-        # LOCAL: the block is discarded, whatever family it says that it is of (section 2.2).
+        # LOCAL: the block is ignored, whatever family it names (section 2.2).
         return Header(known=False), end
     body = octets[_V2_FIXED.size : end]
     try:
@@ -147,7 +149,7 @@ def _read_v2(octets: bytes) -> tuple[Header, int] | None:
 
 
 def _ends(family: int, body: bytes) -> tuple[int, tuple[str, int, str, int]] | None:
-    """How many octets the addresses take, and what they are; None if the proxy does not know.
+    """How many octets the addresses take, and the addresses; None if the proxy does not know them.
 
     Raises struct.error if they are cut short.
     """
@@ -162,12 +164,12 @@ def _ends(family: int, body: bytes) -> tuple[int, tuple[str, int, str, int]] | N
         return _UNIX, ("unix", 0, "unix", 0)
     if family >> 4 > 3 or family & 15 > 2:
         raise BadHeader("its address family or protocol is unknown")
-    # UNSPEC, or datagrams, which no connection of ours has: what is said of it is skipped.
+    # UNSPEC, or datagrams, which no connection of ours uses: what is said about it is skipped.
     return None
 
 
 def _facts(header: bytes, octets: bytes) -> dict[str, str]:
-    """What the TLVs say. Raises BadHeader if they do not fit, or the checksum is not theirs."""
+    """The facts in the TLVs. Raises BadHeader if they do not fit, or if their checksum is wrong."""
     facts: dict[str, str] = {}
     for kind, value, at in _tlvs(octets):
         if kind == _CRC32C:
@@ -191,7 +193,8 @@ def _tls(value: bytes) -> dict[str, str]:
         return {}
     facts = {"tls": "yes"}
     names = {_SSL_VERSION: "tls_version", _SSL_CIPHER: "tls_cipher"}
-    # Section 2.2.6: zero if the certificate was verified. Anybody can write a name into another.
+    # Section 2.2.6: zero if the certificate was verified. In any other one the name may be
+    # invented.
     if not any(value[1:5]):
         names[_SSL_CN] = "tls_common_name"
     for kind, text, _ in _tlvs(value[5:]):
@@ -201,7 +204,7 @@ def _tls(value: bytes) -> dict[str, str]:
 
 
 def _tlvs(octets: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Type, value, and where the value begins."""
+    """Type, value, and the position of the value."""
     at = 0
     while at < len(octets):
         if at + 3 > len(octets):
@@ -220,7 +223,7 @@ def _text(octets: bytes) -> str:
 
 
 def write_v1(header: Header) -> bytes:
-    """The line of version 1. ValueError for addresses that it cannot say."""
+    """The line of version 1. ValueError for addresses that it cannot express."""
     if not header.known:
         return b"PROXY UNKNOWN\r\n"
     family = "TCP6" if ":" in header.source else "TCP4"
@@ -232,10 +235,10 @@ def write_v1(header: Header) -> bytes:
 
 
 def write_v2(header: Header, tlvs: bytes = b"") -> bytes:
-    """A header of version 2 with these TLVs, spelled already; LOCAL if the client is not known.
+    """A header of version 2 with these encoded TLVs; LOCAL if the client is not known.
 
-    ValueError for addresses and ports that are none, and for more than MAX_HEADER octets. Paths
-    of unix sockets are not said.
+    ValueError for addresses and ports that are none, and for more than MAX_HEADER octets. Paths of
+    unix sockets are not written.
     """
     if not header.known:
         command, family, addresses = 0x20, 0, b""

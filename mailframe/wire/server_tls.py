@@ -1,4 +1,4 @@
-"""TLS as the server of one connection: from the first octet, or when the protocol says so."""
+"""TLS as a server, for one connection: from the first octet, or when the protocol begins it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .transport import ISocketTls
 
 @implementer(ISocketTls, IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """One handshake. It makes OpenSSL's connection itself, to know what came of it.
+    """One handshake. It makes OpenSSL's connection itself, so that it can ask for the result.
 
-    `done` is called once, with that connection, when all that follows is encrypted. On
-    transports that do not leave their socket to OpenSSL Twisted tells the protocol
-    (IHandshakeListener), which must pass `handshakeCompleted` on.
+    `done` is called once, with that connection, when everything that follows is encrypted. If the
+    transport does not let OpenSSL use its socket, Twisted tells the protocol (IHandshakeListener),
+    which must pass `handshakeCompleted` on.
     """
 
     __slots__ = ("_connection", "_done", "_options")
@@ -31,17 +31,17 @@ class ServerTls:
         self._connection: SSL.Connection | None = None
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """Twisted: OpenSSL's side of the TLS layer that begins."""
+        """Called by Twisted for OpenSSL's side of the TLS layer that begins."""
         self._connection = self._options.serverConnectionForTLS(tlsProtocol)
         return self._connection
 
     def serverConnectionOver(self, socket: socket) -> SSL.Connection:
-        """The same for a transport that leaves its socket to OpenSSL."""
+        """The same for a transport that lets OpenSSL use its socket."""
         self._connection = self._options.serverConnectionOver(socket)
         return self._connection
 
     def handshakeCompleted(self) -> None:
-        """Twisted: the handshake is done."""
+        """Called by Twisted when the handshake has finished."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._done(connection)

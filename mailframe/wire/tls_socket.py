@@ -1,7 +1,7 @@
-"""TLS straight on the socket: OpenSSL reads and writes it itself.
+"""TLS directly on the socket, which OpenSSL reads and writes itself.
 
-Twisted's own TLS keeps four buffers of OpenSSL's and five objects for each connection, for as
-long as it lasts: 5 KB of an idle session, more with a long chain of certificates.
+Twisted's own TLS keeps four of OpenSSL's buffers and five objects for each connection, as long as
+it lasts. That is 5 KB of an idle session, and more with a long chain of certificates.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from OpenSSL import SSL
 
-RECORD = 1 << 14  # octets of content in a TLS record at most (RFC 8446 section 5.1)
+RECORD = 1 << 14  # the most octets of content in a TLS record (RFC 8446 section 5.1)
 
 
 class TlsSocket:
-    """In place of a non-blocking socket whose client begins a TLS handshake.
+    """Replaces a non-blocking socket whose client begins a TLS handshake.
 
-    `connection` is OpenSSL's over that socket, `shaken` is called once, when the handshake is
-    done. What goes wrong in TLS is an OSError, as if the client had broken off; an alert that
-    says why has been sent then.
+    `connection` is OpenSSL's, over that socket. `shaken` is called once, when the handshake has
+    finished. An error in TLS is an OSError, as if the client had disconnected; an alert that says
+    why has been sent by then.
     """
 
     __slots__ = ("_connection", "_shaken", "_socket")
@@ -35,9 +35,10 @@ class TlsSocket:
         connection.set_accept_state()
 
     def recv(self, size: int) -> bytes:
-        """Octets of the client; b"" where it has said that none will follow.
+        """Octets from the client; b"" if it has said that no more follow.
 
-        The whole next record whatever `size` says: the reactor would not see a rest of it.
+        Returns the whole next record, whatever `size` is, because the reactor would not see a rest
+        of it.
         """
         shaken = self._shaken
         if shaken is not None:
@@ -48,7 +49,7 @@ class TlsSocket:
         return octets
 
     def send(self, octets: memoryview) -> int:
-        """Send some of it; how many octets."""
+        """Send some of the octets; returns how many."""
         try:
             return self._connection.send(octets)
         except SSL.WantWriteError:
@@ -64,31 +65,34 @@ class TlsSocket:
         except SSL.ZeroReturnError:
             return b""
         except SSL.Error as wrong:
-            # WantWriteError too: nobody fills our socket before TLS has begun, or while
-            # asking for new keys (RFC 8446 section 4.6.3), except to keep us busy.
+            # Also for WantWriteError: no client fills our socket before TLS has begun, or while it
+            # asks for new keys (RFC 8446 section 4.6.3), except to keep us busy.
             raise ConnectionAbortedError(ECONNABORTED, repr(wrong)) from None
 
     def shutdown(self, how: int) -> None:
-        """Say that nothing will follow (RFC 8446 section 6.1); the client's word is not awaited."""
+        """Tell the client that no more follows (RFC 8446 section 6.1).
+
+        Its answer is not awaited.
+        """
         if self._shaken is None:
             try:
                 self._connection.shutdown()
             except SSL.Error:
-                pass  # it is gone, or does not read
+                pass  # it has gone, or does not read
         self._socket.shutdown(how)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._socket.close()
 
     def fileno(self) -> int:
-        """The socket's."""
+        """The socket's descriptor."""
         return self._socket.fileno()
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
-        """As of the socket."""
+        """As socket.setsockopt."""
         self._socket.setsockopt(level, option, value)
 
     def getsockopt(self, level: int, option: int) -> int:
-        """As of the socket."""
+        """As socket.getsockopt."""
         return self._socket.getsockopt(level, option)

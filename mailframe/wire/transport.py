@@ -1,4 +1,4 @@
-"""The transport of a client: replies leave at once, not after another turn of the reactor."""
+"""The transport of a client, which sends replies at once, not in another turn of the reactor."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .prompt import send_promptly
 from .tls_socket import RECORD, TlsSocket
 
 _LOOK = 4096  # octets of a socket that are looked at
-MOST_READ = 1 << 18  # octets read at once of content, so that it comes in few pieces
+MOST_READ = 1 << 18  # octets of one read of content, so that it comes in few pieces
 
 
 class ISocketTls(IHandshakeListener):
-    """Who begins TLS, and can do so on a socket."""
+    """An object that begins TLS, and can do so on a socket."""
 
     def serverConnectionOver(socket: socket) -> SSL.Connection:
         """OpenSSL's side of a handshake, which reads and writes this socket."""
 
 
 class PromptServer(tcp.Server):
-    """Writes straight to the socket while nothing is buffered (see `prompt`).
+    """Writes directly to the socket while nothing is buffered (see `prompt`).
 
-    `most_read` is how many octets are read at once; Twisted has it be what may wait unwritten.
-    `measure`, if there is one, is shown what waits in the socket, and says how many octets of it
-    are to be read: the rest is for whoever reads next, perhaps OpenSSL.
+    `most_read` is how many octets are read at once; Twisted uses the limit for octets that wait to
+    be written. `measure`, if there is one, is shown the octets that wait in the socket, and says
+    how many of them are to be read; the rest stays for the next reader, which may be OpenSSL.
     """
 
     most_read = 1 << 16
     measure: Callable[[bytes], int] | None = None
 
     def doRead(self) -> Any:
-        """Twisted: there is something to read."""
+        """Called by Twisted when there is something to read."""
         client: Any = self.socket
         try:
             most = self.most_read
@@ -54,7 +54,7 @@ class PromptServer(tcp.Server):
         return self._dataReceived(octets) or end
 
     def _with_more(self, record: bytes) -> tuple[bytes, Any]:
-        """A full record and what waits behind it; the end of the connection, or None."""
+        """A full record and what waits after it; and the end of the connection, or None."""
         records = [record]
         while len(record) == RECORD and len(records) < self.most_read // RECORD:
             try:
@@ -67,14 +67,14 @@ class PromptServer(tcp.Server):
         return b"".join(records), None
 
     def write(self, data: bytes) -> None:
-        """Send what the socket takes now; the rest is buffered as ever, and so are errors."""
+        """Send what the socket takes now; the rest, and errors, are left to Twisted."""
         rest = send_promptly(self, data)
         if rest:
             super().write(rest)  # type: ignore[no-untyped-call]
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
-        """Begin TLS on the socket itself where `ctx` can do that (ISocketTls), else as Twisted."""
-        # What is still to be sent in the clear could only go the long way.
+        """Begin TLS on the socket if `ctx` can do that (ISocketTls), else as Twisted does."""
+        # What has yet to be sent without TLS could only go in Twisted's way.
         if ISocketTls.providedBy(ctx) and normal and not (self.dataBuffer or self._tempDataLen):
             plain: Any = self.socket
             secured: Any = TlsSocket(plain, ctx.serverConnectionOver(plain), ctx.handshakeCompleted)
@@ -84,19 +84,19 @@ class PromptServer(tcp.Server):
 
 
 def _end_by(wrong: OSError) -> Any:
-    """How a read that failed ends the connection; None where it goes on."""
+    """How a failed read ends the connection; None if it goes on."""
     return None if wrong.errno == EWOULDBLOCK else CONNECTION_LOST
 
 
 def make_prompt(port: IListeningPort) -> None:
-    """Let the clients of this port have such a transport, where it is a TCP port of Twisted's."""
+    """Give the clients of this port such a transport, if it is a TCP port of Twisted's."""
     listening: Any = port
     if getattr(listening, "transport", None) is tcp.Server:
         listening.transport = PromptServer
 
 
 def address_of(address: Any) -> str:
-    """An IP address as text, without zone, IPv4 as such; "unix" for a unix socket."""
+    """An IP address as text, without a zone, IPv4-mapped as IPv4; "unix" for a unix socket."""
     text = getattr(address, "host", None)
     if not isinstance(text, str):
         return "unix"

@@ -1,4 +1,4 @@
-"""The meeting place: every package path that holds a `mailframe_plugins` folder is searched.
+"""Every folder `mailframe_plugins` on Python's path is searched for plugins; this is one of them.
 
 Third parties ship `mailframe_plugins/acme_route_x.py` without an `__init__.py`.
 """

@@ -1,7 +1,8 @@
 """[[auth]] plugin = "certificate", names = ["email"]
 
-Clients that show a certificate log in by it, with EXTERNAL. The listener's `client_ca` says whose
-certificates count. Whose a certificate is, says a name in it, or a line of the table:
+Clients that show a certificate log in by it, with EXTERNAL. The listener's `client_ca` names the
+authorities whose certificates count. The user is a name in the certificate, or the one that the
+table gives for it:
 
     [auth.users]
     "sha256:0f1e…" = "alice@example.org"      # the certificate itself, by its fingerprint
@@ -33,7 +34,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     names: tuple[Literal["email", "dns", "common_name"], ...] = setting(
         "the kinds of names in a certificate that are user names as they stand", ()
@@ -46,7 +47,7 @@ class Settings:
 
 @implementer(ICertificateChecker)
 class CertificateUsers:
-    """Whose a certificate is."""
+    """Finds the user that a certificate belongs to."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         if not settings.names and not settings.users:
@@ -55,7 +56,7 @@ class CertificateUsers:
         self._users = {_key(written): user for written, user in settings.users.items()}
 
     def check_certificate(self, wanted: CertificateWanted, certificate: bytes) -> Identity | None:
-        """The first user that it names, or the one that the client wants to be of several."""
+        """The first user of the certificate, or the one of several that the client asks for."""
         users = list(dict.fromkeys(self._users_of(certificate)))
         asked = wanted.authzid.casefold()
         for user in users:
@@ -79,7 +80,7 @@ class CertificateUsers:
 
 
 def _names_in(certificate: x509.Certificate) -> Iterator[tuple[str, str]]:
-    """The names in a certificate with their kinds; wildcards are nobody's."""
+    """The names in a certificate with their kinds; wildcards are left out."""
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
@@ -98,7 +99,7 @@ def _names_in(certificate: x509.Certificate) -> Iterator[tuple[str, str]]:
 
 
 def _key(written: str) -> str:
-    """How a certificate is named in the table, in one spelling. Raises SettingError."""
+    """The name of a certificate in the table, in one spelling. Raises SettingError."""
     kind, colon, name = written.partition(":")
     kind, name = kind.strip().lower(), name.strip().casefold()
     if not colon or kind not in _KINDS or not name:

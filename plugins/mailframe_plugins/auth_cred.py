@@ -1,10 +1,10 @@
 """[[auth]] plugin = "cred", checker = "file:/etc/mailframe/passwd"
 
-Any checker of twisted.cred, by the description that `twistd --help-auth` explains: `file:PATH`,
-`memory:USER:PASSWORD`, `unix`, `sshkey`, and those that other packages bring. It must take
-IUsernamePassword: PLAIN and LOGIN hand over the password itself, so a checker that wants
-hashed credentials only (CRAM-MD5, SSH keys) does not serve here. A checker that blocks, as
-`unix` may, blocks the host: `thread = true` asks it in a thread.
+Uses any checker of twisted.cred, by the description that `twistd --help-auth` explains:
+`file:PATH`, `memory:USER:PASSWORD`, `unix`, `sshkey`, and those that other packages add. The
+checker must accept IUsernamePassword: PLAIN and LOGIN carry the password itself, so a checker that
+wants only hashed credentials (CRAM-MD5, SSH keys) cannot be used. A checker that blocks, as `unix`
+may, blocks the host; `thread = true` asks it in a thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mailframe.plugin import Plugin, Secret, SettingError, Site, setting
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     checker: Secret = setting(
         'the description of the checker, such as "file:/etc/mailframe/passwd"'
@@ -39,7 +39,7 @@ class Settings:
 
 @implementer(ICredentialsChecker)
 class Cred:
-    """Passes credentials on to the checker that was described."""
+    """Passes credentials on to the checker that the setting describes."""
 
     credentialInterfaces = (IUsernamePassword,)
 
@@ -51,7 +51,7 @@ class Cred:
             raise SettingError("checker", "this checker takes no plain names and passwords")
 
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[bytes | tuple[()]]:
-        """What the checker says; nobody (an empty avatar) is UnauthorizedLogin too."""
+        """The checker's answer; an empty avatar is UnauthorizedLogin too."""
         if self._in_thread is not None:
             answer = self._in_thread(_ask, self._checker, credentials)
         else:
@@ -65,20 +65,20 @@ def _make(description: str) -> Any:
         checker: Any = makeChecker(description)  # type: ignore[no-untyped-call]
     except StrcredException as wrong:
         raise SettingError("checker", f"twisted.cred knows no checker {kind!r}") from wrong
-    # Each checker has its own ways to refuse an argument, which may hold a password.
+    # Each checker has its own way to refuse an argument, and the argument may contain a password.
     except Exception as wrong:
         raise SettingError("checker", f"{kind!r} does not take this argument") from wrong
     if isinstance(checker, FilePasswordDB) and not os.path.isfile(checker.filename):
         raise SettingError("checker", f"{checker.filename} is not a file")
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        # A description gives it text, but credentials are octets: nobody would be let in.
+        # A description gives it text, but credentials are octets, so no login would ever match.
         users: Any = checker.users
         checker.users = {name.encode(): password.encode() for name, password in users.items()}
     return checker
 
 
 def _ask(checker: Any, credentials: IUsernamePassword) -> Any:
-    """In a thread: a Deferred that is not there yet cannot be waited for here."""
+    """Called in a thread. A Deferred that has not fired yet cannot be waited for here."""
     results: list[Any] = []
     answer = maybeDeferred(checker.requestAvatarId, credentials)
     answer.addBoth(results.append)

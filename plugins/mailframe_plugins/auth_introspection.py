@@ -1,8 +1,8 @@
 """[[auth]] plugin = "introspection", endpoint = "https://id.example.org/introspect"
 
-OAuth 2.0 access tokens for OAUTHBEARER and XOAUTH2: the endpoint of the authorization server is
-asked whose a token is (RFC 7662). We show it who we are by `client_id` and `client_secret` (HTTP
-Basic), or by a `bearer` token of our own. The user's name is the `claim` of its answer.
+OAuth 2.0 access tokens for OAUTHBEARER and XOAUTH2. The authorization server's endpoint is asked
+which user a token belongs to (RFC 7662). This host logs in there by `client_id` and `client_secret`
+(HTTP Basic), or by a `bearer` token of its own. The user's name is the `claim` of the answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     endpoint: str = setting("the URL of the introspection endpoint; https, or http on loopback")
     client_id: str | None = setting("the name of this host at the endpoint", None)
@@ -57,11 +57,14 @@ class Settings:
 
 
 class EndpointFailed(Exception):
-    """The endpoint does not answer as it should: nobody's token is to blame."""
+    """The endpoint does not answer as it should; that is not the fault of a token."""
 
 
 class GoodTokens:
-    """Whose tokens are, for a while; by a MAC of a key of its own, without the tokens."""
+    """Remembers the users of tokens for a while.
+
+    It keeps MACs under its own key, not the tokens.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -72,13 +75,13 @@ class GoodTokens:
         return hmac.digest(self._key, token.encode("utf-8"), "sha256")
 
     def add(self, token: str, user: str, until: float) -> None:
-        """This token is good until then; the oldest go if there are too many."""
+        """Remember this token until then; if there are too many, the oldest are forgotten."""
         self._known[self._mac(token)] = until, user
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
     def find(self, token: str, now: float) -> str | None:
-        """Whose it is, None if that is not known any more."""
+        """The token's user; None if it is not remembered."""
         mac = self._mac(token)
         until, user = self._known.get(mac, (now, None))
         if now < until:
@@ -89,7 +92,7 @@ class GoodTokens:
 
 @implementer(ITokenChecker)
 class Introspection(Service):
-    """Asks the endpoint, and remembers for a while what it said of good tokens."""
+    """Asks the endpoint, and remembers its answers about good tokens for a while."""
 
     def __init__(self, settings: Settings, site: Site, http: HttpClient) -> None:
         self._settings = settings
@@ -104,12 +107,12 @@ class Introspection(Service):
         self._good = GoodTokens(settings.cached)
 
     def stopService(self) -> Deferred[None]:
-        """Twisted: let go of the connections that rest."""
+        """Called by Twisted: close the idle connections."""
         super().stopService()  # type: ignore[no-untyped-call]
         return self._http.close()
 
     async def check_token(self, wanted: TokenWanted) -> Identity | TokenRefused | None:
-        """Whose it is, or why not. Raises EndpointFailed, and what HTTP raises."""
+        """The token's user, or why it is refused. Raises EndpointFailed, and exceptions of HTTP."""
         user = self._good.find(wanted.token, self._now())
         if user is None:
             answer = await self._asked(wanted.token)
@@ -118,7 +121,7 @@ class Introspection(Service):
                 return refused
             user = self._user(answer)
             self._remember(wanted.token, user, answer)
-        # Clients write the name as their user typed it.
+        # Clients send the name as their user typed it.
         same = wanted.name.casefold() == user.casefold()
         return Identity(user, acts_as=user if same else "")
 
@@ -126,7 +129,7 @@ class Introspection(Service):
         form = urlencode({"token": token, "token_type_hint": "access_token"}).encode("ascii")
         status, body = await self._http.post(self._settings.endpoint, form, self._headers)
         if status != 200:
-            # RFC 7662 section 2.3: a token that is not good is 200, too.
+            # RFC 7662 section 2.3: a token that is not good gets a 200, too.
             raise EndpointFailed(f"the introspection endpoint answers {status}")
         try:
             answer = json.loads(body)
@@ -137,7 +140,7 @@ class Introspection(Service):
         return answer
 
     def _refusal(self, answer: Mapping[str, Any]) -> TokenRefused | None:
-        """Why the token does not do here (RFC 6750 section 3.1), None if it does."""
+        """Why the token is not good enough here (RFC 6750 section 3.1); None if it is."""
         asked = self._settings
         told = {"scope": asked.scope, "configuration": asked.configuration}
         audience = answer.get("aud")
@@ -176,7 +179,7 @@ def _authorization(settings: Settings) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {settings.bearer}"}
     if settings.client_id is None or settings.client_secret is None:
         return {}
-    # RFC 6749 section 2.3.1: each is encoded as in a form, then as HTTP Basic wants it.
+    # RFC 6749 section 2.3.1: each is encoded as in a form, and then for HTTP Basic.
     pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
     return {"Authorization": "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")}
 

@@ -1,12 +1,12 @@
 """[[auth]] plugin = "passwords", file = "users"
 
-Users and passwords in a file, a line each, as `mailframe user add` writes them:
+Users and passwords in a file, one user in a line, as `mailframe user add` writes them:
 
     alice@example.org:scrypt$16384$8$1$SALT$HASH SCRAM-SHA-256$20000:SALT$STOREDKEY:SERVERKEY
 
-The second half, for SCRAM, may be missing: that user logs in by PLAIN or LOGIN only. Names are
-compared without regard to case; passwords are any UTF-8 text without control characters, up to
-255 octets, compared in Unicode's form NFC (with SCRAM in that of SASLprep, RFC 4013).
+The second half, for SCRAM, may be missing; that user can log in only by PLAIN or LOGIN. Names are
+compared without regard to case. Passwords are any UTF-8 text of up to 255 octets without control
+characters, compared in Unicode's form NFC (for SCRAM in that of SASLprep, RFC 4013).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.sasl import SALT_OCTETS, Identity, KeysFound, KeysWanted, StoredKeys
 
 MAX_OCTETS = 255  # of a name or a password, RFC 4616 section 2
-MAX_MEMORY = 256 << 20  # octets that the check of one password may take
+MAX_MEMORY = 256 << 20  # octets that checking one password may take
 MAX_CACHED = 10_000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     file: Path = setting("the file of users and passwords; read again when it changes")
     cache: Duration = setting(
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Scrypt:
-    """A password as it is kept (RFC 7914): cost, salt and hash."""
+    """The hash of a password (RFC 7914): cost, salt and hash."""
 
     n: int = 1 << 14
     r: int = 8
@@ -71,7 +71,7 @@ class Scrypt:
 
     @classmethod
     def parse(cls, text: str) -> Scrypt:
-        """ValueError for what is no such line, or would take too much memory."""
+        """ValueError for a text that is no such hash, or would take too much memory."""
         kind, *fields = text.split("$")
         if kind != "scrypt" or len(fields) != 5:
             raise ValueError("scrypt$N$R$P$SALT$HASH is wanted after the name")
@@ -88,7 +88,7 @@ class Scrypt:
 
     @classmethod
     def of(cls, password: bytes) -> Scrypt:
-        """A new one for this password."""
+        """The hash of this password, with a new salt."""
         empty = cls()
         return cls(salt=empty.salt, hash=empty.compute(password, 32))
 
@@ -97,38 +97,38 @@ class Scrypt:
         return f"scrypt${self.n}${self.r}${self.p}${salt}${hash}"
 
     def compute(self, password: bytes, length: int) -> bytes:
-        """The hash of a password with this cost and salt. Takes its time."""
+        """The hash of a password with this cost and salt. Takes time."""
         memory = 128 * self.r * (self.n + self.p + 2) + (1 << 20)
         return hashlib.scrypt(
             password, salt=self.salt, n=self.n, r=self.r, p=self.p, maxmem=memory, dklen=length
         )
 
     def matches(self, password: bytes) -> bool:
-        """Whether it is the password; takes as long where there is no hash to compare with."""
+        """True if it is the password; takes as long if there is no hash to compare with."""
         computed = self.compute(password, len(self.hash) or 32)
         return hmac.compare_digest(computed, self.hash)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of one user's password; `keys` is None if SCRAM cannot be spoken with it."""
+    """What is stored of one user's password; `keys` is None if it cannot be used with SCRAM."""
 
     scrypt: Scrypt
     keys: StoredKeys | None = None
 
     @classmethod
     def parse(cls, text: str) -> Kept:
-        """Both halves of a line, or the first alone. ValueError for anything else."""
+        """Both halves of a line, or only the first. ValueError for anything else."""
         scrypt, _, keys = text.strip().partition(" ")
         return cls(Scrypt.parse(scrypt), StoredKeys.parse(keys.strip()) if keys else None)
 
     @classmethod
     def of(cls, password: str, scram: bool) -> Kept:
-        """A new one. ValueError for what cannot be a password."""
+        """Make it from a password. ValueError for a text that cannot be a password."""
         keys = None
         scrypt = Scrypt.of(normal_password(password))
         if scram:
-            # What SASLprep prohibits, such as an emoji, does for PLAIN and LOGIN.
+            # What SASLprep prohibits, such as an emoji, can be used with PLAIN and LOGIN.
             with contextlib.suppress(ValueError):
                 keys = StoredKeys.derive(password, secrets.token_bytes(SALT_OCTETS))
         return cls(scrypt, keys)
@@ -138,7 +138,7 @@ class Kept:
 
 
 class GoodLogins:
-    """Remembers logins that were right, without the passwords: by a MAC of a key of its own."""
+    """Remembers successful logins. It keeps MACs under its own key, not the passwords."""
 
     def __init__(self, keep: float, now: Callable[[], float]) -> None:
         self._keep = keep
@@ -151,7 +151,7 @@ class GoodLogins:
         return hmac.digest(self._key, said, "sha256")
 
     def add(self, name: str, kept: Scrypt, password: bytes) -> None:
-        """This login was right."""
+        """Remember this successful login."""
         if self._keep > 0:
             self._until[self._mac(name, kept, password)] = self._now() + self._keep
             if len(self._until) > MAX_CACHED:
@@ -168,7 +168,10 @@ class GoodLogins:
 
 @implementer(ICredentialsChecker, IStoredKeys, IUserStore)
 class Passwords:
-    """Checks passwords in threads, keeps keys for SCRAM; its users can be listed and changed."""
+    """Checks passwords in threads and stores keys for SCRAM.
+
+    Its users can be listed and changed.
+    """
 
     _log = Logger()
     credentialInterfaces = (IUsernamePassword,)
@@ -190,7 +193,7 @@ class Passwords:
         try:
             return WatchedFile(self._path, parse, self._now)
         except FileNotFoundError:
-            # `mailframe user add` makes it: a first start without users is no error.
+            # `mailframe user add` makes the file, so a first start without it is no error.
             self._log.warn("{file}: not there yet, nobody can log in", file=str(self._path))
         except LineError as wrong:
             raise SettingError("file", f"{self._path}:{wrong.line}: {wrong.message}") from wrong
@@ -211,7 +214,7 @@ class Passwords:
         return {} if self._watched is None else self._watched.value()
 
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[bytes | tuple[()]]:
-        """The user's name as it is in the file; UnauthorizedLogin as late for all who fail."""
+        """The user's name as it is in the file; all failures take the same time."""
         try:
             name = normal_name(_text(credentials.username))
             password = normal_password(_text(credentials.password))
@@ -226,7 +229,7 @@ class Passwords:
     async def _check(
         self, name: str, password: bytes, user: Kept | None, users: Mapping[str, Kept]
     ) -> bytes | tuple[()]:
-        # Nobody is told by the time it takes which users there are.
+        # The time that it takes must not tell which users exist.
         kept = user.scrypt if user else None
         like = next((each.scrypt for each in users.values()), Scrypt())
         asked = kept or Scrypt(like.n, like.r, like.p)
@@ -237,7 +240,7 @@ class Passwords:
         return name.encode()
 
     def keeps_keys(self) -> bool:
-        """True if SCRAM is to be offered: a client prefers it, whether its user has keys or not."""
+        """True if SCRAM should be offered: clients prefer it, even if their user has no keys."""
         if self._scram != "auto":
             return self._scram == "always"
         users = self._users()
@@ -254,7 +257,7 @@ class Passwords:
         return self._counted[1]
 
     def stored_keys(self, wanted: KeysWanted) -> KeysFound | None:
-        """The keys of that user, found as fast as that there are none. See IStoredKeys."""
+        """The user's keys; takes as long if there are none. See IStoredKeys."""
         try:
             name = normal_name(wanted.name)
         except ValueError:
@@ -269,7 +272,7 @@ class Passwords:
         return sorted(self._parsed(self._read()))
 
     def set_password(self, name: str, password: str, create: bool) -> None:
-        """Durably; the file is made where there is none. See IUserStore."""
+        """Change the file durably; it is made if there is none. See IUserStore."""
         name = normal_name(name)
         line = f"{name}:{Kept.of(password, self._scram != 'never')}"
         with self._locked():
@@ -280,7 +283,7 @@ class Passwords:
             self._write([*lines, line] if create else lines)
 
     def remove(self, name: str) -> None:
-        """Durably. KeyError where there is none."""
+        """Change the file durably. KeyError if there is no such user."""
         name = normal_name(name)
         with self._locked():
             text = self._read()
@@ -289,7 +292,7 @@ class Passwords:
             self._write([line for line in text.splitlines() if _name_in(line) != name])
 
     def test(self, name: str, password: str) -> bool:
-        """Whether this password lets this user in."""
+        """True if this password is the user's."""
         try:
             name, octets = normal_name(name), normal_password(password)
         except ValueError:
@@ -311,7 +314,7 @@ class Passwords:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time, among all processes: the folder is locked, as the file is replaced."""
+        """Let one process write at a time: the folder is locked, because the file is replaced."""
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -321,7 +324,7 @@ class Passwords:
             os.close(folder)
 
     def _write(self, lines: Sequence[str]) -> None:
-        """Replace the file in one step; whoever owned it and could read it, still does."""
+        """Replace the file in one step, with the same owner and mode."""
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -339,7 +342,7 @@ class Passwords:
 
 
 def parse(text: str) -> Mapping[str, Kept]:
-    """Users and what is kept of their passwords. Raises LineError."""
+    """The users and what is stored of their passwords. Raises LineError."""
     users: dict[str, Kept] = {}
     for number, line in significant_lines(text):
         name, kept = _halves(line)
@@ -356,21 +359,21 @@ def parse(text: str) -> Mapping[str, Kept]:
 
 
 def _halves(line: str) -> tuple[str, str]:
-    """The name and what is kept for it; neither if the line is not one."""
-    # Names may hold colons, and so do keys; neither holds a space.
+    """The name and what is stored for it; both "" if the line is no user's."""
+    # Names and keys may contain colons; neither contains a space.
     front, space, keys = line.partition(" SCRAM-SHA-256$")
     name, colon, scrypt = front.rpartition(":")
     return name, colon and f"{scrypt}{space}{keys}"
 
 
 def _name_in(line: str) -> str:
-    """The name in one line of the file, "" where there is none."""
+    """The name in one line of the file; "" if there is none."""
     name = "" if line.lstrip().startswith("#") else _halves(line)[0].strip()
     return normal_name(name) if name else ""
 
 
 def normal_name(name: str) -> str:
-    """The one spelling of a user's name. ValueError for what cannot be one."""
+    """The one spelling of a user's name. ValueError for a text that cannot be one."""
     name = unicodedata.normalize("NFC", name.strip()).lower()
     if not name or len(name.encode()) > MAX_OCTETS:
         raise ValueError(f"a user's name has 1 to {MAX_OCTETS} octets")
@@ -380,7 +383,7 @@ def normal_name(name: str) -> str:
 
 
 def normal_password(password: str) -> bytes:
-    """The octets that are hashed. ValueError for what cannot be a password."""
+    """The octets that are hashed. ValueError for a text that cannot be a password."""
     octets = unicodedata.normalize("NFC", password).encode()
     if not 0 < len(octets) <= MAX_OCTETS:
         raise ValueError(f"a password has 1 to {MAX_OCTETS} octets")

@@ -1,7 +1,7 @@
 """[deliver.nowhere] plugin = "discard"
 
-Takes every message and forgets it; the outcome is told to observers as any other. For
-addresses that nobody reads, and for load tests.
+Accepts every message and drops it; observers are told the outcome like any other. It is for
+addresses whose mail nobody reads, and for load tests.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mailframe.smtp.reply import Reply
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     text: str = setting("the text of the outcome for each recipient", "Discarded")
 
 
 @implementer(IDeliveryAgent)
 class Discard:
-    """Delivers to nowhere."""
+    """Drops messages."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         try:
@@ -35,7 +35,7 @@ class Discard:
             raise SettingError("text", str(wrong)) from wrong
 
     def deliver(self, message: Message, routes: Sequence[Route]) -> Iterable[Outcome]:
-        """Every recipient has been delivered to."""
+        """DELIVERED for every recipient."""
         recipients = [route.recipient for route in routes]
         return [Outcome(to, Status.DELIVERED, self._reply) for to in recipients if to is not None]
 

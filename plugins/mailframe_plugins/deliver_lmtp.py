@@ -4,9 +4,9 @@
     host = "store.example.org"        # or a host and port, instead
     port = 24
 
-Local mailboxes go there (RFC 2033): the store answers for each recipient, and what it takes
-is delivered. It is told the recipient's address with its tag, and adds Return-Path itself. A
-route that has a next hop of its own goes there.
+For local mailboxes that another program keeps (RFC 2033). The store answers for each recipient, and
+what it accepts counts as delivered. It is given the recipient's address with its tag, and adds
+Return-Path itself. If a route has its own next hop, the mail goes there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mailframe.transmission.agent import Agent
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     path: Path | None = setting("the unix socket of the mail store", None)
     host: str | None = setting(
@@ -70,7 +70,7 @@ def build(settings: Settings, site: Site) -> Agent:
 
 
 def _store(settings: Settings) -> NextHop:
-    """The operator's own word for where it is, so that a private address is as good as any."""
+    """The next hop to the store. The operator names it, so a private address is allowed."""
     if (settings.path is None) == (settings.host is None):
         raise SettingError("path", "either path or host says where the store listens")
     if not 0 < settings.port < 65536:

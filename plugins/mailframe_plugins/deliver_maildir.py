@@ -1,8 +1,9 @@
 """[deliver.maildir] plugin = "maildir"
 
-Into the Maildir of each mailbox, durably: written to tmp, synced, moved to new, synced. Where
-they are, who owns them and what they may hold is said in `[mailboxes]`. Small messages go by a
-process of its own, larger ones by threads; what comes together shares syncs.
+Delivers into the Maildir of each mailbox, durably: written to tmp, synced, moved to new, synced.
+`[mailboxes]` says where the Maildirs are, who owns them and how much they may hold. A separate
+process delivers small messages, threads deliver larger ones. Messages that come together share
+syncs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
 
 MAX_REMEMBERED = 10_000  # mailboxes
-SMALL = 1 << 16  # octets of a message that is handed to another process
+SMALL = 1 << 16  # octets; up to this size a message is given to the other process
 
 STORED = Reply(250, "Delivered to the mailbox", "2.0.0")
 OVER_QUOTA = Reply(552, "The mailbox is full", "5.2.2")
@@ -67,7 +68,7 @@ _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     path: Path | None = setting(
         "where each mailbox's Maildir is, with {user} and {domain} in it; by default as "
@@ -126,7 +127,7 @@ class Maildirs(Service):
 
     _log = Logger()
 
-    at_once = 1000  # what comes together shares syncs; the queue's window is the bound
+    at_once = 1000  # calls that come together share syncs; the queue's window is the limit
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
@@ -148,7 +149,7 @@ class Maildirs(Service):
         self._place = lru_cache(MAX_REMEMBERED)(self._located)
 
     def stopService(self) -> Deferred[None]:
-        """Twisted: wait for what is under way, then let the process end."""
+        """Called by Twisted: finish what is under way, then let the process end."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
@@ -159,9 +160,9 @@ class Maildirs(Service):
             await self._process.stop()
 
     def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
-        """Into the Maildir of each route's mailbox. Cancelling forgets what has not begun."""
+        """Deliver into the Maildir of each route's mailbox. Cancelling drops what has not begun."""
         content = message.content
-        # Who is not started will not be stopped either, and would leave a process behind.
+        # A service that is not started is not stopped either, and would leave a process behind.
         small = self._process is not None and self.running and content.size <= SMALL
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
         task = Task(content, [self._addressee(message, route) for route in routes])
@@ -237,7 +238,7 @@ class Maildirs(Service):
 
 
 def _lost(failure: Failure, tasks: list[Task]) -> list[Results]:
-    """The process died: all that it had to deliver is tried again."""
+    """The process died: everything that it had to deliver is tried again."""
     lost = failure.value
     if not isinstance(lost, ProcessLost):
         failure.raiseException()
@@ -245,7 +246,10 @@ def _lost(failure: Failure, tasks: list[Task]) -> list[Results]:
 
 
 def _mailboxes(settings: Settings, site: Site) -> Mailboxes:
-    """Those of the host, or of this section's own keys. SettingError if these contradict."""
+    """The host's mailboxes, or those of this section's own keys.
+
+    SettingError if the two contradict.
+    """
     said = {key: value for key in _OF_MAILBOXES if (value := getattr(settings, key)) is not None}
     common = None if settings.separate else site.mailboxes
     if common is None:

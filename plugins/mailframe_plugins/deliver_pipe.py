@@ -1,10 +1,10 @@
 """[deliver.archive] plugin = "pipe", command = ["/usr/bin/archive", "--to", "{recipient}"]
 
-Runs a program for each recipient, without a shell, and gives it the message on its standard
-input. Its exit status says what became of it: 0 delivered, else as in sysexits.h; signals
-and statuses that are not in there mean "try again". Placeholders in the arguments: {sender}
-{recipient} {user} {domain} {tag} {id}. A value that begins with a hyphen is refused where it
-begins its argument, unless an argument `--` stands before it. It never runs with root's rights.
+Runs a program for each recipient, without a shell, and gives it the message on standard input. Its
+exit status says what became of the message: 0 delivered, others as in sysexits.h; other statuses
+and signals mean "try again". Placeholders in the arguments: {sender} {recipient} {user} {domain}
+{tag} {id}. If a value begins with a hyphen and would begin its argument, it is refused, unless an
+argument `--` comes before it. The program never runs with root's rights.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mailframe.smtp.reply import MAIL_LOOP, NO_DELIVERY, Reply
 
 CHUNK = 1 << 16  # octets given to the program at once
 MAX_OUTPUT = 1 << 12  # octets of its output that are kept
-MAX_WORDS = 200  # characters of it that go into a reply
+MAX_WORDS = 200  # characters of the output that go into a reply
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LAST_WORDS = 0.5  # seconds to wait for output after the program's end
 
@@ -51,7 +51,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\s+(.*)")
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
-#: sysexits.h, as sendmail and its successors read it.
+#: sysexits.h, as sendmail and its successors use it.
 SYSEXITS: Mapping[int, Reply] = {
     64: Reply(554, "Command line usage error", "5.3.5"),
     65: Reply(554, "Data format error", "5.6.0"),
@@ -77,7 +77,7 @@ UNKNOWN = Reply(451, "The program that delivers failed", "4.3.0")
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     command: tuple[str, ...] = setting("the program's absolute path and its arguments")
     time_limit: Duration = setting(
@@ -110,14 +110,14 @@ class Pipe:
         self._program = settings.command[0]
         self._user = _user(settings.user)
         self._loud = RepeatedLog(self._log, site.reactor.seconds)
-        # A session of its own makes it a process group that can be ended as one.
+        # With a session of its own it is a process group that can be ended as one.
         setsid = shutil.which("setsid")
         self._before: tuple[str, ...] = (setsid,) if setsid else ()
 
     def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
-        """One run for each route. Cancelling ends those that run.
+        """Run the program for each route. Cancelling ends the runs.
 
-        A run's fault is logged and has no Outcome: what the others delivered stays delivered.
+        If a run fails, that is logged and it has no Outcome; the outcomes of the others stay.
         """
         runs = [self._places.run(self._run, message, route) for route in routes]
         return DeferredList(runs, consumeErrors=True).addCallback(self._outcomes)
@@ -161,9 +161,9 @@ class Pipe:
         return seen
 
     async def _ran(self, message: Message, recipient: Recipient, arguments: Sequence[str]) -> Reply:
-        """Run it to its end. OSError if the content or the program cannot be had."""
+        """Run it to its end. OSError if the content or the program cannot be used."""
         if self._user is None and self._site.is_root():
-            # A stranger's octets and arguments; pipe(8) of Postfix refuses it as well.
+            # A stranger's octets and arguments. Postfix's pipe(8) refuses to run as root as well.
             self._loud.error(
                 "[{section}] {program} is not run as root: set `user` here, or that of the host",
                 section=self._site.name,
@@ -194,7 +194,7 @@ class Pipe:
                 limit.cancel()
 
     def _arguments(self, message: Message, route: Route, recipient: Recipient) -> list[str] | None:
-        """The program and its arguments; None where a value must not be given to it."""
+        """The program and its arguments; None if a value must not be given to it."""
         sender = recipient.sender or message.envelope.sender
         mailbox = route.mailbox or recipient.address
         values = {
@@ -236,7 +236,7 @@ class Pipe:
 
 @implementer(IPullProducer)
 class _Run(ProcessProtocol):
-    """One run of the program: fed as fast as it reads, ended when it takes too long."""
+    """One run of the program: it is fed as fast as it reads, and ended if it takes too long."""
 
     _log = Logger()
     transport: Any = None
@@ -259,7 +259,7 @@ class _Run(ProcessProtocol):
         self._stdin.registerProducer(self, streaming=False)
 
     def resumeProducing(self) -> None:
-        """The program has read all it was given."""
+        """The program has read everything it was given."""
         if self._source is not None:
             reading = self._site.in_thread(self._source.read, CHUNK)
             reading.addCallbacks(self._feed, self._unreadable)
@@ -275,19 +275,19 @@ class _Run(ProcessProtocol):
             self.transport.closeStdin()
         elif ready:
             self._stdin.write(ready)
-        else:  # a lone CR: what follows it comes first
+        else:  # a lone CR: the octet after it comes first
             self.resumeProducing()
 
     def _unreadable(self, failure: Failure) -> None:
         if self._source is None:
-            return  # the program had enough meanwhile, and the content was closed
+            return  # the program has stopped reading, and the content was closed
         self._log.failure("the content of a message cannot be read", failure=failure)
         self._broken = OSError("the content cannot be read")
         self._stop_feeding()
         self.stop()
 
     def stopProducing(self) -> None:
-        """The program reads no more: its exit status will say whether that is well."""
+        """The program reads no more; its exit status will say whether that is all right."""
         self._stop_feeding()
 
     def _stop_feeding(self) -> None:
@@ -308,12 +308,15 @@ class _Run(ProcessProtocol):
             self._stop_feeding()
 
     def processExited(self, reason: Failure) -> None:
-        """It has ended; what it left running may keep its pipes, so the wait for them is short."""
+        """It has ended.
+
+        Processes that it left behind may hold its pipes, so the wait for them is short.
+        """
         self._stop_feeding()
         self._reason = reason
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
-            self._signal(signal.SIGKILL)  # what it left running
+            self._signal(signal.SIGKILL)  # processes that it left behind
         self._last_words = self._site.reactor.callLater(LAST_WORDS, self._finish)
 
     def processEnded(self, reason: Failure) -> None:
@@ -334,7 +337,7 @@ class _Run(ProcessProtocol):
             self.done.callback(reply_for(self._reason.value.exitCode, output))
 
     def stop(self) -> None:
-        """End it and its children: politely, then not."""
+        """End it and its children: by SIGTERM, then by SIGKILL."""
         if self._kill is None and self._reason is None:
             self._signal(signal.SIGTERM)
             self._kill = self._site.reactor.callLater(GRACE, self._signal, signal.SIGKILL)
@@ -343,13 +346,13 @@ class _Run(ProcessProtocol):
         try:
             os.killpg(self._pid, number)
         except ProcessLookupError:
-            # Not yet (or without setsid never) the leader of a group of its own.
+            # It is not (or without setsid never) the leader of its own group.
             if self.transport.pid is not None:
                 os.kill(self._pid, number)
 
 
 def reply_for(code: int | None, output: bytes) -> Reply:
-    """What an exit status (None: a signal ended it) means, with the program's first words.
+    """The reply for an exit status (None: ended by a signal), with the program's first words.
 
     They may begin with an enhanced status of the same class, which replaces ours.
     """
@@ -365,7 +368,7 @@ def reply_for(code: int | None, output: bytes) -> Reply:
 
 
 def _checked(settings: Settings) -> int:
-    """The concurrency, once all settings make sense. Raises SettingError."""
+    """The concurrency, after a check of all settings. Raises SettingError."""
     if not settings.command or not settings.command[0].startswith("/"):
         raise SettingError("command", "the absolute path of a program is wanted first")
     program = settings.command[0]

@@ -3,10 +3,10 @@
     port = 25                 # where other hosts listen, unless the route says
     private = false           # dial loopback and private addresses too
     connections = 20          # at once to one address
-    authorities = "ca.pem"    # whom to trust for tls = "verify"; default: the platform's
+    authorities = "ca.pem"    # to trust for tls = "verify"; default: the platform's
 
-Hosts are tried in the order of RFC 5321 section 5.1, with STARTTLS where it is offered;
-connections are used again. A route's next hop may demand TLS, a port, a login.
+Hosts are tried in the order of RFC 5321 section 5.1, with STARTTLS if they offer it. Connections
+are reused. A route's next hop may demand TLS, a port, or a login.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mailframe.transmission.agent import Agent
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     port: int = setting("the port to dial on other hosts", 25)
     private: bool = setting("dial loopback, private and link-local addresses too", False)
@@ -103,7 +103,7 @@ def _pool(settings: Settings, site: Site) -> Pool:
 
 
 def _next_hop(route: Route) -> NextHop | None:
-    """The route's; without one, the exchanges of the recipient's domain."""
+    """The route's next hop; without one, the exchanges of the recipient's domain."""
     if route.next_hop is not None or route.recipient is None:
         return route.next_hop
     domain = route.recipient.address.domain
@@ -111,7 +111,7 @@ def _next_hop(route: Route) -> NextHop | None:
 
 
 def _tls(settings: Settings) -> ClientTls:
-    # One after the other, to know which is wrong.
+    # One after the other, to find out which of them is wrong.
     for key, files in (
         ("authorities", (settings.authorities,)),
         ("certificate", (settings.authorities, settings.certificate)),

@@ -1,9 +1,9 @@
 """[[filter]] plugin = "limits", client = "100/1h", sender = "50/1h", user = "200/1h"
 
-Rates of messages (counted at MAIL) and of recipients (counted at RCPT) for each client (an
-IPv4 address, an IPv6 network of 64 bits), each sender's address and each authenticated
-user. "100/1h" lets 100 through at once, then one every 36 seconds; what is refused is not
-counted. Each process counts for itself, in memory.
+Limits the rates of messages (counted at MAIL) and of recipients (counted at RCPT) for each client
+(an IPv4 address, or an IPv6 network of 64 bits), each sender's address and each authenticated user.
+"100/1h" allows 100 at once, then one every 36 seconds. What is refused is not counted. Each process
+counts separately, in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEEPS = re.compile(r"[^ -~]")
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set; a rate is "COUNT/TIME" such as "100/1h", None counts nothing."""
+    """The settings; a rate is "COUNT/TIME" such as "100/1h", and None means no limit."""
 
     client: str | None = setting(
         "messages of one client (an IPv4 address or an IPv6 /64): COUNT/TIME", None
@@ -54,7 +54,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """ValueError for what is no rate."""
+        """ValueError for a text that is no rate."""
         match = _RATE.fullmatch(text)
         count, times = (int(match[1]), int(match[2] or 1)) if match else (0, 0)
         if match is None or not count or not times:
@@ -65,8 +65,8 @@ class Rate:
 class Meter:
     """Counts by key, with one number for each (the generic cell rate algorithm).
 
-    The number is when, in seconds, all that came so far will be paid for. At most `entries`
-    keys are remembered; who came longest ago is forgotten.
+    The number is the time, in seconds, when everything that came so far will be paid for. At most
+    `entries` keys are remembered; the one that came longest ago is forgotten first.
     """
 
     def __init__(self, rate: Rate, entries: int) -> None:
@@ -78,13 +78,13 @@ class Meter:
     def wait(self, key: str, now: float) -> float:
         """Seconds until one more is allowed; 0.0 for at once."""
         paid = self._paid.get(key, 0.0)
-        # A clock that was set back must not shut a client out for longer than a period.
+        # If the clock is set back, that must not shut a client out for longer than a period.
         ahead = min(paid - now, self._period)
         over = ahead + self._each - self._period
         return over if over > 1e-6 else 0.0
 
     def take(self, key: str, now: float) -> None:
-        """One more."""
+        """Count one more."""
         paid = min(self._paid.pop(key, 0.0), now + self._period)
         self._paid[key] = max(paid, now) + self._each
         if len(self._paid) > self._entries:
@@ -95,7 +95,7 @@ class Meter:
 
 
 class RateLimits(Filter):
-    """Refuses for a while who sends too fast."""
+    """Refuses clients, senders and users that send too fast, for a while."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         if settings.entries < 1:
@@ -116,11 +116,11 @@ class RateLimits(Filter):
             raise SettingError("client", "no rate is set")
 
     def sender(self, envelope: Envelope) -> Reply | None:
-        """Counts one message."""
+        """Count one message."""
         return self._count(envelope, "", "messages", 450)
 
     def recipient(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """Counts one recipient."""
+        """Count one recipient."""
         return self._count(envelope, "_recipients", "recipients", 452)
 
     def _count(self, envelope: Envelope, suffix: str, what: str, code: int) -> Reply | None:
@@ -145,7 +145,7 @@ class RateLimits(Filter):
         return None
 
     def _network(self, client: Client) -> str | None:
-        """What a client is counted by: "" for no IP address, None for an exempt one."""
+        """The key of a client: "" if it has no IP address, None if it is exempt."""
         address = ip_or_none(client.address)
         if address is None:
             return ""
@@ -155,7 +155,7 @@ class RateLimits(Filter):
 
 
 def _sender(envelope: Envelope) -> str:
-    """The null reverse-path is nobody's in particular."""
+    """The key of a sender; the null reverse-path has none."""
     return "" if envelope.sender is None else str(envelope.sender).lower()
 
 

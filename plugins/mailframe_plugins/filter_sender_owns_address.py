@@ -1,14 +1,14 @@
 """[[filter]] plugin = "sender_owns_address", domains = ["example.org"], file = "owners"
 
-An authenticated user sends only with addresses of his own. The user `alice@example.org` owns
-that address; the user `alice` owns alice@ each of `domains`; a +tag is allowed. `file` gives
-users more, or whole domains:
+An authenticated user sends only with addresses that belong to that user. The user
+`alice@example.org` owns that address; the user `alice` owns alice@ each of `domains`; a +tag is
+allowed. `file` gives users more addresses, or whole domains:
 
     alice: sales@example.org, @shop.example
     robot@example.org: *
 
-With `check_from` the addresses in the From: and Sender: fields must be his too. Who is not
-authenticated is of no concern here.
+With `check_from` the addresses in the From: and Sender: fields must be the user's too. Clients that
+have not logged in are not checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mailframe.smtp.address import AddressError, Mailbox, parse_domain
 from mailframe.smtp.reply import Reply
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
-MAX_FIELD = 4096  # octets of a From: field
+MAX_FIELD = 4096  # octets of a From: field that are read
 
 NOT_YOURS = Reply(553, "This user may not send as this address", "5.7.1")
 FROM_NOT_YOURS = Reply(553, "This user may not send with this address in From: or Sender:", "5.7.1")
@@ -39,7 +39,7 @@ UNREADABLE = Reply(550, "From: or Sender: is missing, there twice, or unreadable
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     domains: tuple[str, ...] = setting(
         "domains in which the user `bob` owns the address of bob", ()
@@ -54,11 +54,11 @@ class Settings:
     )
 
 
-Owned = Mapping[str, frozenset[str]]  # by user: addresses, "@domain"s, "*"
+Owned = Mapping[str, frozenset[str]]  # by user: addresses, domains as "@domain", or "*"
 
 
 class SenderOwnsAddress(Filter):
-    """Refuses addresses that are not the authenticated user's."""
+    """Refuses addresses that do not belong to the authenticated user."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class SenderOwnsAddress(Filter):
             self._file = watch_list("file", site.folder / settings.file, parse, site.now)
 
     def sender(self, envelope: Envelope) -> Reply | None:
-        """Judges the reverse-path."""
+        """Check the reverse-path."""
         user = envelope.client.user
         if user is None:
             return None
@@ -78,7 +78,7 @@ class SenderOwnsAddress(Filter):
         return None if self.owns(user, envelope.sender) else NOT_YOURS
 
     def content(self, envelope: Envelope, content: Content) -> Eventual[Reply | Finding | None]:
-        """Judges From: and Sender:, where that is wished."""
+        """Check From: and Sender:, if that is set."""
         user = envelope.client.user
         if user is None or not self._settings.check_from:
             return None
@@ -94,7 +94,7 @@ class SenderOwnsAddress(Filter):
         return None if all(self.owns(user, author) for author in authors) else FROM_NOT_YOURS
 
     def owns(self, user: str, address: Mailbox) -> bool:
-        """Whether this address is this user's."""
+        """True if this address is this user's."""
         if not user:
             return False
         user = user.lower()
@@ -108,7 +108,7 @@ class SenderOwnsAddress(Filter):
 
 
 def parse(text: str) -> Owned:
-    """The file of owners. Raises LineError."""
+    """Parse the file of owners. Raises LineError."""
     owned: dict[str, frozenset[str]] = {}
     for number, line in significant_lines(text):
         user, colon, rest = line.partition(":")
@@ -133,7 +133,7 @@ def _owned(thing: str) -> str:
 
 
 def _same(user: str) -> str:
-    """A user's name with its domain, if any, in the one spelling."""
+    """A user's name with its domain, if any, in one spelling."""
     local, at, domain = user.rpartition("@")
     return f"{local}@{_domain(domain)}" if at else user
 
@@ -146,7 +146,7 @@ def _domain(domain: str) -> str:
 
 
 def addresses(content: Content) -> list[Mailbox]:
-    """Who the From: and Sender: fields name. ValueError where that cannot be told."""
+    """The addresses in the From: and Sender: fields. ValueError if they cannot be told."""
     section = content.header_section(MAX_HEADER)
     if section.done and not section.ended:
         raise ValueError("the header section does not end")

@@ -1,9 +1,9 @@
 """[[observe]] plugin = "log", file = "/var/log/mailframe.json", stages = ["deliver", "queue"]
 
-Every decision as a line of JSON: time, stage, verdict and, where there are any, plugin, id,
-session, milliseconds and the event's own facts. `file = "-"` is the standard output. A file
-that was renamed or removed (logrotate) is made anew. What strangers write stays inside its
-string: control characters and all that is not ASCII are escaped.
+Writes every decision as a line of JSON: time, stage, verdict and, if there are any, plugin, id,
+session, milliseconds and the event's own facts. `file = "-"` is standard output. If the file was
+renamed or removed (by logrotate), a new one is made. Texts of strangers stay inside their strings:
+control characters and everything beyond ASCII are escaped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     file: str = setting('the file to add lines to, "-" for the standard output', "-")
     stages: tuple[str, ...] = setting("only these stages; by default all", ())
@@ -50,11 +50,11 @@ class Log(WriteBehind[Event]):
         self._file = -1
 
     def observe(self, event: Event) -> None:
-        """Takes it along."""
+        """Keep the event, to be written soon."""
         self.add(event)
 
     def _add_lines(self, events: list[Event], dropped: int) -> None:
-        """In a thread."""
+        """Called in a thread."""
         if dropped:
             missed = {"dropped": dropped}
             events = [
@@ -68,7 +68,7 @@ class Log(WriteBehind[Event]):
                 octets = octets[os.write(file, octets) :]
 
     def _opened(self) -> int:
-        """The file, opened anew where another or none lies in its place."""
+        """The file; opened again if another one or none is in its place."""
         if self._path is None:
             return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
         if self._file >= 0:
@@ -93,7 +93,7 @@ class Log(WriteBehind[Event]):
 def _pieces(lines: list[bytes]) -> Iterator[bytes]:
     """Whole lines, no more at once than a pipe takes in one piece from several processes.
 
-    A file that is opened to append to takes whatever one write has in one piece.
+    A file opened for appending takes each write in one piece, whatever its size.
     """
     piece = b""
     for each in lines:
@@ -123,7 +123,7 @@ def line(event: Event) -> str:
 
 
 def _plain(facts: Mapping[str, object]) -> dict[str, Any]:
-    """The facts as JSON can say them; what it cannot, in Python's words."""
+    """The facts as JSON can express them; others as Python writes them."""
     try:
         said = json.dumps({str(key): fact for key, fact in facts.items()}, default=str)
         plain: dict[str, Any] = json.loads(said, parse_constant=str)

@@ -1,8 +1,8 @@
 """[[observe]] plugin = "trace", max_age = "7d", max_size = "100M"
 
-Remembers each message's decisions in STATE/trace.sqlite, for `mailframe trace ID|ADDRESS`.
-The oldest are forgotten by age and by size. It is no part of the queue: what it has not
-written yet when the machine fails is lost, and a damaged file is set aside.
+Remembers each message's decisions in STATE/trace.sqlite, for `mailframe trace ID|ADDRESS`. The
+oldest are forgotten by age and by size. It is no part of the queue: events that are not written yet
+when the machine fails are lost, and a damaged file is set aside.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _COLUMNS = "time, stage, verdict, plugin, id, session, milliseconds, facts"
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     file: Path | None = setting("the database; by default STATE/trace.sqlite", None)
     stages: tuple[str, ...] = setting("only these stages; by default all", ())
@@ -82,20 +82,20 @@ class Trace(WriteBehind[Event]):
         self._forgot = float("-inf")
 
     def observe(self, event: Event) -> None:
-        """Takes it along."""
+        """Keep the event, to be written soon."""
         self.add(event)
 
     async def events(self, of: str, limit: int = 1000) -> Sequence[Event]:
-        """What is remembered about a message's id or a mailbox. See ITrace.
+        """The events of a message's id or of a mailbox. See ITrace.
 
-        Reads the file, so it answers without a running host too; no file has no events.
+        Reads the file, so it also answers if no host runs; without a file there are no events.
         """
         await self.flush()
         found: list[Event] = await self._in_thread(self._find, of, limit)
         return found
 
     def _store(self, events: list[Event], dropped: int) -> None:
-        """In a thread."""
+        """Called in a thread."""
         if dropped:
             missed = {"dropped": dropped}
             events = [
@@ -131,11 +131,11 @@ class Trace(WriteBehind[Event]):
         if self._database is not None and self._inode != _inode(self._path):
             self._let_go()  # another process found it damaged and set it aside
         if self._database is None:
-            with contextlib.suppress(FileExistsError):  # SQLite would make it by the umask
+            with contextlib.suppress(FileExistsError):  # SQLite would use the umask
                 flags = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self._path, flags, 0o600))
             self._inode = _inode(self._path)
-            # Used by one thread at a time, though not always the same.
+            # Used by one thread at a time, but not always by the same one.
             database = sqlite3.connect(self._path, timeout=10.0, check_same_thread=False)
             try:
                 _prepare(database)
@@ -146,7 +146,7 @@ class Trace(WriteBehind[Event]):
         return self._database
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        """Remove what is too old, and a tenth as often as it is too much."""
+        """Remove events that are too old, and while the file is too large, a tenth of the rest."""
         with database:
             database.execute(
                 "DELETE FROM event WHERE n < coalesce("
@@ -163,7 +163,7 @@ class Trace(WriteBehind[Event]):
                 self._forget_addresses(database)
         with database:
             self._forget_addresses(database)
-        database.executescript("PRAGMA incremental_vacuum")  # execute() would free one page
+        database.executescript("PRAGMA incremental_vacuum")  # execute() would free one page only
 
     @staticmethod
     def _forget_addresses(database: sqlite3.Connection) -> None:
@@ -172,11 +172,11 @@ class Trace(WriteBehind[Event]):
         )
 
     def _set_aside(self, failed: sqlite3.DatabaseError) -> None:
-        """Put a damaged database where somebody may look at it; the last one only."""
+        """Move a damaged database to where it can be looked at; only the last one is kept."""
         mine, there = self._inode, _inode(self._path)
         self._let_go()
         if mine and mine != there:
-            return  # another process was quicker
+            return  # another process did it first
         aside = self._path.with_name(self._path.name + ".damaged")
         self._log.error(
             "{file}: {problem}; set aside as {aside}",
@@ -194,7 +194,7 @@ class Trace(WriteBehind[Event]):
             database.close()
 
     def _find(self, of: str, limit: int) -> list[Event]:
-        """In a thread; with a connection of its own, which changes nothing."""
+        """Called in a thread; uses its own connection, which changes nothing."""
         if not self._path.exists():
             return []
         try:
@@ -208,7 +208,7 @@ class Trace(WriteBehind[Event]):
 
 
 def _inode(path: Path) -> int:
-    """Tells a file from another of the same name; 0 where there is none."""
+    """The number that tells a file from another of the same name; 0 if there is none."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
@@ -216,14 +216,14 @@ def _inode(path: Path) -> int:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
-    """Make the tables; workers that begin together may be at it all at once."""
+    """Make the tables; workers that start together may all do this at once."""
     end = time.monotonic() + OPENING
     while True:
         try:
             database.executescript(_SCHEMA)
             return
         except sqlite3.OperationalError as failed:
-            # For the change to WAL SQLite does not wait for others, whatever the timeout.
+            # For the change to WAL, SQLite does not wait for others, whatever the timeout is.
             if failed.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.02)
@@ -254,7 +254,7 @@ def _found(database: sqlite3.Connection, of: str, limit: int) -> Iterator[Event]
 
 
 def _of_message(database: sqlite3.Connection, id: str, limit: int) -> list[Event]:
-    """What was decided about a message, after what was decided about its session before it."""
+    """The decisions about a message, after those about its session before the message began."""
     rows = database.execute(
         f"SELECT {_COLUMNS} FROM event WHERE n IN (SELECT n FROM event WHERE id = ?1 AND id <> ''"
         " UNION SELECT n FROM event WHERE id = '' AND session IN"
@@ -277,7 +277,7 @@ def _row(event: Event) -> tuple[object, ...]:
 
 
 def _text(text: str) -> str:
-    """What SQLite takes: no lone surrogates."""
+    """The text as SQLite accepts it: without lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -297,7 +297,7 @@ def _addresses(event: Event) -> set[str]:
 
 
 def _spelling(address: str) -> str:
-    """One spelling for a mailbox, as people write it."""
+    """A mailbox in one spelling, as people write it."""
     try:
         address = str(Mailbox.parse(address.strip("<>")))
     except AddressError:

@@ -1,6 +1,6 @@
 """[queue] plugin = "memory"
 
-Accepted messages in memory, for tests and demonstrations ONLY: a restart LOSES every message
+Keeps accepted messages in memory, for tests and demonstrations ONLY: a restart LOSES every message
 that waits, although its client was told 250. It says so in the log when it starts.
 """
 
@@ -26,7 +26,7 @@ _VERBS = ("hold", "release", "retry", "delete")
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     size: Size = setting(
         "octets that all messages together may take; more: 452 4.3.1", Size(256 << 20)
@@ -35,9 +35,9 @@ class Settings:
 
 @dataclass
 class _Kept:
-    """A message, its lease's owner and end or None, and a retry asked for while it was leased.
+    """A message, its lease's owner and end (or None), and a retry asked for while it was leased.
 
-    The owner stays when the lease has ended, until somebody else claims the message.
+    After the end of the lease the owner stays the same until somebody else claims the message.
     """
 
     entry: Entry
@@ -57,9 +57,9 @@ class _Kept:
 
 
 class Memory(Budget):
-    """The messages of one queue, for all the stores that share it, and who watches them.
+    """The messages of one queue, for all the stores that share it, and their watchers.
 
-    Its budget is of the messages that wait and of all drafts together.
+    Its budget is for the waiting messages and all drafts together.
     """
 
     def __init__(self, limit: int) -> None:
@@ -67,10 +67,16 @@ class Memory(Budget):
         self.kept: dict[str, _Kept] = {}
         self.watching: list[tuple[object, Callable[[], None]]] = []
 
+    def take(self, octets: int) -> None:
+        """Count octets that a draft adds, or gives back. OSError if there is no space."""
+        if octets > 0 and self.used + octets > self.limit:
+            raise OSError(errno.ENOSPC, f"the queue holds {self.used} octets already")
+        self.used += octets
+
 
 @implementer(IShardedStore)
 class MemoryQueue(service.Service):
-    """See IQueueStore, but for durability: there is none. Each worker has one of its own."""
+    """See IQueueStore; but nothing is durable. Each worker has its own."""
 
     _log = Logger()
     spill = None
@@ -89,11 +95,11 @@ class MemoryQueue(service.Service):
         return self._memory.used
 
     def shards(self) -> Sequence[int]:
-        """See IShardedStore: what other workers have is in their memory."""
+        """See IShardedStore. The messages of other workers are in their memory."""
         return [self._worker]
 
     def startService(self) -> None:
-        """Begin, with a warning."""
+        """Start, with a warning in the log."""
         super().startService()  # type: ignore[no-untyped-call]
         self._log.warn("the queue is in memory only: a restart loses every message that waits")
 
@@ -112,12 +118,12 @@ class MemoryQueue(service.Service):
         """A draft's commit; nothing is durable here."""
         octets = body.octets or b""
         entry = self.add(Message(envelope.id, envelope, Content(headers, octets, body.size)), lease)
-        # The draft had room for it, and gives that back now.
+        # The draft had space for it, and gives that back now.
         self._memory.used += body.size
         return entry
 
     def add(self, message: Message, lease: float | None) -> Entry:
-        """Put it beside the others."""
+        """Add a message."""
         if message.id in self._kept:
             raise OSError(errno.EEXIST, f"there is a message {message.id} already")
         created = message.envelope.received
@@ -193,7 +199,7 @@ class MemoryQueue(service.Service):
             self._tell_others()
 
     def watch(self, call: Callable[[], None]) -> None:
-        """See IQueueStore; with a memory of its own nobody else changes anything."""
+        """See IQueueStore. If it does not share its memory, nothing else changes it."""
         self._memory.watching.append((self, call))
 
     def _tell_others(self) -> None:
@@ -268,11 +274,11 @@ class MemoryQueue(service.Service):
         return True
 
     def corrupt(self) -> Sequence[str]:
-        """See IQueueStore; nothing is ever damaged here."""
+        """See IQueueStore. Nothing is ever damaged here."""
         return []
 
     def close(self) -> None:
-        """See IQueueStore; what waits is lost with the process."""
+        """See IQueueStore. Messages that wait are lost with the process."""
         self._closed = True
         self._memory.watching[:] = [each for each in self._memory.watching if each[0] is not self]
         self.release([id for id, kept in self._kept.items() if kept.owner is self])
@@ -282,9 +288,9 @@ class MemoryQueue(service.Service):
 
 @implementer_only(IQueueStore)
 class SharedMemoryQueue(MemoryQueue):
-    """One of several stores over one Memory: a database of several hosts in miniature, for tests.
+    """One of several stores over one Memory: for tests, like a database that several hosts use.
 
-    Each is an owner of its own.
+    Each store is a separate owner.
     """
 
     def __init__(self, settings: Settings, site: Site, memory: Memory) -> None:

@@ -1,9 +1,9 @@
 """[queue] plugin = "sqlite"
 
-Accepted messages in an SQLite database (WAL, synchronous=FULL) in the state folder. One
-thread writes; what waits is committed together with one sync. Bodies up to `inline` octets
-are in the database, larger ones in files of their own, synced before the row that names
-them. What is damaged is set aside in `corrupt`, never deleted.
+Keeps accepted messages in an SQLite database (WAL, synchronous=FULL) in the state folder. One
+thread writes, and commits everything that waits with one sync. Bodies of up to `inline` octets are
+in the database; larger ones are separate files, synced before the row that names them. Damaged
+messages are set aside in `corrupt` and never deleted.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ T = TypeVar("T")
 
 DRAFTS_IN_MEMORY = 64 << 20  # octets of all drafts together
 _SPACE_KNOWN_FOR = 1.0  # seconds
-_PLENTY = 4 << 30  # octets; more than a disk takes meanwhile
+_PLENTY = 4 << 30  # octets; more than can be used up in that time
 _AT_ONCE = 500  # messages changed in one transaction
 _VERBS = ("hold", "release", "retry", "delete")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     path: Path | None = setting(
         "the folder of the queue; by default `queue` in the state folder", None
@@ -87,17 +87,20 @@ class SqliteQueue(service.Service):
         self._listing = ReadConnection(self._folder)
         self._opening = ReadConnection(self._folder)
         self._opened: Writer | None = None
-        self._reserve = 0  # octets to be left; known once it is open
+        self._reserve = 0  # octets to be kept free; known once it is open
         self._closed: Deferred[None] | None = None
         self._under_way: set[Deferred[Any]] = set()
-        self._space: tuple[float, int] = (float("-inf"), 0)  # when it was asked for, octets
+        self._space: tuple[float, int] = (
+            float("-inf"),
+            0,
+        )  # when it was looked up; octets
 
     def shards(self) -> Sequence[int]:
         """See IShardedStore."""
         return self._parts.workers()
 
     def startService(self) -> None:
-        """Open the database. OSError where it cannot be, or another process has it."""
+        """Open the database. OSError if that fails, or if another process has it."""
         self._writer()
         super().startService()  # type: ignore[no-untyped-call]
 
@@ -109,7 +112,7 @@ class SqliteQueue(service.Service):
         ledger = self._folder.open()
         self._reserve = max(self._folder.reserve, self._minimum_free)
         writer = Writer(self._folder, ledger, self._reactor)
-        # Whatever file is here before the first draft is can only be a crash's or a row's.
+        # A file that exists before the first draft belongs to a row, or a crash has left it.
         found = self.bodies.found()
         for start in range(0, len(found), _AT_ONCE):
             writer.tell(partial(self._sweep, found[start : start + _AT_ONCE]))
@@ -118,7 +121,7 @@ class SqliteQueue(service.Service):
         return writer
 
     def _sweep(self, ids: list[str], ledger: Ledger) -> None:
-        # Where a database was damaged, a file without a row may be all that is left.
+        # After a database was damaged, a file without a row may be all that is left of a message.
         keep = bool(self._folder.set_aside())
         for id in set(ids) - ledger.known(ids):
             if keep:
@@ -166,17 +169,17 @@ class SqliteQueue(service.Service):
         return writer.insert(new, lease, entry)
 
     def has_room(self, octets: int) -> bool:
-        """Whether so many may be stored: half of the reserve is for what leaves alone."""
-        # Once in the log, and once in the database that this is copied to.
+        """True if so many octets may be stored; half of the reserve is kept for departures."""
+        # Once in the log, and once in the database to which the log is copied.
         wanted = 2 * (self._writer().inserting + octets) + self._reserve // 2
-        # Where there was plenty when the message began, it need not be asked for again.
+        # If there was plenty of space when the message began, it is not looked up again.
         return self._space[1] - wanted >= _PLENTY or self._folder.free >= wanted
 
     def watch(self, call: Callable[[], None]) -> None:
-        """See IQueueStore: one process has the folder, so nobody else changes anything."""
+        """See IQueueStore. One process has the folder, so nothing else changes it."""
 
     def under_way(self, work: Deferred[T]) -> Deferred[T]:
-        """The same; close() waits for it."""
+        """The same Deferred; close() waits for it."""
         self._under_way.add(work)
 
         def forget(result: Any) -> Any:
@@ -189,7 +192,7 @@ class SqliteQueue(service.Service):
         return partial(self._open_body, body)
 
     def _open_body(self, body: StoredBody) -> BinaryIO:
-        """In a thread. OSError for a damaged one, which is set aside then."""
+        """Called in a thread. OSError for a damaged body, which is then set aside."""
         try:
             if body.file:
                 return self.bodies.open(body)
@@ -246,7 +249,7 @@ class SqliteQueue(service.Service):
                 break
             rows, entries = await self._entries(keys)
             found += entries
-            # Where damaged ones were set aside the page is filled from those after them.
+            # If damaged messages were set aside, the page is filled with those after them.
             last = max((row_id for row_id in rows), default=last)
             if len(entries) == len(keys):
                 break
@@ -259,7 +262,7 @@ class SqliteQueue(service.Service):
         return entries[0] if entries else None
 
     async def _entries(self, keys: list[int]) -> tuple[list[str], list[Entry]]:
-        """The ids and the entries of these messages; the damaged are set aside."""
+        """The ids and the entries of these messages; damaged ones are set aside."""
         rows, broken = await self._read(partial(read_rows, keys=keys, bodies=False))
         ids = [row.id for row in rows] + [each.id for each in broken]
         leased = await self._writer().call(lambda ledger: {id for id in ids if id in ledger.leases})
@@ -298,7 +301,7 @@ class SqliteQueue(service.Service):
             result: T = await self._in_thread(self._listing.run, what)
         except sqlite3.Error as wrong:
             if is_damage(wrong):
-                # There it is found again, and mended.
+                # There the damage is found again, and mended.
                 return await writer.call(lambda ledger: ledger.read(what))
             raise translated(wrong, self._folder.free) from wrong
         return result

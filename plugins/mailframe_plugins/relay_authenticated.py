@@ -1,6 +1,6 @@
 """[[relay]] plugin = "authenticated"
 
-Who has logged in may send to anybody. Nothing to set.
+Clients that have logged in may send to anybody. It has no settings.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mailframe.smtp.reply import RECIPIENT_OK, Reply
 
 @implementer(IRelayPolicy)
 class Authenticated:
-    """Opens for users."""
+    """Permits relaying for users who have logged in."""
 
     def __init__(self, settings: NoSettings, site: Site) -> None:
         pass
 
     def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """Yes where an auth plugin has given the client a name."""
+        """RECIPIENT_OK if an auth plugin has accepted the client, else no opinion."""
         return RECIPIENT_OK if envelope.client.user else None
 
 

@@ -1,8 +1,9 @@
 """[[relay]] plugin = "inbound", domains = ["example.org"]
 
-Anybody may send to the domains that are ours. `domains` names them, ".example.org" all below
-one; `file` holds more, one a line, read again when it changes. Only what stands after the last
-@ decides: `user%elsewhere@example.org` is no way out, and is refused besides.
+Anybody may send to the domains of this host. `domains` lists them; ".example.org" stands for all
+its subdomains. `file` lists more, one in a line, and is read again when it changes. Only the part
+after the last @ decides: `user%elsewhere@example.org` does not lead elsewhere, and is refused
+besides.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROUTING_REFUSED = Reply(550, "Relaying denied: no routing in the local part", "5
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     domains: tuple[str, ...] = setting(
         'your own domains; ".example.org" stands for all its subdomains', ()
@@ -39,7 +40,7 @@ class Settings:
 
 @implementer(ILocalDomains)
 class Inbound:
-    """Opens for recipients in our domains."""
+    """Permits recipients in the domains of this host."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._domains = domains_setting("domains", settings.domains)
@@ -51,7 +52,7 @@ class Inbound:
         self._refuse = settings.refuse_routing_characters
 
     def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """Yes to our domains and the bare Postmaster (RFC 5321 section 4.5.1)."""
+        """Permit our domains and the bare Postmaster (RFC 5321 section 4.5.1)."""
         address = recipient.address
         if not address.domain:
             return RECIPIENT_OK if address.local.lower() == "postmaster" else None
@@ -62,7 +63,7 @@ class Inbound:
         return RECIPIENT_OK
 
     def domains(self) -> list[str]:
-        """Those that were named in full."""
+        """The domains that are listed by their full names."""
         named = [*self._domains, *(() if self._file is None else self._file.value())]
         return [name for name in dict.fromkeys(named) if name[0] not in ".["]
 

@@ -1,7 +1,7 @@
 """[[relay]] plugin = "networks", networks = ["192.0.2.0/24", "2001:db8::/32"]
 
-Clients at these addresses may send to anybody. None is trusted that is not named here, this
-machine included. "unix" stands for clients of a unix socket.
+Clients with these addresses may send to anybody. No other client is trusted, not even on this
+machine. "unix" stands for clients of a unix socket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mailframe.smtp.reply import RECIPIENT_OK, Reply
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     networks: tuple[str, ...] = setting(
         'clients that may relay: addresses, networks in CIDR notation, or "unix"', ()
@@ -28,18 +28,21 @@ class Settings:
 
 @implementer(IRelayPolicy)
 class Networks:
-    """Opens for clients by their address."""
+    """Permits relaying by the client's address."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._networks = _networks(settings.networks)
 
     def judge(self, envelope: Envelope, recipient: Recipient) -> Reply | None:
-        """Yes if the client's address lies in one of the networks."""
+        """Permit it if the client's address is in one of the networks."""
         return RECIPIENT_OK if envelope.client.address in self._networks else None
 
 
 def _networks(texts: tuple[str, ...]) -> NetworkSet:
-    """The networks that the operator wrote; SettingError for what is none, or everybody."""
+    """The networks in the setting.
+
+    SettingError for a text that is none, or that means everybody.
+    """
     try:
         networks = NetworkSet(texts)
         everybody = [text for text in texts if text != "unix" and not parse_network(text).prefixlen]

@@ -1,15 +1,16 @@
 """[[route]] plugin = "aliases", file = "aliases", domains = ["example.org"]
 
-Addresses that stand for others: redirects, lists, catch-alls.
+Replaces addresses by others: redirects, lists, catch-alls.
 
     team: alice, bob@elsewhere.example
     owner-team: alice
     news: :include:news-members
     @old.example: @example.org
 
-`team` is in each of `domains`. A list that has an owner is passed on in the owner's name, who
-gets the bounces. An address among its own targets keeps a copy, for the routes after this one;
-`alice: alice` takes alice out of a catch-all. The file is read again when it changes.
+`team` is an alias in each of `domains`. If a list has an owner, its copies are sent in the owner's
+name, so the owner gets the bounces. If an address is among its own targets, it keeps a copy, which
+the next routes deliver; `alice: alice` takes alice out of a catch-all. The file is read again when
+it changes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _OWNER = "owner-"
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     file: Path = setting("the file of aliases: `name: address, address`")
     domains: tuple[str, ...] = setting(
@@ -62,13 +63,13 @@ class FileAliases:
         )
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Redirect | Reply | None:
-        """The addresses it stands for; None where the file does not know it.
+        """The addresses that replace it; None if it is not in the file.
 
-        The bare Postmaster is that of the first domain.
+        The bare Postmaster is the one of the first domain.
         """
         asked = recipient.address
         if asked in recipient.came_from:
-            return None  # the copy that an alias kept for itself, asked about once more
+            return None  # the copy that an alias has kept for itself, asked about again
         try:
             domain = one_spelling(asked.domain) if asked.domain else self._domains.first
         except ValueError:
@@ -88,7 +89,7 @@ class FileAliases:
         return Redirect(addresses, self._owner(name, domain))
 
     def _owner(self, name: str, domain: str) -> Mailbox | None:
-        """The reverse-path of a list's copies: owner-NAME where the file has it."""
+        """The reverse-path of a list's copies: owner-NAME, if the file has it."""
         if not name or name.startswith(_OWNER):
             return None
         owner = self._file.value().look(_OWNER + name, domain)
@@ -96,7 +97,7 @@ class FileAliases:
 
 
 def _is(target: Mailbox, name: str, domain: str) -> bool:
-    """Whether the alias names itself: its copy keeps the tag that was asked for."""
+    """True if the alias names itself; its copy keeps the tag that was in the address."""
     return bool(name) and folded(target.local) == name and target.domain == domain
 
 

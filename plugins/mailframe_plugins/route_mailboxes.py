@@ -1,10 +1,9 @@
 """[[route]] plugin = "mailboxes", domains = ["example.org"], file = "mailboxes"
 
-The mailboxes of our domains; all other addresses there are refused. `file` lists them, `user`
-for all the domains or `user@example.org` for one, a line each (what follows a colon is not
-read, so a file of passwords serves too). Without `file` they are those whose Maildirs exist;
-where these are is said in `[mailboxes]`.
-`user+tag` is delivered to user.
+The mailboxes of this host's domains; all other addresses there are refused. `file` lists them, one
+in a line: `user` for all the domains or `user@example.org` for one. Text after a colon is ignored,
+so a file of passwords can be used too. Without `file`, a mailbox exists if its Maildir exists;
+`[mailboxes]` says where that is. `user+tag` is delivered to user.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply
 
 UNAVAILABLE = Reply(451, "Mailboxes cannot be looked up now, try again later", "4.3.0")
 
-REMEMBERED = 10.0  # seconds for which a Maildir that was there is there
+REMEMBERED = 10.0  # seconds for which a Maildir that was found is believed to exist
 MAX_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     domains: tuple[str, ...] = setting(
         'your own domains; ".example.org" stands for all its subdomains'
@@ -69,18 +68,18 @@ class Settings:
 
 
 class Users(Protocol):
-    """Knows which mailboxes there are."""
+    """Knows which mailboxes exist."""
 
     def find(self, names: list[tuple[str, str]]) -> Any:
         """The index of the first (local, domain) that is a mailbox, None for none; or a Reply.
 
-        Perhaps as a Deferred.
+        It may be a Deferred of that.
         """
 
 
 @implementer(IRouter)
 class MailboxRouter:
-    """Routes to the mailboxes of our domains."""
+    """Routes to the mailboxes of this host's domains."""
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
@@ -100,9 +99,9 @@ class MailboxRouter:
     def route(
         self, envelope: Envelope, recipient: Recipient
     ) -> Route | Redirect | Reply | Deferred[Route | Redirect | Reply | None] | None:
-        """The mailbox, or a refusal if there is none; None for the domains of others.
+        """The mailbox, or a refusal if there is none; None for other domains.
 
-        The bare Postmaster is that of the first domain.
+        The bare Postmaster is the one of the first domain.
         """
         address = recipient.address
         domain = address.domain or self._domains.first
@@ -116,7 +115,7 @@ class MailboxRouter:
         return self._decide(found, names, domain, recipient)
 
     def _readings(self, local: str) -> list[tuple[str, str]]:
-        """What the local part may mean: the mailbox of that name, or one with a tag."""
+        """The possible meanings of the local part: the mailbox of that name, or one with a tag."""
         separator, sensitive = self._settings.separator, self._mailboxes.settings.case_sensitive
         readings = [(local, "")]
         if separator and separator in local:
@@ -143,7 +142,7 @@ class MailboxRouter:
 
 
 class Listed:
-    """Mailboxes by a file."""
+    """Mailboxes listed in a file."""
 
     def __init__(self, file: Path, case_sensitive: bool, site: Site) -> None:
         self._file: WatchedList[frozenset[tuple[str, str]]] = watch_list(
@@ -153,7 +152,7 @@ class Listed:
     def find(self, names: list[tuple[str, str]]) -> int | Reply | None:
         """The first that the file lists for its domain, or for all.
 
-        While the file is doubted nobody is unknown for good.
+        While the file is doubted, no mailbox is refused permanently.
         """
         users = self._file.value()
         for at, name in enumerate(names):
@@ -163,7 +162,10 @@ class Listed:
 
 
 class Existing:
-    """Mailboxes by their Maildirs. Found ones are remembered for seconds, others are not."""
+    """Mailboxes whose Maildirs exist.
+
+    Those found are remembered for some seconds, others are not.
+    """
 
     def __init__(self, mailboxes: Mailboxes, site: Site) -> None:
         if not mailboxes.template.has_user:
@@ -180,7 +182,7 @@ class Existing:
         return self._in_thread(self._look, names).addCallback(self._remember, names)
 
     def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:
-        """In a thread. OSError if the file system fails."""
+        """Called in a thread. OSError if the file system fails."""
         for at, (local, domain) in enumerate(names):
             exists = self._mailboxes.exists(Mailbox(local, domain))
             if exists:
@@ -200,7 +202,10 @@ class Existing:
 
 
 def _mailboxes(settings: Settings, site: Site) -> Mailboxes:
-    """Those of the host, or of this section's own keys. SettingError if these contradict."""
+    """The host's mailboxes, or those of this section's own keys.
+
+    SettingError if the two contradict.
+    """
     keys = ("case_sensitive",) if settings.file is not None else ("path", "case_sensitive")
     said = {key: value for key in keys if (value := getattr(settings, key)) is not None}
     if site.mailboxes is None:
@@ -214,7 +219,10 @@ def _mailboxes(settings: Settings, site: Site) -> Mailboxes:
 
 
 def parse(text: str, case_sensitive: bool = False) -> frozenset[tuple[str, str]]:
-    """The file of mailboxes as (local, domain), domain "" for all of them. Raises LineError."""
+    """Parse the file of mailboxes into (local, domain), with domain "" for all.
+
+    Raises LineError.
+    """
     found = set()
     for number, line in significant_lines(text):
         name = re.split(r"\s#", line)[0]
@@ -229,7 +237,7 @@ def parse(text: str, case_sensitive: bool = False) -> frozenset[tuple[str, str]]
 
 
 def _target(key: str, text: str | None) -> Mailbox | None:
-    """A user (domain "": in the recipient's own) or an address, None for nobody."""
+    """A user (domain "" for the recipient's own) or an address; None if it is not set."""
     if text is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """[[route]] plugin = "mx", deliver = "smtp"
 
-Mail goes to the exchanges that DNS names for its domain (RFC 5321 section 5.1), or to the
-address in an address literal. A table asks more of some domains, and ".example.org" is all
-below one:
+Mail goes to the exchanges that DNS names for its domain (RFC 5321 section 5.1), or to the address
+in an address literal. A table sets `tls` for single domains; ".example.org" stands for all its
+subdomains:
 
     tls_domains = { "example.org" = "verify", ".bank.example" = "require" }
 """
@@ -23,7 +23,7 @@ from mailframe.smtp.reply import NO_SUCH_DOMAIN, Reply
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     deliver: str = setting("the [deliver.NAME] that sends the mail", "smtp")
     domains: tuple[str, ...] = setting(
@@ -61,7 +61,7 @@ class Mx:
             raise SettingError("port", f"{settings.port} is not a port")
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Route | Reply | None:
-        """A route for every domain it is meant for; none for the bare Postmaster."""
+        """A route for every domain in the settings; none for the bare Postmaster."""
         domain = recipient.address.domain
         if not domain or domain in self._but or (self._only and domain not in self._only):
             return None

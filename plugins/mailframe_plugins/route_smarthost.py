@@ -1,7 +1,7 @@
 """[[route]] plugin = "smarthost", host = "smtp.provider.example", port = 587, tls = "verify"
 
-Mail goes to one host, which takes it further; with `user` and `password` we log in there. With
-`domains` only their mail goes that way.
+Mail goes to one host, which sends it on. With `user` and `password` we log in there. With
+`domains`, only mail for these goes there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GUARDED = ("require", "verify", "implicit")
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set."""
+    """The settings."""
 
     host: str = setting(
         'the name or IP address of the host, or the domain to look up for lookup = "mx"'
@@ -72,7 +72,7 @@ class Smarthost:
         self._route = Route(settings.deliver, next_hop=next_hop)
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Route | None:
-        """The one route; none for the bare Postmaster, who is nobody's elsewhere."""
+        """The one route; none for the bare Postmaster, who belongs to this host."""
         domain = recipient.address.domain
         if not domain or (self._domains and domain not in self._domains):
             return None
@@ -94,7 +94,7 @@ def _tls(settings: Settings) -> TlsUse:
 
 
 def _host(settings: Settings) -> str:
-    """The host in its one spelling, an IP address as an address literal."""
+    """The host in one spelling; an IP address becomes an address literal."""
     text = settings.host.removeprefix("[").removesuffix("]")
     text = text[5:] if text[:5].lower() == "ipv6:" else text
     try:

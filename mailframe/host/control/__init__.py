@@ -1,8 +1,8 @@
 """What the command line, or anything else that looks after a host, can ask it.
 
-A `question` has a name, an answer of rows, and a way in which the answers of several workers
-become one; `questions` has all of them, and a `subject` is what they are about. `control` answers
-requests about one host or one of its workers, `socket` lets them in over STATE/control.
+A `question` has a name, a function that answers it with rows, and a way to combine the answers of
+several workers; `questions` has all of them. A `subject` is the host or worker that they are about.
+`control` answers requests about it, and `socket` takes the requests over STATE/control.
 """
 
 from .control import Control, control_of

@@ -30,7 +30,7 @@ class Lender(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Control(Subject):
-    """Answers questions about what it is itself.
+    """A host or worker that answers questions about itself.
 
     If no host runs and the command line opens the store itself, it uses a Control too.
     """

@@ -1,4 +1,4 @@
-"""What questions to a host are about."""
+"""The subject of questions to a host."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Refused(ValueError):
 class Subject:
     """One host, or one worker of several.
 
-    `look` is called when something may have become due; `now` gives seconds since the epoch;
-    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the
-    composition has none. `workers` is how many there are, each with a Control; `worker` is this
-    one's number. `inspected()` are the parts whose state can be looked at, by their names.
+    `look` is called when something may have become due. `now` gives seconds since the epoch.
+    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
+    has none. `workers` is the number of workers, each of which has a Control; `worker` is the
+    number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
     """
 
     store: IQueueStore | None

@@ -35,9 +35,9 @@ def work(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def delivered(deliverer: Deliverer, tasks: list[Task]) -> list[Results]:
-    """Deliver the tasks.
+    """Deliver the tasks; returns their results.
 
-    Their results. A bug becomes the result of all of them, and the work goes on.
+    A bug becomes the result of all of them, and the work goes on.
     """
     try:
         return deliverer.deliver(tasks)

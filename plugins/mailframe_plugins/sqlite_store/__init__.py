@@ -1,7 +1,8 @@
-"""What `queue_sqlite` is made of; no plugin by itself.
+"""The parts of `queue_sqlite`; not a plugin itself.
 
-`schema` the tables, `ledger` every SQL statement that changes them, `statements` many rows at a
-time, `leases` who is worked on, `claims` finding the due, `writer` the one thread that writes,
-`queries` and `rows` what is read, `folder` the database's place, `salvage` what is done with a
-damaged one, `errors` SQLite's words as OSError.
+`schema` has the tables, `ledger` every SQL statement that changes them, `statements` those for many
+rows at a time. `leases` knows which messages are worked on, and `claims` finds those that are due.
+`writer` is the one thread that writes; `queries` and `rows` are for reading. `folder` is the
+database's folder, `salvage` saves what can be read of a damaged database, and `errors` translates
+SQLite's errors into OSError.
 """

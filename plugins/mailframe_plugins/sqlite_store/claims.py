@@ -1,9 +1,8 @@
-"""Which messages are next: by the index of the due, without going over the same ones again.
+"""Finds the messages that are due by their index, without passing over the same ones each time.
 
-Messages that are leased, or wait for an excluded domain, stay at the head of the index. The
-place behind them is remembered for the last few sets of excluded domains, so that a million
-of them are passed over once and not at every claim; whatever becomes free before such a place
-moves it back.
+Messages that are leased, or wait for an excluded domain, stay at the head of the index. The place
+after them is remembered for the last few sets of excluded domains. So a million of them are passed
+over once, not at every claim. If a message before such a place becomes free, the place moves back.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from .leases import Leases
 
 _START = (float("-inf"), -1)
 _LAST_KEY = (1 << 63) - 1
-_PLACES = 4  # remembered
+_PLACES = 4  # that are remembered
 
 _DUE = (
     "SELECT due, key, domain FROM message INDEXED BY due "
     "WHERE hold = 0 AND due <= ? AND (due, key) > (?, ?) {others}ORDER BY due, key"
 )
 _ALL = _DUE.format(others="")
-# SQLite passes over them many times faster than we could.
+# SQLite passes over them many times faster than Python code could.
 _OTHERS = _DUE.format(others="AND domain NOT IN (SELECT value FROM json_each(?)) ")
 
 
 @dataclass(slots=True)
 class _Place:
     passed: tuple[float, int] = _START  # nothing up to here can be claimed
-    # Of those with several domains: (when another recipient is due, due, key).
+    # Messages with several domains: (when another recipient is due, due, key).
     again: list[tuple[float, float, int]] = field(default_factory=list)
 
     def freed(self, due: float, key: int) -> None:
@@ -43,18 +42,18 @@ class _Place:
 
 
 class Claims:
-    """The places in the index of the due; used by the writing thread alone."""
+    """The places in the index of due messages; used by the writing thread only."""
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self.restart()
 
     def restart(self) -> None:
-        """Begin at the head again: what was found out may not hold any more."""
+        """Begin at the head again, because what is remembered may be wrong now."""
         self._places: OrderedDict[frozenset[str], _Place] = OrderedDict()
 
     def freed(self, due: float, key: int) -> None:
-        """This message may be claimable now."""
+        """It may be possible now to claim this message."""
         for place in self._places.values():
             place.freed(due, key)
 
@@ -65,10 +64,11 @@ class Claims:
         excluding: frozenset[str],
         excluded: Callable[[int], float | None],
     ) -> Iterator[tuple[float, int]]:
-        """(due, key) of what can be claimed, most overdue first; each given is to be leased.
+        """(due, key) of messages that can be claimed, most overdue first; the caller leases each of
+        them.
 
-        `excluded(key)` decides about a message with several domains: None where it is not,
-        else when its next recipient is due.
+        `excluded(key)` decides about a message with several domains: None if it is not excluded,
+        else the time when its next recipient is due.
         """
         for lease in self._leases.ended(now):
             self.freed(lease.due, lease.key)
@@ -84,7 +84,7 @@ class Claims:
                 if key not in leased:
                     again = None if domain or not excluding else excluded(key)
                     if again is None:
-                        place.passed = (due, key - 1)  # who asks may want no more
+                        place.passed = (due, key - 1)  # the caller may want no more
                         yield due, key
                     else:
                         heapq.heappush(place.again, (again, due, key))
@@ -92,7 +92,10 @@ class Claims:
         place.passed = max(place.passed, (now, _LAST_KEY))
 
     def _place(self, excluding: frozenset[str]) -> _Place:
-        """Where to go on: what fewer exclusions have passed over need not be looked at either."""
+        """Where to go on.
+
+        Messages passed over with fewer exclusions need not be looked at either.
+        """
         place = self._places.get(excluding)
         if place is None:
             fewer = [known for others, known in self._places.items() if others <= excluding]
@@ -104,7 +107,7 @@ class Claims:
         return place
 
     def next_due(self, connection: sqlite3.Connection) -> float | None:
-        """When something is due next, or a lease runs out; never later than that."""
+        """The time when something is due next, or a lease runs out; never later than that."""
         leased = self._leases.keys()
         with closing(connection.execute(_ALL, (float("inf"), *_START))) as index:
             first = next((due for due, key, _ in index if key not in leased), float("inf"))

@@ -1,4 +1,4 @@
-"""SQLite's errors in the words of the queue's contract: OSError with an errno."""
+"""SQLite's errors as the queue's contract wants them: OSError with an errno."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _NUMBERS = {
 
 
 def code_of(error: BaseException) -> int:
-    """SQLite's primary result code, 0 where it is another's error."""
+    """SQLite's primary result code; 0 for other errors."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether the database file itself is damaged (a page, the header)."""
+    """True if the database file itself is damaged (a page, or the header)."""
     return isinstance(error, sqlite3.Error) and code_of(error) in (_CORRUPT, _NOT_A_DATABASE)
 
 
 def damage(message: str) -> sqlite3.DatabaseError:
-    """The error of a damaged database that we, not SQLite, found out about."""
+    """The error for a damaged database, if this code and not SQLite has found the damage."""
     error = sqlite3.DatabaseError(message)
     error.sqlite_errorcode = _CORRUPT
     return error
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether there is no space left, as far as SQLite says."""
+    """True if there is no space left, as far as SQLite says."""
     if isinstance(error, sqlite3.Error):
         return code_of(error) in (_FULL, _IO)
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def translated(error: BaseException, free: int) -> BaseException:
-    """An OSError for SQLite's error, any other as it is; `free` octets are left on the disk.
+    """An OSError for SQLite's error, any other one as it is; `free` octets are left on the disk.
 
-    SQLite reports a shared-memory file that cannot grow as an I/O error: with next to no
-    space left that is a full disk.
+    If a shared-memory file cannot grow, SQLite reports an I/O error. With almost no space left,
+    that means a full disk.
     """
     if not isinstance(error, sqlite3.Error):
         return error

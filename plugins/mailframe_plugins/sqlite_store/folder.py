@@ -1,10 +1,9 @@
-"""The store's folder: taken by one process, its database opened, or saved where it is damaged.
+"""The store's folder: one process holds it, and its database is opened, or saved if it is damaged.
 
-lock      held (flock) by the process that works here; its number inside
-queue.db  the database, with queue.db-wal and queue.db-shm
-bodies/   bodies too large for the database
-corrupt/  what was set aside as damaged
-ballast   space kept for the end: on a full disk it lets messages be finished and removed
+lock      held (flock) by the process that works here; its number inside queue.db  the database,
+with queue.db-wal and queue.db-shm bodies/   bodies too large for the database corrupt/  what was
+set aside as damaged ballast   space kept for the end: on a full disk it lets messages be finished
+and removed
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from .ledger import Ledger
 from .salvage import Salvage
 from .schema import LOG, connect
 
-_SHARE = 16  # the log, and the ballast, are no larger than this part of the disk
+_SHARE = 16  # the log and the ballast are each at most this part of the disk
 
 
 class StoreFolder:
-    """One store's folder. All methods block and raise OSError.
+    """The folder of one store. All methods block and raise OSError.
 
-    `generation` counts the databases: a connection opened to an earlier one is stale.
+    `generation` counts the databases; a connection to an earlier one must not be used any more.
     """
 
     _log = Logger()
@@ -55,17 +54,20 @@ class StoreFolder:
 
     @property
     def log(self) -> int:
-        """Octets that the database's log holds before they are copied; few on a small disk."""
+        """Octets that the log may hold before they are copied into the database.
+
+        Few on a small disk.
+        """
         found = os.statvfs(self.folder)
         return min(LOG, found.f_blocks * found.f_frsize // _SHARE)
 
     @property
     def reserve(self) -> int:
-        """Octets that recording what leaves may need: the log, and what it is copied to."""
+        """Octets that recording departures may need, in the log and then in the database."""
         return 2 * self.log
 
     def open(self) -> Ledger:
-        """Take the folder, made where it is missing, and open the database."""
+        """Hold the folder, which is made if it is missing, and open the database."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take()
         try:
@@ -118,7 +120,7 @@ class StoreFolder:
             raise
 
     def save(self, wrong: BaseException) -> None:
-        """Set the damaged database aside; what can be read of it is in a new one then."""
+        """Set the damaged database aside, and put what can be read of it into a new one."""
         self._log.critical(
             "the queue's database {path} is damaged ({reason}): saving what can be read",
             path=str(self.database),
@@ -129,7 +131,7 @@ class StoreFolder:
         self._log.critical("the queue's database was set aside: {outcome}", outcome=outcome)
 
     def reopened(self, ledger: Ledger, wrong: BaseException) -> Ledger:
-        """A new ledger in place of one whose database is damaged; its leases go on."""
+        """A new ledger in place of one whose database is damaged; its leases stay valid."""
         ledger.close()
         self.save(wrong)
         new = self._ledger()
@@ -137,7 +139,7 @@ class StoreFolder:
         return new
 
     def set_aside(self) -> list[str]:
-        """A line for each database that was set aside as damaged."""
+        """One line for each database that was set aside as damaged."""
         lines = []
         for folder in sorted(path for path in self._corrupt.iterdir() if path.is_dir()):
             reason = folder / "reason"
@@ -146,7 +148,10 @@ class StoreFolder:
         return lines
 
     def take_ballast(self) -> bool:
-        """Keep some space, where there is plenty; whether there is some now. Raises nothing."""
+        """Reserve some space, if there is plenty.
+
+        True if there is a reserve now. Raises nothing.
+        """
         path = self.folder / "ballast"
         try:
             size = min(self.log, self.free // 3)
@@ -161,7 +166,7 @@ class StoreFolder:
         return True
 
     def drop_ballast(self) -> bool:
-        """Give that space to what makes more; whether there was any. OSError."""
+        """Free that space for work that makes more; True if there was any. OSError."""
         path = self.folder / "ballast"
         if not path.exists():
             return False
@@ -170,7 +175,7 @@ class StoreFolder:
         return True
 
     def close(self) -> None:
-        """Give the folder up."""
+        """Release the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -1,15 +1,18 @@
-"""Who is worked on. Kept in memory: one process holds the store, and its leases end with it."""
+"""The leases, in memory: one process holds the store, and its leases end with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_OVER = float("-inf")  # in place of the end of a lease that has ended
+_OVER = float("-inf")  # in place of the end of a lease that is over
 
 
 class Lease(NamedTuple):
-    """Until when, and what a removal needs to know. `retry`: asked for meanwhile, due then."""
+    """The end of a lease, and what a removal needs to know.
+
+    `retry` is the time at which a retry was asked for while it was leased.
+    """
 
     until: float
     key: int
@@ -19,12 +22,15 @@ class Lease(NamedTuple):
 
 
 class Leases:
-    """By message id; used by the writing thread alone. `undo` takes back all since `begin`."""
+    """Leases by message id.
+
+    Used by the writing thread only. `undo` takes back all since `begin`.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, Lease] = {}
         self._before: list[tuple[str, Lease | None]] = []
-        self._earliest = float("inf")  # not later than the first end
+        self._earliest = float("inf")  # no later than the first end
 
     def __contains__(self, id: str) -> bool:
         lease = self._held.get(id)
@@ -34,14 +40,14 @@ class Leases:
         return sum(1 for _ in self._current())
 
     def get(self, id: str) -> Lease | None:
-        """The lease of this message, None if there is none.
+        """The lease of this message; None if there is none.
 
-        One that has ended is there until somebody takes the message: who had it may finish.
+        A lease that is over stays until somebody claims the message, so its owner may still finish.
         """
         return self._held.get(id)
 
     def keys(self) -> set[int]:
-        """The keys of all that are leased."""
+        """The keys of all leased messages."""
         return {lease.key for lease in self._current()}
 
     def _current(self) -> Iterator[Lease]:
@@ -54,14 +60,14 @@ class Leases:
         self._earliest = min(self._earliest, lease.until)
 
     def drop(self, id: str) -> Lease | None:
-        """End the lease; what it was."""
+        """Remove the lease; returns what it was."""
         lease = self._held.pop(id, None)
         if lease is not None:
             self._before.append((id, lease))
         return lease
 
     def ended(self, now: float) -> list[Lease]:
-        """Those that have run out by now and were not given before."""
+        """The leases that have ended by now and were not returned before."""
         if now < self._earliest:
             return []
         over = [(id, lease) for id, lease in self._held.items() if _OVER < lease.until <= now]
@@ -72,15 +78,15 @@ class Leases:
         return [lease for _, lease in over]
 
     def first_end(self) -> float | None:
-        """When the first of them runs out, None where there is none."""
+        """The time when the first of them ends; None if there is none."""
         return min((lease.until for lease in self._current()), default=None)
 
     def begin(self) -> None:
-        """What comes now can be taken back."""
+        """Changes from now on can be taken back."""
         self._before.clear()
 
     def undo(self) -> None:
-        """As it was at `begin`."""
+        """Go back to the state at `begin`."""
         for id, lease in reversed(self._before):
             if lease is None:
                 self._held.pop(id, None)

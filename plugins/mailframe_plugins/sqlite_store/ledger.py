@@ -1,6 +1,6 @@
 """Every statement that changes the queue. Synchronous, for the one thread that writes.
 
-What is done between `begin` and `commit` is done together or not at all, leases included.
+Everything between `begin` and `commit` is done together or not at all, leases included.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MOST_AT_ONCE = 64
 
 
 class Ledger:
-    """The tables, the leases, and the files that go with them."""
+    """The tables, the leases, and the files that belong to them."""
 
     _log = Logger()
 
@@ -52,29 +52,29 @@ class Ledger:
         self._repeated = RepeatedLog(self._log, now)
         self.leases = Leases()
         self.claims = Claims(self.leases)
-        self._files: list[Callable[[], None]] = []  # to be done to files once it is committed
+        self._files: list[Callable[[], None]] = []  # changes to files, to be made after the commit
         highest = connection.execute(
             "SELECT max((SELECT coalesce(max(key), 0) FROM message),"
             " (SELECT coalesce(max(key), 0) FROM body))"
         ).fetchone()[0]
-        #: Of the next new message; keys are not used again.
+        #: Of the next new message; a key is never used again.
         self.next_key = int(highest) + 1
 
     def begin(self) -> None:
-        """What comes now belongs together."""
+        """Begin a transaction."""
         self._connection.execute("BEGIN IMMEDIATE")
         self.leases.begin()
         self._files.clear()
 
     def commit(self) -> None:
-        """Durable once this returns. Raises sqlite3.Error; then `rollback` is due."""
+        """Commit it; durable once this returns. If it raises sqlite3.Error, call `rollback`."""
         self._connection.execute("COMMIT")
         files, self._files = self._files, []
         for change in files:
             change()
 
     def rollback(self) -> None:
-        """As it was at `begin`."""
+        """Go back to the state at `begin`."""
         self.leases.undo()
         self.claims.restart()
         self._files.clear()
@@ -82,7 +82,7 @@ class Ledger:
             self._connection.execute("ROLLBACK")
 
     def give_back_log(self) -> None:
-        """Shrink the write-ahead log, where space is short. Raises nothing."""
+        """Shrink the write-ahead log if space is short. Raises nothing."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as wrong:
@@ -91,17 +91,17 @@ class Ledger:
             )
 
     def adopt(self, earlier: Ledger) -> None:
-        """Take over the leases of what had this database before it was saved."""
+        """Take over the leases of the ledger that had this database before it was saved."""
         earlier.leases.undo()
         self.leases = earlier.leases
         self.claims = Claims(self.leases)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._connection.close()
 
     def insert(self, messages: Sequence[tuple[NewMessage, float | None]]) -> None:
-        """Store these, each with the end of its lease or None."""
+        """Store these messages, each with the end of its lease or None."""
         rows: list[tuple[object, ...]] = []
         bodies: list[tuple[object, ...]] = []
         for new, until in messages:
@@ -122,7 +122,7 @@ class Ledger:
         self._insert("body", "key, prefix, octets", bodies)
 
     def _insert(self, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
-        # One statement for many rows: each gives the interpreter's lock up once, not per row.
+        # One statement for many rows releases the interpreter's lock once, not once for each row.
         while rows:
             count = at_a_time(len(rows))
             values = [value for row in rows[:count] for value in row]
@@ -130,7 +130,7 @@ class Ledger:
             rows = rows[count:]
 
     def finish(self, ids: Iterable[str]) -> set[str]:
-        """Forget these messages; those that are here and not leased, which stay."""
+        """Remove these messages; returns those that exist and are not leased, which stay."""
         keys: list[int] = []
         lost: set[str] = set()
         for id in ids:
@@ -158,7 +158,7 @@ class Ledger:
     def claim(
         self, now: float, limit: int, until: float, excluding: frozenset[str], opener: Opener
     ) -> list[Entry]:
-        """Lease up to `limit` of the due until `until`; the damaged are set aside."""
+        """Lease up to `limit` due messages until `until`; damaged ones are set aside."""
 
         def excluded(key: int) -> float | None:
             return self._excluded(key, now, excluding)
@@ -183,7 +183,7 @@ class Ledger:
                 self.leases.put(entry.id, Lease(until, row.key, due[row.key], bool(row.file)))
             entries += found
             if not found and not broken and not more:
-                # The index names what the table does not have.
+                # The index names a row that the table does not have.
                 raise damage("the index of the due names what is not there")
         return entries
 
@@ -194,7 +194,7 @@ class Ledger:
         try:
             pending = decode_pending(row[0])
         except (Damaged, TypeError):
-            return None  # claimed, and found out there
+            return None  # it was claimed, and found damaged then
         later = float("inf")
         for each in pending:
             if each.due > now:
@@ -204,7 +204,7 @@ class Ledger:
         return later
 
     def renew(self, ids: Iterable[str], until: float) -> frozenset[str]:
-        """Move the end of leases; the ids that had one."""
+        """Move the end of these leases; returns the ids that had one."""
         ours = set()
         for id in ids:
             lease = self.leases.get(id)
@@ -221,7 +221,7 @@ class Ledger:
                 self.claims.freed(lease.due, lease.key)
 
     def record(self, id: str, pending: Sequence[Pending], release: bool) -> None:
-        """Put these in place of all that waited; a message that is gone is left alone.
+        """Replace all waiting recipients by these; a message that does not exist is ignored.
 
         Raises LeaseLost.
         """
@@ -257,7 +257,7 @@ class Ledger:
         return row.due
 
     def change(self, ids: Sequence[str], verb: str, now: float) -> list[str]:
-        """ "hold", "release", "retry" or "delete"; the ids that it did something to."""
+        """ "hold", "release", "retry" or "delete"; returns the ids that were changed."""
         act = {
             "hold": lambda row: self._hold(row, True),
             "release": lambda row: self._hold(row, False),
@@ -301,7 +301,7 @@ class Ledger:
         return True
 
     def set_aside(self, broken: Broken) -> None:
-        """Move a damaged message where `corrupt` shows it; nothing of it is lost by that."""
+        """Move a damaged message to where `corrupt` shows it; nothing of it is lost by that."""
         what = (self._now(), broken.reason, broken.key)
         whole = _SET_ASIDE.format(body="b.prefix, b.octets FROM message m LEFT JOIN body b "
                                        "ON b.key = m.key")  # fmt: skip
@@ -313,7 +313,7 @@ class Ledger:
         except sqlite3.DatabaseError:
             self._connection.execute("ROLLBACK TO aside")
             self._connection.execute(alone, what)
-            tables = ("message",)  # the body stays where it cannot be read
+            tables = ("message",)  # leave the body where it is, because it cannot be read
         self._connection.execute("RELEASE aside")
         for table in tables:
             self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (broken.key,))
@@ -322,24 +322,24 @@ class Ledger:
         self._log.error("{id}: damaged, set aside: {reason}", id=broken.id, reason=broken.reason)
 
     def set_aside_id(self, id: str, reason: str) -> None:
-        """The same for what was found out while its body was read."""
+        """The same for damage that was found while the body was read."""
         row = self._find(id)
         if row is not None:
             self.set_aside(Broken(row.key, id, reason))
 
     def read(self, what: Callable[[sqlite3.Connection], T]) -> T:
-        """What a reading connection found damaged, once more where damage is mended."""
+        """Repeat a read that found damage, here where damage is mended."""
         return what(self._connection)
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Those of these messages that are here."""
+        """Those of these messages that exist."""
         rows = self._connection.execute(
             f"SELECT id FROM message WHERE id IN ({marks(len(ids))})", ids
         )
         return {id for (id,) in rows}
 
     def next_due(self) -> float | None:
-        """When something is due next, or a lease runs out."""
+        """The time when something is due next, or a lease ends."""
         return self.claims.next_due(self._connection)
 
     def _find(self, id: str) -> _Found | None:

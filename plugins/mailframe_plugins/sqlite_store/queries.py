@@ -1,4 +1,4 @@
-"""What is only read, on connections of its own, so that a long listing keeps no commit waiting."""
+"""Reads on separate connections, so that a long listing does not delay a commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class ReadConnection:
-    """One connection, for whatever thread wants it next; opened when first wanted."""
+    """A connection that one thread at a time may use; it is opened when it is first needed."""
 
     def __init__(self, folder: StoreFolder) -> None:
         self._folder = folder
@@ -23,7 +23,7 @@ class ReadConnection:
         self._generation = 0
 
     def run(self, what: Callable[[sqlite3.Connection], T]) -> T:
-        """Blocks until it is our turn and it is done. Raises sqlite3.Error."""
+        """Do this; blocks until it is this caller's turn. Raises sqlite3.Error."""
         with self._lock:
             if self._generation != self._folder.generation:
                 self._close()
@@ -33,7 +33,7 @@ class ReadConnection:
             return what(self._connection)
 
     def close(self) -> None:
-        """Let go of it, once nobody reads."""
+        """Close it, once no thread reads."""
         with self._lock:
             self._close()
 
@@ -44,7 +44,7 @@ class ReadConnection:
 
 
 class Sought(NamedTuple):
-    """What `find` is to find; see IQueueStore.find. `address` is what spool.search makes of it."""
+    """What `find` looks for; see IQueueStore.find. `address` is in the form of spool.search."""
 
     after: str
     limit: int
@@ -54,7 +54,7 @@ class Sought(NamedTuple):
 
 
 def find(connection: sqlite3.Connection, sought: Sought) -> list[int]:
-    """The keys of a page of messages, in the order of their ids."""
+    """The keys of one page of messages, in the order of their ids."""
     wanted = ["id > ?"]
     values: list[object] = [sought.after]
     index = ""
@@ -63,7 +63,7 @@ def find(connection: sqlite3.Connection, sought: Sought) -> list[int]:
     if sought.due_after is not None:
         wanted.append("due > ?")
         values.append(sought.due_after)
-        # Few are due so late: they are at the end of this index, and sorted then.
+        # Few are due so late: they are at the end of this index, and are sorted afterwards.
         index = " INDEXED BY due" if sought.hold is False else ""
     if sought.address:
         wanted.append("(instr(addresses, ?) OR instr(sender, ?))")
@@ -76,7 +76,7 @@ def find(connection: sqlite3.Connection, sought: Sought) -> list[int]:
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many; from the indexes alone, for a million messages a tenth of a second."""
+    """The counts, from the indexes alone: a tenth of a second for a million messages."""
     free, free_waiting = connection.execute(
         "SELECT count(*), total(waiting) FROM message INDEXED BY due WHERE hold = 0"
     ).fetchone()

@@ -1,4 +1,4 @@
-"""Rows read back as entries, or found damaged."""
+"""Reads rows back as entries, or finds that they are damaged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailframe.spool.bodies import StoredBody
 from .errors import is_damage
 from .statements import marks
 
-AT_HAND = 1 << 16  # octets: larger bodies are opened when they are wanted
+AT_HAND = 1 << 16  # octets; larger bodies are opened when they are needed
 
 _MESSAGE = (
     "m.key, m.id, m.created, m.hold, m.size, m.file, m.envelope, m.envelope_sum, "
@@ -26,7 +26,7 @@ _JOINED = "message m LEFT JOIN body b ON b.key = m.key"
 
 
 class MessageRow(NamedTuple):
-    """One message as it is stored; `octets` None where the body is not at hand."""
+    """One message as it is stored; `octets` is None if the body has not been read."""
 
     key: int
     id: str
@@ -44,24 +44,24 @@ class MessageRow(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A message to be set aside, and why."""
+    """A message to be set aside, and the reason."""
 
     key: int
     id: str
     reason: str
 
 
-#: Gives what opens a body that is not at hand.
+#: Returns what opens a body that is not in memory.
 Opener = Callable[[StoredBody], Callable[[], BinaryIO]]
 
 
 def read_rows(
     connection: sqlite3.Connection, keys: Sequence[int], *, bodies: bool
 ) -> tuple[list[MessageRow], list[Broken]]:
-    """These messages in the order of `keys`, with those whose body cannot be read apart.
+    """These messages in the order of `keys`, and separately those whose body cannot be read.
 
-    `bodies` False leaves them to be opened. Raises sqlite3.DatabaseError where not even the
-    message's own page can be read.
+    If `bodies` is False, the bodies are left to be opened later. Raises sqlite3.DatabaseError if
+    not even the message's own page can be read.
     """
     columns = f"{_MESSAGE}, {_BODY if bodies else 'b.prefix'}"
     found: dict[int, MessageRow] = {}
@@ -97,7 +97,7 @@ def _read_one(
 def entries_of(
     rows: Sequence[MessageRow], leased: Collection[str], opener: Opener
 ) -> tuple[list[Entry], list[Broken]]:
-    """The entries, and those that are damaged."""
+    """The entries, and the messages that are damaged."""
     entries: list[Entry] = []
     broken: list[Broken] = []
     for row in rows:
@@ -108,7 +108,7 @@ def entries_of(
     return entries, broken
 
 
-# SQLite keeps any type in any column; a damaged octet may change it.
+# SQLite accepts any type in any column, and a damaged octet may change the type.
 _TYPES: tuple[type | tuple[type, ...], ...] = (
     int,
     str,

@@ -1,7 +1,7 @@
-"""What is done with a database that is damaged: all that can be read goes into a new one.
+"""Saves a damaged database: everything that can be read is copied into a new one.
 
-The new one is complete and synced before the old one is moved to `corrupt/TIME/`, where it
-stays for whoever can read more of it. A crash in between is made good by `finish`.
+The new one is complete and synced before the old one is moved to `corrupt/TIME/`, where it stays
+for tools that can read more of it. After a crash in between, `finish` completes the work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mailframe.files.sync import sync_folder
 from .schema import connect
 from .statements import marks
 
-# Each way may end at a damaged page; together they miss little.
+# Each order of reading may end at a damaged page; together they miss little.
 _WAYS = {
     "message": (
         "SELECT key FROM message NOT INDEXED ORDER BY key",
@@ -37,7 +37,7 @@ _ONCE = 500  # rows in one transaction
 
 
 class Salvage:
-    """For one database. All methods block; OSError and sqlite3.Error where the disk fails."""
+    """For one database. All methods block; OSError and sqlite3.Error if the disk fails."""
 
     def __init__(self, database: Path, corrupt: Path, now: Callable[[], float]) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class Salvage:
         self._now = now
 
     def run(self, reason: str) -> str:
-        """Save what can be read, set the old one aside; a sentence on what came of it."""
+        """Save what can be read and set the old one aside; a sentence about the result."""
         self._discard_new()
         with closing(connect(self._new)) as new:
             saved, lost = self._copy(new)
@@ -61,7 +61,7 @@ class Salvage:
         return f"{outcome} ({place})"
 
     def finish(self) -> None:
-        """Complete a salvage that a crash has cut off, or forget one that was not ready."""
+        """Complete a salvage that a crash interrupted, or drop one that was not ready."""
         if self._new.exists() and not self._database.exists():
             self._swap(self._place())
         self._discard_new()
@@ -74,7 +74,7 @@ class Salvage:
         return place
 
     def _swap(self, place: Path) -> None:
-        # The database first: a log left beside the new one would be taken for its own.
+        # The database first: a log left beside the new one would be taken for the new one's.
         for path in self._parts(self._database):
             if path.exists():
                 path.rename(place / path.name)
@@ -91,9 +91,9 @@ class Salvage:
         return [database.with_name(database.name + end) for end in ("", "-wal", "-shm")]
 
     def _copy(self, new: sqlite3.Connection) -> tuple[int, int]:
-        """Copy every readable row; how many messages were whole, and how many were not."""
+        """Copy every readable row; the numbers of messages that were whole and that were not."""
         try:
-            # Read-only, so that closing it does not write into what is kept as it was found.
+            # Read-only, so that closing it changes nothing in the file that is kept.
             old = sqlite3.connect(f"file:{self._quoted}?mode=ro", uri=True, isolation_level=None)
         except sqlite3.Error:
             return 0, 0
@@ -127,7 +127,7 @@ class Salvage:
                 _insert(new, "body", 3, body)
                 return True
         except sqlite3.IntegrityError:
-            pass  # damaged so that two rows have one id: the second is set aside
+            pass  # damage has given two rows the same id; the second one is set aside
         _, id, created = row[:3]
         envelope, pending = row[11], row[13]
         aside = (None, id, self._now(), "its body was on a damaged page", created,
@@ -141,7 +141,7 @@ class Salvage:
 
 
 def _spaced(new: sqlite3.Connection, place: int) -> None:
-    """A new transaction every so many rows."""
+    """Begin a new transaction after every so many rows."""
     if place % _ONCE == 0:
         if new.in_transaction:
             new.execute("COMMIT")

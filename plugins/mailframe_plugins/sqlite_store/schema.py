@@ -1,4 +1,4 @@
-"""The tables, and how a connection to them is opened."""
+"""The tables, and the settings of a connection to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 VERSION = 1
 PAGE = 4096  # octets
-LOG = 8 << 20  # octets of write-ahead log before it is copied into the database
+LOG = 8 << 20  # octets that the write-ahead log may hold before it is copied into the database
 
 _TABLES = """
 CREATE TABLE message (
@@ -40,10 +40,10 @@ CREATE INDEX held ON message (id, waiting) WHERE hold = 1;
 
 
 def connect(database: Path, *, reading: bool = False, log: int = LOG) -> sqlite3.Connection:
-    """A connection that any one thread at a time may use; transactions are the caller's.
+    """A connection that one thread at a time may use; the caller makes the transactions.
 
-    `reading` may not write, and sees what others commit. `log` is octets of the write-ahead log.
-    Raises sqlite3.Error.
+    With `reading` it cannot write, and sees what others commit. `log` is in octets of the
+    write-ahead log. Raises sqlite3.Error.
     """
     connection = sqlite3.connect(
         database, isolation_level=None, check_same_thread=False, timeout=10.0, cached_statements=256
@@ -67,13 +67,13 @@ def _prepare(connection: sqlite3.Connection, log: int) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system allows no write-ahead log, only {mode}")
-    # FULL: the log is synced at every commit, else a power cut could take a 250 back.
+    # FULL: the log is synced at every commit; otherwise a power cut could take back a 250.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {log // PAGE}")
-    # After a burst the log's file is cut to this size; on a small disk its space is wanted.
+    # After a burst, the log's file is cut to this size, because a small disk needs the space.
     connection.execute(f"PRAGMA journal_size_limit = {8 * log if log == LOG else log}")
     connection.execute("PRAGMA cache_size = -8000")
-    # Debian's SQLite overwrites what is deleted, which doubles the work of every removal.
+    # Debian's SQLite overwrites deleted data, which doubles the work of every removal.
     connection.execute("PRAGMA secure_delete = OFF")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:

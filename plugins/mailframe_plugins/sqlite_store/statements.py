@@ -9,7 +9,7 @@ from mailframe.message import Pending
 
 
 class NewMessage(NamedTuple):
-    """A message to be stored; `octets` None where the body is a file."""
+    """A message to be stored; `octets` is None if the body is a file."""
 
     id: str
     created: float
@@ -24,13 +24,16 @@ class NewMessage(NamedTuple):
 
 
 def at_a_time(waiting: int) -> int:
-    """How many of the rows that wait one statement takes: nearly all, by few statements in all."""
+    """How many of the waiting rows one statement takes.
+
+    Nearly all, but few different numbers, so that there are few different statements.
+    """
     return waiting if waiting <= 16 else min(64, waiting // 16 * 16)
 
 
 @lru_cache(maxsize=128)
 def marks(count: int) -> str:
-    """As many question marks, with commas."""
+    """So many question marks, separated by commas."""
     return ",".join("?" * count)
 
 

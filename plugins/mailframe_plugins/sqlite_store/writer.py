@@ -1,4 +1,4 @@
-"""The one thread that writes: whatever waits is done in one transaction, with one sync."""
+"""The one thread that writes: everything that waits is done in one transaction, with one sync."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .statements import NewMessage
 T = TypeVar("T")
 
 _REFILL = 10.0  # seconds
-_ROW = 16 << 10  # octets that a message may take besides its body
+_ROW = 16 << 10  # octets that a message may need besides its body
 
 
 class _Task(NamedTuple):
-    """What is to be done; `argument` by `kind`."""
+    """Something to do; the meaning of `argument` depends on `kind`."""
 
     kind: Literal["insert", "finish", "call"]
     argument: Any
 
 
 class Writer:
-    """Runs between `start` and `stop`. Everything given to it is durable when its Deferred fires.
+    """Runs between `start` and `stop`. A Deferred that it gives fires when its task is durable.
 
-    Fails with OSError, or with what the call raised; nothing of it was done then. `reactor` is
-    IReactorTime and IReactorFromThreads.
+    It fails with OSError, or with the exception of the call; then nothing of the task was done.
+    `reactor` is IReactorTime and IReactorFromThreads.
     """
 
     def __init__(self, folder: StoreFolder, ledger: Ledger, reactor: Any) -> None:
@@ -45,37 +45,37 @@ class Writer:
 
     @property
     def inserting(self) -> int:
-        """Octets that new messages given to it may take on the disk."""
+        """Octets that the new messages given to it may need on the disk."""
         return self._batches.pending
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._batches.start()
 
     def insert(self, message: NewMessage, until: float | None, value: T) -> Deferred[T]:
-        """Store a message, leased until then or not at all; then the value is given."""
+        """Store a message, leased until then or, if None, not leased; fires with the value."""
         octets = _ROW + (0 if message.octets is None else len(message.octets))
         job = Job(_Task("insert", (message, until)), octets)
         job.result = value
         return self._batches.put(job)
 
     def finish(self, id: str) -> Deferred[None]:
-        """Forget a message. Fails with LeaseLost if it is here and not leased."""
+        """Remove a message. Fails with LeaseLost if it exists and is not leased."""
         return self._batches.put(Job(_Task("finish", id)))
 
     def call(self, what: Callable[[Ledger], T]) -> Deferred[T]:
-        """Do this; it is done again if something else in its batch fails."""
+        """Call this in the thread; it is called again if another task of its batch fails."""
         return self._batches.put(Job(_Task("call", what)))
 
     def tell(self, what: Callable[[Ledger], object]) -> None:
-        """Do this some time; from any thread, and nobody waits for it."""
+        """Call this at some time; may be used in any thread, and gives no result."""
         self._batches.tell(_Task("call", what))
 
     def stop(self) -> Deferred[None]:
-        """Do what was given before, then end; fires when the database is closed."""
+        """Finish the tasks that were given before, then end; fires when the database is closed."""
         return self._batches.stop()
 
-    # Below: in the thread.
+    # From here on: in the thread.
 
     def _work(self, jobs: Sequence[Job[_Task]]) -> None:
         self._settle(jobs)
@@ -87,7 +87,7 @@ class Writer:
         self._ledger.close()
 
     def _settle(self, jobs: Sequence[Job[_Task]], mended: bool = False) -> None:
-        """All together; if that fails one by one, after mending what can be mended once."""
+        """Do all together; if that fails, mend once what can be mended, and do them one by one."""
         try:
             self._together(jobs)
             return
@@ -105,14 +105,14 @@ class Writer:
             self._fail(jobs, wrong)
 
     def _mend(self, jobs: Sequence[Job[_Task]], wrong: Exception, mended: bool) -> bool:
-        """Take the failed batch back; True if it can be hoped that it works now."""
+        """Roll the failed batch back; True if there is reason to hope that it works now."""
         if is_damage(wrong) and not mended:
             self._ledger = self._folder.reopened(self._ledger, wrong)
             return True
         self._ledger.rollback()
         if not is_full(wrong):
             return False
-        # What is finished makes room: it gets the last of it, new messages do not.
+        # Finishing makes space, so it may use the last of it; new messages may not.
         spent = all(job.task.kind != "insert" for job in jobs) and self._folder.drop_ballast()
         if spent:
             self._refill_at = time.monotonic() + _REFILL
@@ -127,7 +127,7 @@ class Writer:
         finished = [job.task.argument for job in jobs if job.task.kind == "finish"]
         lost: set[str] = set()
         ledger.begin()
-        # A new message, and the end of one, depend on nothing else that waits here.
+        # A new message, and the end of one, do not depend on other tasks that wait.
         if inserts:
             ledger.insert(inserts)
         if finished:
