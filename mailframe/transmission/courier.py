@@ -24,7 +24,7 @@ class Courier:
     """Delivers over SMTP or LMTP.
 
     `addresses` are dialled in one attempt at most, in equal shares for each host as far as they
-    go; `recipients` share a transaction at most.
+    go; `recipients` share a transaction at most. `any_line` and `final` are those of `Forms`.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Courier:
         addresses: int = 5,
         recipients: int = 50,
         final: bool = False,
+        any_line: bool = False,
     ) -> None:
         self.exchanges = exchanges
         self.pool = pool
@@ -45,6 +46,7 @@ class Courier:
         self.addresses = addresses
         self.recipients = recipients
         self.final = final
+        self.any_line = any_line
 
     async def deliver(
         self,
@@ -84,7 +86,9 @@ class _Attempt:
         self._courier = courier
         self._hop = hop
         self._sender = sender
-        self._forms = Forms(message, courier.in_thread)
+        self._forms = Forms(
+            message, courier.in_thread, any_line=courier.any_line, final=courier.final
+        )
         self._open = list(dict.fromkeys(recipients))
         self._failures: list[_Failure] = []  # of hosts
         self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share

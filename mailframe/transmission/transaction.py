@@ -146,7 +146,11 @@ class Transaction:
             size=form.content.size,
             body=form.body,
             smtputf8="SMTPUTF8" in self._extensions
-            and (envelope.smtputf8 or not all(address.is_ascii for address in said)),
+            # RFC 6531 section 3.4: not if nothing in the message needs it.
+            and (
+                (envelope.smtputf8 and not form.ascii)
+                or not all(address.is_ascii for address in said)
+            ),
             extensions=self._extensions,
         )
 

@@ -33,6 +33,9 @@ class Settings:
     idle: Duration = setting("seconds that a connection waits for more mail", Duration(10.0))
     messages: int = setting("messages over one connection", 100)
     recipients: int = setting("recipients in one transaction", 50)
+    long_lines: bool = setting(
+        "pass on lines of over 998 octets; else they are re-encoded or broken", True
+    )
     timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
 
 
@@ -60,6 +63,7 @@ def build(settings: Settings, site: Site) -> Agent:
         timeouts=settings.timeouts,
         in_thread=site.in_thread,
         recipients=settings.recipients,
+        any_line=settings.long_lines,
         final=True,
     )
     return Agent(courier, pool, site.reactor, lambda route: route.next_hop or store)

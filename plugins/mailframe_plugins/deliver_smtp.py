@@ -48,6 +48,9 @@ class Settings:
     back_off: Duration = setting(
         "seconds to leave an address alone that could not be reached", Duration(3.0)
     )
+    long_lines: bool = setting(
+        "pass on lines of over 998 octets; else they are re-encoded or broken", False
+    )
     timeouts: Timeouts = setting("seconds to wait, by what is waited for", factory=Timeouts)
 
 
@@ -87,6 +90,7 @@ def build(settings: Settings, site: Site) -> Agent:
         in_thread=site.in_thread,
         addresses=settings.addresses,
         recipients=settings.recipients,
+        any_line=settings.long_lines,
     )
     return Agent(courier, pool, site.reactor, _next_hop)
 
