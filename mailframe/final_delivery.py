@@ -10,6 +10,8 @@ from typing import Literal
 
 from .message import Content, Message, Recipient
 from .mime import final_fields
+from .mime.entity_checks import CannotConvert
+from .mime.seven_bit import MAX_CONVERTED, Tolerance, re_encoded
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
 
@@ -37,6 +39,28 @@ def delivered_to(content: Content) -> frozenset[bytes]:
     Opens and reads content that is not at hand, so it blocks then; OSError.
     """
     return final_fields.delivered_to(content.header_section(MAX_HEADER).octets)
+
+
+def as_text(message: Message, line_ends: LineEnds) -> tuple[Content, LineEnds]:
+    """What to write for mail that may not be text (BODY=BINARYMIME), and with which line ends.
+
+    Where lines end with LF, a CRLF within an image would be lost, so its parts are re-encoded as
+    lines (RFC 3030 section 3). What cannot be re-encoded, because it is signed, broken or over
+    32 MB, is written octet for octet. All other mail stays as it is. Blocks for mail that is
+    BINARYMIME; OSError.
+    """
+    content = message.content
+    if message.envelope.body != "BINARYMIME" or line_ends == "crlf":
+        return content, line_ends
+    if content.size > MAX_CONVERTED:
+        return content, "crlf"
+    with content.open() as source:
+        octets = source.read()
+    try:
+        octets = re_encoded(octets, Tolerance(eight_bit=True, unicode=True))
+    except CannotConvert:
+        return content, "crlf"
+    return Content(b"", octets, len(octets)), line_ends
 
 
 class LineEnder:

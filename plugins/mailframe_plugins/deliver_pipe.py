@@ -170,9 +170,12 @@ class Pipe:
                 program=self._program,
             )
             return AS_ROOT
-        source = await self._site.in_thread(message.content.open)
+        content, line_ends = message.content, self._settings.line_ends
+        if message.envelope.body == "BINARYMIME":
+            content, line_ends = await self._site.in_thread(final.as_text, message, line_ends)
+        source = await self._site.in_thread(content.open)
         head = final.final_header(message, recipient) if self._settings.headers else b""
-        run = _Run(self._site, head, source, self._settings.line_ends)
+        run = _Run(self._site, head, source, line_ends)
         command = [*self._before, *arguments]
         try:
             self._site.reactor.spawnProcess(
