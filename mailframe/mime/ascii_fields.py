@@ -32,6 +32,11 @@ _STRUCTURE = re.compile(
     rb'|(?P<atom>(?:"(?:[^"\\]|\\.)*"@)?[^ \t"(<,:;]+|.))'
 )
 _NAMES_ANOTHER = re.compile(rb"[^,:;<>]{0,998}<")  # what stands there is no address, but its name
+# The same for what is behind a quotation mark that none follows: it is a character like others.
+_UNQUOTED = re.compile(
+    rb"(?P<space>[ \t]*)(?:(?P<comment>\()|(?P<angle><[^<>]*>)|(?P<special>[,:;])"
+    rb"|(?P<atom>[^ \t(<,:;]+|.))"
+)
 _COMMENT_EDGE = re.compile(rb"\\.|[()]")
 _PIECES = re.compile(rb"(\\.|[()])")
 _PAIR = re.compile(rb"\\(.)")
@@ -80,11 +85,13 @@ class _Addresses:
     def spelled(self, value: bytes) -> bytes:
         """All of the value in ASCII. Raises NeedsUnicode."""
         words: list[tuple[bytes, bytes, bytes | None]] = []
-        at = 0
-        while found := _STRUCTURE.match(value, at):
+        at, structure = 0, _STRUCTURE
+        while found := structure.match(value, at):
             at = found.end()
             space, octets = found["space"], found.group()[len(found["space"]) :]
             kind = found.lastgroup
+            if octets == b'"':
+                structure = _UNQUOTED
             if kind == "comment":
                 at = _after_comment(value, found.end() - 1)
                 octets = value[found.end() - 1 : at]

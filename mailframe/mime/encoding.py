@@ -25,7 +25,10 @@ def base64_lines(octets: bytes) -> bytes:
 
 def base64_clean(body: bytes) -> bytes:
     """A body in base64 without what is not ASCII, which no reader heeds (section 6.8)."""
-    return _LINE_END.sub(b"\r\n", body.translate(None, _NO_BASE64))
+    body = body.translate(None, _NO_BASE64)
+    if body.count(b"\r\n") == body.count(b"\r") == body.count(b"\n"):
+        return body
+    return _LINE_END.sub(b"\r\n", body)
 
 
 def plain_of(encoding: str, body: bytes) -> bytes | None:

@@ -20,6 +20,8 @@ from .parts import Entity
 from .write import fold
 
 MAX_CONVERTED = 32 << 20  # octets; re-encoding needs the message in memory, three times over
+MAX_SPELLED = 256 << 10  # octets of header fields, and of what is like them, that are spelled anew
+MAX_HELD = 3 * MAX_CONVERTED  # octets of a message, its parts, and theirs
 MAX_DELIMITERS = 10_000  # lines of a whole message that may divide parts
 _NO_TEXT = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
@@ -91,6 +93,8 @@ class _Conversion:
     def __init__(self, tolerance: Tolerance, spell_domain: SpellDomain) -> None:
         self._tolerance = tolerance
         self._spell_domain = spell_domain
+        self._spelled = 0
+        self._held = 0
 
     def converted(
         self, octets: bytes, depth: int, is_message: bool = True, default: str = ""
@@ -98,6 +102,15 @@ class _Conversion:
         """A message or part; `default` is its type if it does not say one."""
         if self._fits(octets, self._tolerance.unicode):
             return octets
+        self._held += len(octets)
+        try:
+            if self._held > MAX_HELD:
+                raise CannotConvert("large parts are nested too deeply")
+            return self._changed(octets, depth, is_message, default)
+        finally:
+            self._held -= len(octets)
+
+    def _changed(self, octets: bytes, depth: int, is_message: bool, default: str) -> bytes:
         entity = checked_entity(octets, depth, is_message)
         if _NO_TEXT.search(entity.head + entity.gap):
             raise CannotConvert("a header section's lines do not end in CRLF")
@@ -127,6 +140,7 @@ class _Conversion:
         """A header section, or fields like one, in ASCII if it must be, and folded."""
         if head.isascii() and not LineScan.of(head).long:
             return head
+        self._count(head)
         fields = []
         for field in read(head):
             octets = head[field.start : field.end]
@@ -139,6 +153,12 @@ class _Conversion:
                 octets = _folded(octets, may_cut=not field.key.startswith(b"content-"))
             fields.append(octets)
         return b"".join(fields)
+
+    def _count(self, octets: bytes) -> None:
+        """What is spelled anew octet by octet takes time; nobody writes as much of it."""
+        self._spelled += len(octets)
+        if self._spelled > MAX_SPELLED:
+            raise CannotConvert("it has too much that is not ASCII outside its bodies")
 
     def _with_body(self, entity: Entity, body: bytes) -> bytes:
         """A composite with its new body, and a label for it that is true."""
@@ -203,6 +223,7 @@ class _Conversion:
     def _spelled_out(self, octets: bytes) -> bytes:
         if self._tolerance.eight_bit:
             return octets
+        self._count(octets)
         return _EIGHT_BIT.sub(lambda found: b"=%02X" % found.group()[0], octets)
 
     def _leaf(self, entity: Entity, kind: str, is_message: bool) -> bytes:

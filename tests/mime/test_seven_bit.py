@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailframe.mime import seven_bit
 from mailframe.mime.entity_checks import CannotConvert, IsSigned, NeedsUnicode
 from mailframe.mime.seven_bit import Tolerance, re_encoded, to_seven_bit, with_ascii_head
 
@@ -151,6 +152,17 @@ def test_nesting_has_an_end() -> None:
     octets = text_message()
     for _ in range(40):
         octets = HEAD + b"Content-Type: message/rfc822\r\n\r\n" + octets
+    with pytest.raises(CannotConvert, match="deeply"):
+        to_seven_bit(octets)
+
+
+def test_large_parts_within_large_parts_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level holds all that is below it: thirty of 32 MB would be a gigabyte."""
+    octets = text_message(b"\xe9\r\n" * 1000)
+    for _ in range(5):
+        octets = HEAD + b"Content-Type: message/rfc822\r\n\r\n" + octets
+    assert is_sendable(to_seven_bit(octets))
+    monkeypatch.setattr(seven_bit, "MAX_HELD", 3 * len(octets))
     with pytest.raises(CannotConvert, match="deeply"):
         to_seven_bit(octets)
 

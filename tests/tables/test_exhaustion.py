@@ -325,6 +325,15 @@ HOSTILE = {
     "comments in From": b"From: " + b"(" * 4000 + b"\r\n\r\n" + BODY,
     "quotes in From": b"From: " + b'"' * 4000 + b"\r\n\r\n" + BODY,
     "many authors": b"From: " + b"a@b," * 1000 + b"\r\n\r\n" + BODY,
+    "escaped quotes in To": b"To: x" + b'\\"' * 30_000 + b"\xff\r\n\r\n" + BODY,
+    "brackets in To": b"To: x" + b'<"' * 30_000 + b"\xff\r\n\r\n" + BODY,
+    "at signs in To": b"To: x" + b'\xff@ "a"@' * 7_000 + b"\r\n\r\n" + BODY,
+    "words in a report": b"MIME-Version: 1.0\r\nContent-Type: message/delivery-status\r\n\r\nX: "
+    + b"\xff " * 1_000_000 + b"\r\n",
+    "words in many heads": b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + (b"--b\r\nX: " + b"\xff " * 30_000 + b"\r\n\r\nx\r\n") * 50 + b"--b--\r\n",
+    "a preamble": b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + b"\xff\r\n" * 1_000_000 + b"--b\r\n\r\nx\r\n--b--\r\n",
 }  # fmt: skip
 
 
