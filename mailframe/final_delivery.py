@@ -6,14 +6,39 @@ message has been delivered to, so a message that comes back to one of them is kn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from .message import Content, Message, Recipient
 from .mime import final_fields
+from .mime.entity_checks import CannotConvert
+from .mime.seven_bit import MAX_CONVERTED, Tolerance, re_encoded
+from .smtp.reply import Reply
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
 
 LineEnds = Literal["lf", "crlf"]
+
+#: What the exit statuses of a program that delivers mean (sysexits.h, as sendmail uses it).
+SYSEXITS: Mapping[int, Reply] = {
+    64: Reply(554, "Command line usage error", "5.3.5"),
+    65: Reply(554, "Data format error", "5.6.0"),
+    66: Reply(554, "Cannot open input", "5.3.0"),
+    67: Reply(550, "User unknown", "5.1.1"),
+    68: Reply(550, "Host name unknown", "5.1.2"),
+    69: Reply(554, "Service unavailable", "5.3.0"),
+    70: Reply(554, "Internal software error", "5.3.0"),
+    71: Reply(451, "System resource problem", "4.3.0"),
+    72: Reply(554, "Critical system file missing", "5.3.0"),
+    73: Reply(554, "Cannot create output file", "5.2.0"),
+    74: Reply(451, "Input/output error", "4.3.0"),
+    75: Reply(451, "Temporary failure", "4.3.0"),
+    76: Reply(554, "Remote error in protocol", "5.5.0"),
+    77: Reply(554, "Permission denied", "5.7.0"),
+    78: Reply(554, "Local configuration error", "5.3.5"),
+    126: Reply(451, "The program that delivers cannot be run", "4.3.5"),
+    127: Reply(451, "The program that delivers cannot be found", "4.3.5"),
+}
 
 
 def final_header(message: Message, recipient: Recipient, original_to: bool = False) -> bytes:
@@ -37,6 +62,28 @@ def delivered_to(content: Content) -> frozenset[bytes]:
     Opens and reads content that is not at hand, so it blocks then; OSError.
     """
     return final_fields.delivered_to(content.header_section(MAX_HEADER).octets)
+
+
+def as_text(message: Message, line_ends: LineEnds) -> tuple[Content, LineEnds]:
+    """What to write for mail that may not be text (BODY=BINARYMIME), and with which line ends.
+
+    Where lines end with LF, a CRLF within an image would be lost, so its parts are re-encoded as
+    lines (RFC 3030 section 3). What cannot be re-encoded, because it is signed, broken or over
+    32 MB, is written octet for octet. All other mail stays as it is. Blocks for mail that is
+    BINARYMIME; OSError.
+    """
+    content = message.content
+    if message.envelope.body != "BINARYMIME" or line_ends == "crlf":
+        return content, line_ends
+    if content.size > MAX_CONVERTED:
+        return content, "crlf"
+    with content.open() as source:
+        octets = source.read()
+    try:
+        octets = re_encoded(octets, Tolerance(eight_bit=True, unicode=True))
+    except CannotConvert:
+        return content, "crlf"
+    return Content(b"", octets, len(octets)), line_ends
 
 
 class LineEnder:

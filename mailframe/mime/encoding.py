@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_NO_BASE64 = bytes(range(128, 256)) + b"\0"
+_CODED = frozenset({"uuencode", "uue", "mac-binhex40"})
 
 
 def quoted_printable(text: bytes) -> bytes:
@@ -16,3 +21,24 @@ def quoted_printable(text: bytes) -> bytes:
 def base64_lines(octets: bytes) -> bytes:
     """Any octets in base64, in lines ended by CRLF."""
     return base64.encodebytes(octets).replace(b"\n", b"\r\n")
+
+
+def base64_clean(body: bytes) -> bytes:
+    """A body in base64 without what is not ASCII, which no reader heeds (section 6.8)."""
+    body = body.translate(None, _NO_BASE64)
+    if body.count(b"\r\n") == body.count(b"\r") == body.count(b"\n"):
+        return body
+    return _LINE_END.sub(b"\r\n", body)
+
+
+def plain_of(encoding: str, body: bytes) -> bytes | None:
+    """What a body holds; None if this encoding cannot be read, or is base64.
+
+    In quoted-printable all that is no "=XX" stands for itself, 8-bit octets too. An encoding that
+    nobody knows, such as "8 bit", is none: the octets are what readers see.
+    """
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(body)
+    if encoding == "base64" or encoding.startswith("x-") or encoding in _CODED:
+        return None
+    return body

@@ -52,6 +52,18 @@ class Entity:
         """Its Content-Transfer-Encoding in lower case; "7bit" if there is none."""
         return transfer_encoding(self.value(b"content-transfer-encoding"))
 
+    @property
+    def types(self) -> frozenset[ContentType]:
+        """All that its Content-Type fields say; more than one is a fault."""
+        values = (field.value for field in self.fields if field.key == b"content-type")
+        return frozenset(content_type(value) for value in values)
+
+    @property
+    def encodings(self) -> frozenset[str]:
+        """All that its Content-Transfer-Encoding fields say; more than one is a fault."""
+        values = (f.value for f in self.fields if f.key == b"content-transfer-encoding")
+        return frozenset(transfer_encoding(value) for value in values)
+
 
 class Piece(NamedTuple):
     """Some octets of a multipart's body: a part, or what is between the parts."""

@@ -14,7 +14,7 @@ from ..smtp.reply import Reply
 from .connection import ServerConnection
 from .content import InThread
 from .exchanges import OURSELVES, Exchanges, Nowhere, Target
-from .form import Forms
+from .form import Forms, MessageForms
 from .leaving import Depart, Leaving
 from .opener import Unusable, for_now
 from .pool import Pool
@@ -32,8 +32,9 @@ class Courier:
     """Delivers over SMTP or LMTP.
 
     `addresses` are dialled in one attempt at most, in equal shares for each host as far as they
-    go; `recipients` share a transaction at most. `agent` is the name of whom it delivers for.
-    `depart` and `demand` ask the hooks, None if none is to be asked.
+    go; `recipients` share a transaction at most. `any_line` and `final` are those of `Forms`.
+    `agent` is the name of the agent that it delivers for. `depart` and `demand` ask the hooks, None
+    if no hook is to be asked.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Courier:
         agent: str = "smtp",
         depart: Depart | None = None,
         demand: Demand | None = None,
+        any_line: bool = False,
     ) -> None:
         self.exchanges = exchanges
         self.pool = pool
@@ -60,6 +62,7 @@ class Courier:
         self.agent = agent
         self.depart = depart
         self.demand = demand
+        self.any_line = any_line
 
     async def deliver(
         self,
@@ -105,12 +108,13 @@ class _Attempt:
         self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share
         self._asked: set[tuple[Recipient, Target]] = set()  # and answered
 
-    def _forms_of(self, message: Message) -> Forms:
+    def _forms_of(self, message: Message) -> MessageForms:
         courier = self._courier
+        forms = Forms(message, courier.in_thread, any_line=courier.any_line, final=courier.final)
         if courier.depart is None:
-            return Forms(message, courier.in_thread)
+            return forms
         routes = [Route(courier.agent, each, next_hop=self._hop) for each in self._open]
-        return Leaving(message, courier.in_thread, self._sender, routes, courier.depart)
+        return Leaving(forms, self._sender, routes, courier.depart)
 
     async def run(self) -> None:
         """Host by host and address by address, until everybody has a verdict.

@@ -9,39 +9,36 @@ from typing import TypeAlias
 from ..eventual import Eventual, settled
 from ..message import Departed, Message, Route
 from ..smtp.address import Mailbox
+from ..smtp.command import Body
 from ..smtp.extensions import Extensions
 from ..smtp.reply import Reply
-from .content import InThread
 from .form import Form, Forms, KeptHere
 
 #: What departure hooks make of a message for these routes; see `mailframe.plugin.Site`.
 Depart: TypeAlias = Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]]
 
 
-class Leaving(Forms):
-    """The forms of a message after its departure hooks, each of which is asked once for each form.
+class Leaving:
+    """The forms of a message after its departure hooks, which are asked once for each form.
 
     `sender` is the reverse-path of all `routes`, which share a next hop.
     """
 
     def __init__(
-        self,
-        message: Message,
-        in_thread: InThread,
-        sender: Mailbox | None,
-        routes: Sequence[Route],
-        depart: Depart,
+        self, forms: Forms, sender: Mailbox | None, routes: Sequence[Route], depart: Depart
     ) -> None:
-        super().__init__(message, in_thread)
+        self.message = forms.message
+        self.in_thread = forms.in_thread
+        self._forms = forms
         self._sender = sender
         self._routes = routes
         self._depart = depart
-        self._departed: dict[tuple[str, bool, bool], Departed | Reply] = {}
+        self._departed: dict[tuple[Body, bool, bool], Departed | Reply] = {}
 
     async def form(self, extensions: Extensions) -> Form | KeptHere | Reply:
         """See Forms; KeptHere if a hook says so. Raises OSError as Forms does."""
-        form = await super().form(extensions)
-        if not isinstance(form, Form):
+        form = await self._forms.form(extensions)
+        if isinstance(form, Reply):
             return form
         departed = await self._after_hooks(form, "SMTPUTF8" in extensions)
         if isinstance(departed, Reply):

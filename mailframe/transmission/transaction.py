@@ -15,7 +15,7 @@ from ..smtp.transparency import BadLineEnds
 from .commands import fit_address, mail_command, rcpt_command
 from .connection import Ended, ServerConnection
 from .content import send_chunk, send_data
-from .form import Form, Forms, KeptHere
+from .form import Form, KeptHere, MessageForms
 from .times import Timeouts
 
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
@@ -65,7 +65,7 @@ class Transaction:
     def __init__(
         self,
         connection: ServerConnection,
-        forms: Forms,
+        forms: MessageForms,
         sender: Mailbox | None,
         recipients: Sequence[Recipient],
         timeouts: Timeouts,
@@ -160,7 +160,11 @@ class Transaction:
             size=form.content.size,
             body=form.body,
             smtputf8="SMTPUTF8" in self._extensions
-            and (envelope.smtputf8 or not all(address.is_ascii for address in said)),
+            # RFC 6531 section 3.4: not if nothing in the message needs it.
+            and (
+                (envelope.smtputf8 and not form.ascii)
+                or not all(address.is_ascii for address in said)
+            ),
             extensions=self._extensions,
         )
 

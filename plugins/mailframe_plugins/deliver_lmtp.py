@@ -37,6 +37,9 @@ class Settings:
     )
     messages: int = setting("messages sent over one connection", 100)
     recipients: int = setting("recipients in one transaction", 50)
+    long_lines: bool = setting(
+        "pass on lines of over 998 octets; else they are re-encoded or broken", True
+    )
     timeouts: Timeouts = setting("seconds to wait for each kind of reply", factory=Timeouts)
 
 
@@ -64,6 +67,7 @@ def build(settings: Settings, site: Site) -> Agent:
         timeouts=settings.timeouts,
         in_thread=site.in_thread,
         recipients=settings.recipients,
+        any_line=settings.long_lines,
         final=True,
     )
     return Agent(courier, pool, site.reactor, lambda route: route.next_hop or store)

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailframe.final_delivery import LineEnds
+from mailframe.final_delivery import LineEnds, as_text
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.maildir import Maildir, NoSuchOwner, OverQuota, Quota
 from mailframe.maildir.delivery.deliverer import (
@@ -160,12 +160,24 @@ class Maildirs(Service):
             await self._process.stop()
 
     def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
-        """Deliver into the Maildir of each route's mailbox. Cancelling drops what has not begun."""
+        """Into the Maildir of each route's mailbox. Cancelling forgets what has not begun."""
+        if message.envelope.body == "BINARYMIME":
+            text = self._in_thread(as_text, message, self._settings.line_ends)
+            written: Deferred[Iterable[Outcome]] = text.addCallback(
+                lambda found: self._deliver(replace(message, content=found[0]), routes, found[1])
+            )
+            return written
+        return self._deliver(message, routes, self._settings.line_ends)
+
+    def _deliver(
+        self, message: Message, routes: Sequence[Route], line_ends: LineEnds
+    ) -> Deferred[Iterable[Outcome]]:
         content = message.content
-        # A service that is not started is not stopped either, and would leave a process behind.
-        small = self._process is not None and self.running and content.size <= SMALL
+        own = None if line_ends == self._settings.line_ends else line_ends
+        # Who is not started will not be stopped either, and would leave a process behind.
+        small = self._process is not None and self.running and content.size <= SMALL and not own
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
-        task = Task(content, [self._addressee(message, route) for route in routes])
+        task = Task(content, [self._addressee(message, route) for route in routes], own)
         done: Deferred[Any] = rounds.add(task)
         return done.addCallback(self._outcomes, message, routes, task)
 

@@ -14,7 +14,7 @@ import pwd
 import re
 import shutil
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailframe import final_delivery as final
-from mailframe.final_delivery import LineEnder, LineEnds
+from mailframe.final_delivery import SYSEXITS, LineEnder, LineEnds
 from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import Message, Outcome, Recipient, Route, Status
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
@@ -51,26 +51,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\s+(.*)")
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
-#: sysexits.h, as sendmail and its successors use it.
-SYSEXITS: Mapping[int, Reply] = {
-    64: Reply(554, "Command line usage error", "5.3.5"),
-    65: Reply(554, "Data format error", "5.6.0"),
-    66: Reply(554, "Cannot open input", "5.3.0"),
-    67: Reply(550, "User unknown", "5.1.1"),
-    68: Reply(550, "Host name unknown", "5.1.2"),
-    69: Reply(554, "Service unavailable", "5.3.0"),
-    70: Reply(554, "Internal software error", "5.3.0"),
-    71: Reply(451, "System resource problem", "4.3.0"),
-    72: Reply(554, "Critical system file missing", "5.3.0"),
-    73: Reply(554, "Cannot create output file", "5.2.0"),
-    74: Reply(451, "Input/output error", "4.3.0"),
-    75: Reply(451, "Temporary failure", "4.3.0"),
-    76: Reply(554, "Remote error in protocol", "5.5.0"),
-    77: Reply(554, "Permission denied", "5.7.0"),
-    78: Reply(554, "Local configuration error", "5.3.5"),
-    126: Reply(451, "The program that delivers cannot be run", "4.3.5"),
-    127: Reply(451, "The program that delivers cannot be found", "4.3.5"),
-}
 DELIVERED = Reply(250, "Delivered to the program", "2.0.0")
 UNKNOWN = Reply(451, "The program that delivers failed", "4.3.0")
 
@@ -170,9 +150,12 @@ class Pipe:
                 program=self._program,
             )
             return AS_ROOT
-        source = await self._site.in_thread(message.content.open)
+        content, line_ends = message.content, self._settings.line_ends
+        if message.envelope.body == "BINARYMIME":
+            content, line_ends = await self._site.in_thread(final.as_text, message, line_ends)
+        source = await self._site.in_thread(content.open)
         head = final.final_header(message, recipient) if self._settings.headers else b""
-        run = _Run(self._site, head, source, self._settings.line_ends)
+        run = _Run(self._site, head, source, line_ends)
         command = [*self._before, *arguments]
         try:
             self._site.reactor.spawnProcess(

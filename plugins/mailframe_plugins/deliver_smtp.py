@@ -53,6 +53,9 @@ class Settings:
     back_off: Duration = setting(
         "seconds until an address that could not be reached is dialled again", Duration(3.0)
     )
+    long_lines: bool = setting(
+        "pass on lines of over 998 octets; else they are re-encoded or broken", False
+    )
     timeouts: Timeouts = setting("seconds to wait for each kind of reply", factory=Timeouts)
 
 
@@ -78,6 +81,7 @@ def build(settings: Settings, site: Site) -> Agent:
         agent=site.name.removeprefix("deliver."),
         depart=site.depart,
         demand=site.tls_demand,
+        any_line=settings.long_lines,
     )
     return Agent(courier, pool, site.reactor, _next_hop)
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_a_message_arrives_in_new_with_its_sizes_in_its_name(tmp_path: Path) -> 
 def test_line_ends_may_stay_as_they_came(tmp_path: Path) -> None:
     """With "crlf" nothing is changed, and both sizes are the same."""
     maildir = Maildir(tmp_path / "M")
-    assert deliver([copy(maildir)], names(), "crlf") == [None]
+    assert deliver([replace(copy(maildir), line_ends="crlf")], names()) == [None]
     message = one(maildir)
     assert maildir.file(message).read_bytes() == b"Return-Path: <>\r\n" + TEXT
     assert message.name.size == message.name.wire_size
@@ -172,7 +173,7 @@ def test_large_content_is_streamed(tmp_path: Path) -> None:
 def test_many_copies_arrive_in_one_go(tmp_path: Path, syncfs_from: int) -> None:
     """With one sync for all or one for each, every copy has a name of its own."""
     boxes = [Maildir(tmp_path / name) for name in "abc"]
-    results = deliver([copy(box) for box in boxes * 3], names(), "lf", syncfs_from)
+    results = deliver([copy(box) for box in boxes * 3], names(), syncfs_from)
     assert results == [None] * 9
     found = [message.file for box in boxes for message in box.messages()]
     assert len(found) == len(set(found)) == 9
@@ -212,7 +213,7 @@ def test_a_failure_at_any_step_leaves_nothing(
             patch.setattr(copies, "_write", fail)
         else:
             patch.setattr(where, step, fail)
-        (failed,) = deliver([copy(maildir, quota=Quota(10_000))], names(), "lf", together)
+        (failed,) = deliver([copy(maildir, quota=Quota(10_000))], names(), together)
     assert isinstance(failed, OSError) and failed.errno == errno.ENOSPC
     files = [file.name for file in maildir.path.rglob("*") if file.is_file()]
     assert files == ["maildirsize"]

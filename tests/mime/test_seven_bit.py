@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailframe.mime.seven_bit import CannotConvert, has_unicode_headers, to_seven_bit
+from mailframe.mime import seven_bit
+from mailframe.mime.entity_checks import CannotConvert, IsSigned, NeedsUnicode
+from mailframe.mime.seven_bit import Tolerance, re_encoded, to_seven_bit, with_ascii_head
 
 TEXT = "Grüße\r\n.\r\n  trailing \r\n=x\r\nFrom y\r\n"
 HEAD = b"Subject: x\r\nMIME-Version: 1.0\r\n"
@@ -40,10 +42,10 @@ def decoded(octets: bytes) -> list[bytes]:
     ]
 
 
-def is_sendable(octets: bytes) -> bool:
-    """7-bit lines within the limit."""
+def is_sendable(octets: bytes, eight_bit: bool = False) -> bool:
+    """Lines within the limit, of ASCII."""
     lines = octets.split(b"\r\n")
-    return octets.isascii() and all(
+    return (eight_bit or octets.isascii()) and all(
         len(line) <= 998 and not set(line) & set(b"\r\n\0") for line in lines
     )
 
@@ -119,19 +121,22 @@ SIGNED_PART = multipart(PART + TEXT.encode(), kind=b'signed; protocol="a/b"')
     [
         (SIGNED_PART, "signed"),
         (multipart(SIGNED_PART.replace(b"=_b", b"=_inner")), "signed"),
-        ("Subject: é\r\n\r\nx\r\n".encode(), "not ASCII"),
-        (multipart(PART + TEXT.encode(), end=b"\r\n"), "does not end"),
+        ("To: é@x.example\r\n\r\nx\r\n".encode(), "not ASCII"),
         (multipart(PART + b"\xe9").replace(b'boundary="=_b"', b"x=y"), "no boundary"),
-        (multipart(PART + b"\xe9", kind=b"digest"), "digest"),
+        (multipart(b"\xe9").replace(b"=_b", b"=_c", 1), "no parts"),
         (multipart(b"Content-Type: message/partial\r\n\r\n\xe9"), "message/partial"),
-        (multipart(PART + b"x").replace(b"preamble", b"pr\xe9"), "between the parts"),
         (multipart(b"", PART + b"\xe9").replace(b"\r\n\r\n--=_b", b"\r\n--=_b"), "empty"),
-        (multipart(PART + b"\xe9").replace(b"8bit\r\nX", b"base64\r\nX"), "composite"),
-        (text_message(b"\xe9\r\n", encoding=b"quoted-printable"), "forbids"),
+        (
+            multipart(
+                b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n\xe9"
+            ),
+            "composite",
+        ),
+        (text_message(b"\xe9\r\n", encoding=b"uuencode"), "forbids"),
         (text_message(b"\xe9\r\n", encoding=b"x-what"), "forbids"),
-        (text_message(head=b"Content-Type: text/plain\r\n" * 2), "broken"),
+        (multipart(PART + b"\xe9").replace(b"MIME", b"Content-Type: a/b\r\nMIME", 1), "types"),
+        (text_message(head=b"Content-Transfer-Encoding: base64\r\n"), "encodings"),
         (b"no header\r\n\r\n\xe9\r\n", "broken"),
-        (b"Content-Type: text/plain\r\n\r\n\xe9\r\n", "MIME-Version"),
         (b"Subject: x\nY: z\r\n\r\n\xe9\r\n", "CRLF"),
         (b"Subject: \xe9", "does not end"),
     ],
@@ -151,16 +156,56 @@ def test_nesting_has_an_end() -> None:
         to_seven_bit(octets)
 
 
-def test_unicode_headers_are_found_wherever_they_are() -> None:
-    """RFC 6532: of the message, of parts, of messages inside; bodies do not count."""
-    assert not has_unicode_headers(multipart(PART + TEXT.encode()))
-    assert has_unicode_headers("Subject: é\r\n\r\n".encode())
-    named = 'Content-Type: image/png; name="é"\r\n\r\nx'.encode()
-    assert has_unicode_headers(multipart(named))
-    inner = b"Content-Type: message/global\r\n\r\n" + "To: é@x.example\r\n\r\nx".encode()
-    assert has_unicode_headers(multipart(inner))
-    broken = multipart(PART + TEXT.encode(), end=b"\r\n")
-    assert has_unicode_headers(broken)  # who can tell
+def test_large_parts_within_large_parts_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level holds all that is below it: thirty of 32 MB would be a gigabyte."""
+    octets = text_message(b"\xe9\r\n" * 1000)
+    for _ in range(5):
+        octets = HEAD + b"Content-Type: message/rfc822\r\n\r\n" + octets
+    assert is_sendable(to_seven_bit(octets))
+    monkeypatch.setattr(seven_bit, "MAX_HELD", 3 * len(octets))
+    with pytest.raises(CannotConvert, match="deeply"):
+        to_seven_bit(octets)
+
+
+def test_only_header_fields_change_where_bodies_may_stay() -> None:
+    """8BITMIME without SMTPUTF8: fields of the message, of parts, of messages inside."""
+    eight_bit = Tolerance(eight_bit=True)
+    octets = multipart(PART + TEXT.encode())
+    assert re_encoded(octets, eight_bit) == octets
+    named = 'Content-Type: text/plain; name="é"\r\n\r\n'.encode()
+    inner = b"Content-Type: message/rfc822\r\n\r\n" + "Subject: Jürgen\r\n\r\n".encode()
+    result = re_encoded(multipart(named + b"\xe9", inner + b"\xe9"), eight_bit)
+    assert b"name*=utf-8''%C3%A9\r\n\r\n\xe9\r\n" in result
+    assert b"Subject: =?utf-8?q?J=C3=BCrgen?=\r\n\r\n\xe9\r\n" in result
+    assert result.count(b"Content-Transfer-Encoding: 8bit") == 1
+    # RFC 6532 section 3.7: it is what the type is for.
+    octets = multipart(b"Content-Type: message/global\r\n\r\n" + "To: é@x\r\n\r\nx".encode())
+    assert re_encoded(octets, eight_bit) == octets
+
+
+def test_signed_parts_stay_while_the_header_above_them_changes() -> None:
+    """RFC 1847 section 2.1: what is above the signed part is not covered."""
+    signed = multipart(ASCII_PART, kind=b"signed")
+    result = to_seven_bit("Comments: Jürgen\r\n".encode() + signed)
+    assert result == b"Comments: =?utf-8?q?J=C3=BCrgen?=\r\n" + signed
+    eight = Tolerance(eight_bit=True)
+    assert re_encoded("Comments: Jürgen\r\n".encode() + SIGNED_PART, eight).endswith(SIGNED_PART)
+    with pytest.raises(IsSigned):
+        to_seven_bit(SIGNED_PART)
+    with pytest.raises(IsSigned):
+        long = SIGNED_PART.replace(b"preamble", b"x" * 999)
+        re_encoded(long, Tolerance(eight_bit=True, unicode=True))
+
+
+def test_a_header_alone_is_converted_if_the_rest_cannot_be() -> None:
+    """Hosts read the header; parts that nobody can tell are for the readers."""
+    octets = "Subject: Jürgen\r\nContent-Type: multipart/mixed\r\n\r\né".encode()
+    result = with_ascii_head(octets, str)
+    assert result == (
+        "Subject: =?utf-8?q?J=C3=BCrgen?=\r\nContent-Type: multipart/mixed\r\n\r\né".encode()
+    )
+    with pytest.raises(NeedsUnicode):
+        with_ascii_head("To: é@x\r\n\r\n".encode(), str)
 
 
 @given(st.text(alphabet=st.sampled_from("aé=. \t\r\n-"), max_size=300))
@@ -186,13 +231,16 @@ def test_any_octets_are_read_the_same_or_refused(octets: bytes) -> None:
 
 
 def test_a_long_line_of_the_header_is_folded() -> None:
-    """RFC 5322 section 2.1.1: at white space, which changes nothing; without any, it cannot be."""
+    """RFC 5322 section 2.1.1: at white space, which changes nothing, or where it must be."""
     names = b", ".join(b"a%03d@example.org" % number for number in range(100))
     head = b"MIME-Version: 1.0\r\nTo: " + names + b"\r\nSubject: x\r\n"
     result = to_seven_bit(head + b"\r\n\xe9\r\n")
     assert is_sendable(result) and result.replace(b"\r\n ", b" ").startswith(head)
-    with pytest.raises(CannotConvert, match="too long"):
-        to_seven_bit(b"X: " + b"x" * 1000 + b"\r\n\r\n")
+    result = to_seven_bit(b"X: " + b"x" * 1990 + b"\r\n\r\n")
+    assert is_sendable(result) and result.replace(b"\r\n\t", b"").count(b"x") == 1990
+    assert to_seven_bit(b"X: y" + b" " * 3000 + b"\r\n\r\n").count(b"\r\n") < 4
+    with pytest.raises(CannotConvert, match="too long"):  # a boundary perhaps
+        to_seven_bit(b"Content-Type: text/x; x=" + b"x" * 1000 + b"\r\n\r\n")
 
 
 def test_the_body_begins_where_the_octets_have_it() -> None:
@@ -226,8 +274,9 @@ def test_a_comment_beside_the_encoding_is_none() -> None:
 def test_any_message_is_sendable_or_refused(pieces: list[bytes]) -> None:
     """Whatever is put together, what comes out is 7-bit lines."""
     octets = multipart(*pieces)
-    has_unicode_headers(octets)
-    try:
-        assert is_sendable(to_seven_bit(octets))
-    except CannotConvert:
-        pass
+    for tolerance in (Tolerance(), Tolerance(True), Tolerance(True, True)):
+        try:
+            result = re_encoded(octets, tolerance)
+            assert is_sendable(result, tolerance.eight_bit)
+        except CannotConvert:
+            pass

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from email import message_from_bytes
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,37 @@ def test_a_message_that_comes_back_is_a_loop(agent: Agent, tmp_path: Path) -> No
     bob, eve = deliver(agent(tmp_path), route(), route("eve@example.org"), of=looped)
     assert (bob.status, bob.reply.code, bob.reply.status) == (Status.FAILED, 554, "5.4.6")
     assert eve.status is Status.DELIVERED
+
+
+BINARY_HEAD = b'MIME-Version: 1.0\r\nContent-Type: image/png; name="\xc3\xa9"\r\n'
+IMAGE = b"\x89PNG\r\n\x1a\n\0\r\n"
+
+
+def binary(octets: bytes) -> Message:
+    """Mail that came with BODY=BINARYMIME."""
+    return message(octets, envelope("a@x.example", "bob@example.org", body="BINARYMIME"))
+
+
+def test_an_image_that_came_as_it_is_can_be_read(agent: Agent, tmp_path: Path) -> None:
+    """RFC 3030: LF for CRLF would harm it, so it is base64 in the file; nothing else changes."""
+    to = agent(tmp_path)
+    deliver(to, of=binary(BINARY_HEAD + b"\r\n" + IMAGE))
+    (octets,) = files(to.maildir(Mailbox("bob", "example.org")))
+    assert BINARY_HEAD.replace(b"\r\n", b"\n") in octets and b"\r" not in octets
+    assert message_from_bytes(octets).get_payload(decode=True) == IMAGE
+
+
+@pytest.mark.parametrize("process", [True, False])
+def test_what_cannot_be_text_is_kept_octet_for_octet(tmp_path: Path, process: bool) -> None:
+    """Signed, broken, or in Maildirs whose lines end with CRLF: the file has what was sent."""
+    signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\r\n\n\r\n--b--\r\n"
+    for octets, line_ends in ((signed, "lf"), (BINARY_HEAD + b"\r\n" + IMAGE, "crlf")):
+        to = in_house(tmp_path / line_ends, line_ends=line_ends, process=process)
+        (outcome,) = deliver(to, of=binary(octets))
+        assert outcome.status is Status.DELIVERED
+        (found,) = files(to.maildir(Mailbox("bob", "example.org")))
+        assert found.endswith(b"\r\n" + octets)
+        assert found.startswith(b"Return-Path: <a@x.example>\r\n")
 
 
 def test_tagged_mail_goes_to_its_folder_where_there_is_one(agent: Agent, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,20 @@ class TestPrograms(PipeTestCase):
         """The program reads what SMTP carried, without headers on top."""
         await self.shell(f"cat > {self.folder}/got", line_ends="crlf", headers=False)
         assert (self.folder / "got").read_bytes() == message().content.at_hand
+
+    async def test_binary_mail_is_given_as_text(self) -> None:
+        """RFC 3030: no octet of an image is taken for a line end, and none is lost."""
+        image = b"\x89PNG\r\n\0\n"
+        head = b"MIME-Version: 1.0\r\nContent-Type: image/png\r\n\r\n"
+        around = replace(message().envelope, body="BINARYMIME")
+        for octets in (head + image, image):
+            sent = message(octets, around)
+            await self.shell(f"cat > {self.folder}/got", of=sent, headers=False)
+            got = (self.folder / "got").read_bytes()
+            if octets == image:  # it has no header, so that nothing can be said about it
+                assert got == image
+            else:
+                assert message_from_bytes(got).get_payload(decode=True) == image
 
     async def test_a_piece_that_ends_in_cr_waits_for_the_next(self) -> None:
         """Even where the piece is nothing else."""

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.message import Content, Message, Status
+from mailframe.mime.seven_bit import MAX_CONVERTED
 from mailframe.smtp.address import Mailbox
-from mailframe.transmission.form import MAX_CONVERTED
+from mailframe.transmission import form
 
 LARGE = b"Subject: large\r\n\r\n" + b"..line of text\r\n" * 40000  # more than one block
 
@@ -206,7 +207,8 @@ class TestForms(SynchronousTestCase):
 
     def test_what_cannot_be_re_encoded_comes_back(self) -> None:
         """554 5.6.3, and nothing is sent."""
-        outcome, peer = self.send((), message("Subject: é\r\n\r\n".encode(), body="8BITMIME"))
+        signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--"
+        outcome, peer = self.send((), message(signed, body="8BITMIME"))
         assert outcome.status is Status.FAILED and outcome.reply.status == "5.6.3"
         assert not any(line.startswith("MAIL") for line in peer.said)
         huge = stored(b"\xff", size=MAX_CONVERTED + 1, body="BINARYMIME")
@@ -234,11 +236,51 @@ class TestForms(SynchronousTestCase):
         sender = Mailbox("é", "client.example")
         outcome, peer = self.send((), message(smtputf8=True, sender=sender))
         assert outcome.reply.status == "5.6.7" and not peer.messages
-        outcome, peer = self.send((), message("Subject: é\r\n\r\n".encode(), smtputf8=True))
-        assert outcome.reply.status == "5.6.9" and not peer.messages
-        huge = stored(b"\xff", size=MAX_CONVERTED + 1, smtputf8=True)
-        outcome, peer = self.send((), huge)
-        assert outcome.reply.status == "5.6.9"
+        for extensions in ((), ("8BITMIME",)):
+            unicode = message("To: é@x.example\r\n\r\n".encode(), smtputf8=True)
+            outcome, peer = self.send(extensions, unicode)
+            assert outcome.reply.status == "5.6.9" and not peer.messages
+
+    def test_smtputf8_that_only_the_word_asks_for(self) -> None:
+        """Text in header fields has a spelling in ASCII, and so have domains; bodies stay."""
+        octets = "Subject: Jürgen\r\nTo: <r@bücher.example>\r\n\r\né\r\n".encode()
+        mail = message(octets, smtputf8=True, body="8BITMIME")
+        outcome, peer = self.send(("8BITMIME",), mail)
+        assert outcome.status is Status.RELAYED and peer.said[1].endswith("BODY=8BITMIME")
+        head = b"Subject: =?utf-8?q?J=C3=BCrgen?=\r\nTo: <r@xn--bcher-kva.example>\r\n"
+        assert peer.messages == [head + "\r\né\r\n".encode()]
+        outcome, peer = self.send((), mail)
+        assert peer.messages[0].startswith(head) and peer.messages[0].isascii()
+        # Nobody can tell its parts, but the header says nothing that hosts cannot read.
+        broken = "Subject: x\r\nContent-Type: multipart/mixed\r\n\r\né\r\n".encode()
+        outcome, peer = self.send(("8BITMIME",), message(broken, smtputf8=True))
+        assert peer.messages == [broken]
+        outcome, peer = self.send(FULL, message(b"Subject: x\r\n\r\nx\r\n", smtputf8=True))
+        assert "SMTPUTF8" not in peer.said[1].split()
+
+    def test_large_smtputf8_mail_is_judged_by_its_header(self) -> None:
+        """Nobody reads all of it to know whether some part of it has a name in UTF-8."""
+        self.patch(form, "MAX_CONVERTED", 2000)
+        for head, status in ((b"Subject: x", Status.RELAYED), (b"Subject: \xff", Status.FAILED)):
+            octets = head + b"\r\n\r\n" + (b"\xff" * 900 + b"\r\n") * 3
+            outcome, peer = self.send(("8BITMIME",), stored(octets, smtputf8=True))
+            assert outcome.status is status and bool(peer.messages) is (status is Status.RELAYED)
+
+    def test_a_store_gets_header_fields_as_readers_see_them(self) -> None:
+        """LMTP: a store that says nothing of SMTPUTF8 gives them to readers nonetheless."""
+        octets = "Subject: Jürgen\r\nTo: é@x.example\r\n\r\né\r\n".encode()
+        network = Network(Peer(extensions=("8BITMIME",), lmtp=True), lmtp=True, final=True)
+        mail = message(octets, smtputf8=True)
+        [outcome] = self.successResultOf(network.begin(mail, recipients("r@peer.example")))
+        assert network.peer.messages == [octets] and outcome.status is Status.DELIVERED
+
+    def test_eight_bit_octets_that_nobody_announced(self) -> None:
+        """The label is true, whatever the client said of it."""
+        mail = message("Subject: é\r\n\r\né\r\n".encode())
+        outcome, peer = self.send(("8BITMIME",), mail)
+        assert "BODY=8BITMIME" in peer.said[1] and peer.messages == [mail.content.at_hand]
+        outcome, peer = self.send((), mail)
+        assert outcome.status is Status.RELAYED and peer.messages[0].isascii()
 
     def test_domains_that_are_none(self) -> None:
         """A label that IDNA refuses has no spelling here."""

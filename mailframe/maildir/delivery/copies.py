@@ -42,6 +42,7 @@ class Copy:
     account: Maildir
     quota: Quota | None = None
     create: bool = True
+    line_ends: LineEnds = "lf"
 
 
 class _Draft:
@@ -58,7 +59,7 @@ class _Draft:
         self.reserved = 0
         self.failed: Exception | None = None
 
-    def write(self, line_ends: LineEnds) -> None:
+    def write(self) -> None:
         """Write the octets into tmp, without a sync."""
         folder = self.copy.folder
         try:
@@ -70,7 +71,7 @@ class _Draft:
             self.file = _create(self.place)
         if folder.owner.chosen:
             os.fchown(self.file, folder.owner.uid, folder.owner.gid)
-        ender = LineEnder(line_ends)
+        ender = LineEnder(self.copy.line_ends)
         content = self.copy.content
         if isinstance(content.body, bytes):
             octets = ender.feed(self.copy.head + content.prefix + content.body)
@@ -114,7 +115,6 @@ class _Draft:
 def deliver(
     copies: Sequence[Copy],
     names: UniqueNames,
-    line_ends: LineEnds = "lf",
     syncfs_from: int = 0,
 ) -> list[Exception | None]:
     """Deliver all copies. The result is None for each one that now survives a power cut.
@@ -129,7 +129,7 @@ def deliver(
     many = syncfs_from if syncfs_from > 0 and can_syncfs() else len(drafts) + 1
     try:
         _each_folder(drafts, lambda some: some[0].copy.folder.check())
-        _each(drafts, lambda draft: draft.write(line_ends))
+        _each(drafts, _Draft.write)
         if len(drafts) >= many:
             _each_device(drafts)
         else:

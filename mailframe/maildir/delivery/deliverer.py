@@ -75,10 +75,14 @@ class Addressee(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One message, and all mailboxes that get it."""
+    """One message, and all mailboxes that it goes to.
+
+    `line_ends` is None if the Rules hold; another process is never given one that does not.
+    """
 
     content: Content
     addressees: Sequence[Addressee]
+    line_ends: LineEnds | None = None
 
 
 #: For each addressee of a task: None, which promises that the copy survives a power cut, or the
@@ -114,7 +118,7 @@ class Deliverer:
         decided: list[list[Copy | Exception]] = [self._prepared(task) for task in tasks]
         copies = [item for items in decided for item in items if isinstance(item, Copy)]
         rules = self.rules
-        ends = iter(deliver(copies, self._names, rules.line_ends, rules.syncfs_from))
+        ends = iter(deliver(copies, self._names, rules.syncfs_from))
         results: list[Results] = [
             [next(ends) if isinstance(item, Copy) else item for item in items] for items in decided
         ]
@@ -129,11 +133,11 @@ class Deliverer:
         except Exception as failed:  # noqa: BLE001
             return [failed] * len(task.addressees)
         return [
-            BeenHere() if is_among(each.address, seen) else self._copy(task.content, each)
+            BeenHere() if is_among(each.address, seen) else self._copy(task, each)
             for each in task.addressees
         ]
 
-    def _copy(self, content: Content, to: Addressee) -> Copy | Exception:
+    def _copy(self, task: Task, to: Addressee) -> Copy | Exception:
         try:
             account = self._maildir(to.account, self._owner(to))
         # An error with one mailbox must not touch the others.
@@ -142,7 +146,8 @@ class Deliverer:
         folder = _tagged(account, to.tag) if to.tag else account
         head = final_fields(to.sender, to.address, to.original)
         quota = self.rules.quota if to.quota is None else Quota(*to.quota)
-        return Copy(folder, head, content, account, quota, self.rules.create)
+        ends = task.line_ends or self.rules.line_ends
+        return Copy(folder, head, task.content, account, quota, self.rules.create, ends)
 
     def _owner(self, to: Addressee) -> Owner:
         """The owner of what is written for this addressee. NoSuchOwner, OSError."""

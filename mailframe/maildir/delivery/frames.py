@@ -47,12 +47,12 @@ def read_rules(read: Read) -> Rules:
 
 
 def round_frame(tasks: Sequence[Task]) -> bytes:
-    """The frame of tasks to be delivered together. TypeError if a content is not in memory."""
+    """Tasks to be delivered in one go. TypeError if one is not for another process."""
     words = []
     pieces = [b""]
-    for content, addressees in tasks:
-        if not isinstance(content.body, bytes):
-            raise TypeError("the content is not at hand")
+    for content, addressees, line_ends in tasks:
+        if not isinstance(content.body, bytes) or line_ends is not None:
+            raise TypeError("the content is not at hand, or has line ends of its own")
         words.append((len(content.prefix) + len(content.body), addressees))
         pieces += (content.prefix, content.body)
     pieces[0] = _frame(words)
