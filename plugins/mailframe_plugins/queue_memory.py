@@ -67,12 +67,6 @@ class Memory(Budget):
         self.kept: dict[str, _Kept] = {}
         self.watching: list[tuple[object, Callable[[], None]]] = []
 
-    def take(self, octets: int) -> None:
-        """Count octets that a draft adds, or gives back. OSError if there is no space."""
-        if octets > 0 and self.used + octets > self.limit:
-            raise OSError(errno.ENOSPC, f"the queue holds {self.used} octets already")
-        self.used += octets
-
 
 @implementer(IShardedStore)
 class MemoryQueue(service.Service):
