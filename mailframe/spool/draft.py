@@ -28,7 +28,7 @@ _PIECE = 1 << 20  # octets that gather before they are written to the file
 class Budget:
     """Octets that all drafts hold in memory, and how many they may before they become files.
 
-    A store that has no files takes no more than that: its drafts fail with ENOSPC.
+    In a store without files they may hold no more than that; drafts beyond it fail with ENOSPC.
     """
 
     def __init__(self, limit: int) -> None:
