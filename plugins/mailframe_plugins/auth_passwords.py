@@ -175,6 +175,8 @@ class Passwords:
         if settings.threads < 1:
             raise SettingError("threads", "at least 1 is wanted")
         self._path = site.folder / settings.file
+        site.will_read("file", self._path)
+        self._give = site.give
         self._now = site.reactor.seconds
         self._in_thread = site.in_thread
         self._at_once = DeferredSemaphore(settings.threads)
@@ -319,7 +321,10 @@ class Passwords:
             os.close(folder)
 
     def _write(self, lines: Sequence[str]) -> None:
-        """Replace the file in one step; whoever owned it and could read it, still does."""
+        """Replace the file in one step; whoever owned it and could read it, still does.
+
+        The host can, too: made as root, it would be root's alone.
+        """
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -328,6 +333,7 @@ class Passwords:
                     old = self._path.stat()
                     os.fchown(file, old.st_uid, old.st_gid)
                     os.fchmod(file, 0o600 | old.st_mode & 0o040)
+                self._give(file)
                 output.write("".join(f"{line}\n" for line in lines))
                 output.flush()
                 os.fsync(file)
