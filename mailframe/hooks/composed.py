@@ -34,9 +34,11 @@ from ..message import (
 )
 from ..plugin import Filter
 from ..sasl import Identity
+from ..settings import LoginSettings
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
+from .guesses import Guesses
 from .login import Logins
 from .observers import Audience, about
 from .panel import Witness, ask
@@ -55,7 +57,8 @@ class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`.
+    events; `reactor` keeps the timeouts. `secret()` is the host's, and `guessing` its bounds, for
+    `Logins`.
     """
 
     reactor: IReactorTime
@@ -69,6 +72,7 @@ class Hooks:
     services: tuple[Bound, ...] = ()
     now: Callable[[], float] = time.time
     secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
+    guessing: LoginSettings = field(default_factory=LoginSettings)
 
     _log = Logger()
 
@@ -91,7 +95,8 @@ class Hooks:
     @cached_property
     def logins(self) -> Logins:
         """Who may log in at which listener, and how."""
-        return Logins(self.auth, self.reactor, self._audience, self.secret)
+        guesses = Guesses(self.guessing, self.reactor.seconds)
+        return Logins(self.auth, self.reactor, self._audience, self.secret, guesses)
 
     def judge(
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None

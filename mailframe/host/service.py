@@ -172,7 +172,8 @@ class Host(service.MultiService):
 
     def _inspected(self) -> list[tuple[str, IInspected]]:
         listeners = Listeners(self.receptions, lambda: self.ports)
-        return [("listeners", listeners), ("queue", self.scheduler)]
+        guesses = self.hooks.logins.guesses
+        return [("listeners", listeners), ("logins", guesses), ("queue", self.scheduler)]
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:

@@ -120,6 +120,7 @@ class Reason(Enum):
 
     MALFORMED = "malformed"  # no sentence of the mechanism; SMTP says 501
     REFUSED = "refused"  # well said, but nobody is let in by it; SMTP says 535
+    LATER = "later"  # not looked at: too many have failed before; SMTP says 454
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,7 +350,7 @@ def parse(text: str) -> Mapping[str, Kept]:
         try:
             if not kept:
                 raise ValueError("name:scrypt$… is wanted")
-            name = normal_name(name)
+            name = normal_name(name.strip())
             if name in users:
                 raise ValueError(f"{name} is there twice")
             users[name] = Kept.parse(kept)
@@ -375,7 +375,7 @@ def _name_in(line: str) -> str:
 
 def normal_name(name: str) -> str:
     """The one spelling of a user's name. ValueError for what cannot be one."""
-    name = unicodedata.normalize("NFC", name.strip()).lower()
+    name = unicodedata.normalize("NFC", name).lower()
     if not name or len(name.encode()) > MAX_OCTETS:
         raise ValueError(f"a user's name has 1 to {MAX_OCTETS} octets")
     if name.startswith("#") or not name.isprintable() or any(c.isspace() for c in name):
