@@ -119,6 +119,13 @@ class Site:
     mailboxes: Mailboxes | None = None
     warn: Callable[[str, str], None] = lambda key, message: None
     may_give: Callable[[int, int], bool] = lambda uid, gid: True
+    #: will_read(key, path): `build` says that the host reads this file, which the setting `key`
+    #: names, again while it runs; will_write: that it writes there. `mailframe check` and the
+    #: start warn if the host's `user` may not.
+    will_read: Callable[[str, Path], None] = lambda key, path: None
+    will_write: Callable[[str, Path], None] = lambda key, path: None
+    #: Gives an open file that a command made as root to the user that the host becomes.
+    give: Callable[[int], None] = lambda file: None
     #: Checks a name and password: the user's name, or a Reply that says why not.
     authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
     #: The rows with which this process of the host answers a question (`mailframe.host.control`).

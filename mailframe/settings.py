@@ -50,6 +50,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginSettings:
+    """`[logins]`: how often a stranger may guess, over all sessions and protocols."""
+
+    failures_per_client: int = setting(
+        "failed logins of one client (an IPv4 address, an IPv6 /64) within `period`; more: "
+        "454 4.7.0",
+        20,
+    )
+    failures_per_user: int = setting(
+        "the same for one user, from clients that it has not logged in from before", 20
+    )
+    period: Duration = setting(
+        "seconds in which so many failures are forgiven, one after the other", Duration(1800.0)
+    )
+    exempt: tuple[str, ...] = setting(
+        "clients that log in for many users, as a webmail does, so that only these are counted: "
+        "addresses, networks",
+        (),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """One `[[listen]]`: a place where clients connect."""
 
@@ -202,6 +224,7 @@ class HostSettings:
         "[[listen]]: where clients connect, a section for each place", ()
     )
     limits: Limits = setting("[limits]: what a client may use, on all listeners", factory=Limits)
+    logins: LoginSettings = setting("[logins]: failed logins", factory=LoginSettings)
     tls: TlsSettings | None = setting("[tls]: certificates", None)
     dns: DnsSettings = setting("[dns]: name servers", factory=DnsSettings)
     retry: QueueTimes = setting("[retry]: the retry schedule", factory=QueueTimes)

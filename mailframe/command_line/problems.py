@@ -15,6 +15,7 @@ from ..config.toml_index import index
 from ..host.listening import StartError, certificates_of, client_ca_of
 from ..host.privileges import NoSuchAccount, account
 from ..host.resources import Resources
+from ..host.rights import hindrances_of, warnings_of
 from ..settings import HostSettings
 from .postmaster import Unread, ask
 from .repeated_paths import repeated_paths
@@ -47,7 +48,8 @@ def check(path: Path, reactor: Any) -> Checked:
         errors += _of_plugins(sound, reactor, warnings)
         errors += _of_machine(sound.settings, path)
     ordered = tuple(sorted(errors, key=lambda error: error.line))
-    return Checked(None if errors else composition, ordered, tuple(warnings))
+    traps = tuple(sorted(warnings, key=lambda warning: warning.line))
+    return Checked(None if errors else composition, ordered, traps)
 
 
 def _of_plugins(
@@ -65,9 +67,23 @@ def _of_plugins(
     def found(unread: Unread) -> None:
         warnings.append(relays[unread.relay].error("domains", f"warning: {unread}"))
 
+    warnings += _of_rights(composition, resources)
     for waiting in ask(resources.hooks, composition.settings.listen, found):
         waiting.cancel()  # the answer would need the network
     return ()
+
+
+def _of_rights(composition: Composition, resources: Resources) -> list[ConfigError]:
+    """What the host may not do once it is its `user`: as root, everything can be read."""
+    settings = composition.settings
+    try:
+        whom = account(settings.user, settings.group)
+    except NoSuchAccount:
+        return []  # an error of its own
+    if whom is None:
+        return []
+    found = hindrances_of(whom, resources.needed)
+    return warnings_of(composition, resources.needed, found)
 
 
 def _of_machine(settings: HostSettings, path: Path) -> Iterator[ConfigError]:

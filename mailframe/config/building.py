@@ -11,6 +11,7 @@ from ..hooks import Bound, Hooks
 from ..plugin import Plugin, Site
 from ..registry import PluginError, UnknownPlugin
 from ..setting import SettingError
+from ..settings import HostSettings
 from . import checks
 from .composition import Composition, ConfigError, ConfigErrors, Section
 from .convert import Mistakes, convert
@@ -51,10 +52,10 @@ def compose(
                     built[stage].append(_bound(section, plugin, composition))
     if errors:
         raise ConfigErrors(tuple(sorted(errors, key=lambda each: each.line)))
-    return _hooks(built, host)
+    return _hooks(built, host, composition.settings)
 
 
-def _hooks(built: dict[str, list[Bound]], host: Site) -> Hooks:
+def _hooks(built: dict[str, list[Bound]], host: Site, settings: HostSettings) -> Hooks:
     return Hooks(
         reactor=host.reactor,
         auth=tuple(built["auth"]),
@@ -69,6 +70,7 @@ def _hooks(built: dict[str, list[Bound]], host: Site) -> Hooks:
         services=tuple(built["serve"]),
         now=host.now,
         in_thread=host.in_thread,
+        guessing=settings.logins,
     )
 
 

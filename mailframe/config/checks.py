@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from ..names.ip import NetworkSet
 from ..resolver.servers import parse_server
-from ..settings import HostSettings, Limits, Listener, QueueTimes
+from ..settings import HostSettings, Limits, Listener, LoginSettings, QueueTimes
 from ..smtp.address import AddressError, parse_domain
 from .composition import Section
 from .suggest import did_you_mean
@@ -68,6 +68,7 @@ def _numbers(settings: HostSettings) -> Iterator[Complaint]:
     for number, listener in enumerate(settings.listen):
         if listener.limits is not None:
             yield from _limits(("listen", number, "limits"), listener.limits)
+    yield from _logins(settings.logins)
     for key in ("threads", "workers"):
         if getattr(settings, key) < 1:
             yield (key,), str(expected("1 or more", getattr(settings, key)))
@@ -90,6 +91,18 @@ def _limits(place: Place, limits: Limits) -> Iterator[Complaint]:
     for each in fields(limits):
         if getattr(limits, each.name) <= 0:
             yield (*place, each.name), str(expected("more than 0", getattr(limits, each.name)))
+
+
+def _logins(logins: LoginSettings) -> Iterator[Complaint]:
+    for key in ("failures_per_client", "failures_per_user"):
+        if getattr(logins, key) < 1:
+            yield ("logins", key), str(expected("1 or more", getattr(logins, key)))
+    if logins.period <= 0:
+        yield ("logins", "period"), str(expected("a duration above 0", logins.period))
+    try:
+        NetworkSet(logins.exempt)
+    except ValueError as wrong:
+        yield ("logins", "exempt"), str(wrong)
 
 
 def _endpoint(place: Place, listener: Listener) -> Iterator[Complaint]:

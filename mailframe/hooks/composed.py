@@ -19,10 +19,9 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..eventual import at_once, is_later
+from ..eventual import at_once
 from ..interfaces import IInspected, IQueueStore
 from ..message import (
     Client,
@@ -33,20 +32,22 @@ from ..message import (
     Outcome,
     Recipient,
     Route,
-    Status,
     TlsDemand,
 )
 from ..message.vocabulary import Stage, Verdict
 from ..plugin import Filter
 from ..sasl import Identity
-from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
+from ..settings import LoginSettings
+from ..smtp.reply import AUTH_FAILED, RELAYING_DENIED, Reply
 from . import answers
+from .delivering import Deliveries
 from .departing import InThread, departed
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
+from .guesses import Guesses
 from .login import Logins
 from .observers import Audience, about
 from .panel import Witness, ask
-from .question import Bound, Fault, Question, new_reference
+from .question import Bound, Fault, Question
 from .routing import Routing, routed
 from .tls_policies import demanded
 
@@ -63,8 +64,8 @@ class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`. `in_thread`
-    runs what blocks.
+    events; `reactor` keeps the timeouts. `secret()` is the host's, and `guessing` its bounds, for
+    `Logins`. `in_thread` runs what blocks.
     """
 
     reactor: IReactorTime
@@ -81,6 +82,7 @@ class Hooks:
     now: Callable[[], float] = time.time
     secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
     in_thread: InThread = maybeDeferred
+    guessing: LoginSettings = field(default_factory=LoginSettings)
 
     _log = Logger()
 
@@ -103,7 +105,8 @@ class Hooks:
     @cached_property
     def logins(self) -> Logins:
         """Who may log in at which listener, and how."""
-        return Logins(self.auth, self.reactor, self._audience, self.secret)
+        guesses = Guesses(self.guessing, self.reactor.seconds)
+        return Logins(self.auth, self.reactor, self._audience, self.secret, guesses)
 
     def judge(
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
@@ -214,68 +217,7 @@ class Hooks:
 
         Every `route.recipient` must be set: ValueError otherwise.
         """
-        recipients = [_recipient_of(route) for route in routes]
-        started = self.reactor.seconds()
-        question = self._agents.get(agent)
-        if question is None:
-            self._log.error("no [deliver.{agent}] for message {id}", agent=agent, id=message.id)
-            missing = [Outcome(each, Status.DEFERRED, NO_DELIVERY) for each in recipients]
-            return self._outcomes(message, agent, started, tuple(missing))
-        answer = question.ask(message, routes)
-        if is_later(answer):
-            return answer.addCallback(self._answered, question, message, agent, recipients, started)
-        return self._answered(answer, question, message, agent, recipients, started)
-
-    def _answered(
-        self,
-        answer: Any,
-        question: Question,
-        message: Message,
-        agent: str,
-        recipients: Sequence[Recipient],
-        started: float,
-    ) -> tuple[Outcome, ...]:
-        outcomes, missing = self._believed(question, message, frozenset(recipients), answer)
-        result = [
-            outcomes.get(recipient) or Outcome(recipient, Status.DEFERRED, missing)
-            for recipient in recipients
-        ]
-        return self._outcomes(message, agent, started, tuple(result))
-
-    def _outcomes(
-        self, message: Message, agent: str, started: float, outcomes: tuple[Outcome, ...]
-    ) -> tuple[Outcome, ...]:
-        """The same, told."""
-        if self._audience.wants(Stage.DELIVER):
-            for outcome in outcomes:
-                self._audience.outcome(message, outcome, agent, started)
-        return outcomes
-
-    def _believed(
-        self, question: Question, message: Message, asked: frozenset[Recipient], answer: Any
-    ) -> tuple[dict[Recipient, Outcome], Reply]:
-        """The sound outcomes by recipient, and the reply for those that have none."""
-        if not isinstance(answer, Fault):
-            try:
-                outcomes, wrong = answers.sound_outcomes(asked, answer)
-            # An agent may answer with a generator, which is the agent's code.
-            except Exception:  # noqa: BLE001
-                answer = question.failed(Failure(), (message,))  # type: ignore[no-untyped-call]
-            else:
-                return outcomes, self._doubt(question, message, wrong) if wrong else LOCAL_ERROR
-        return {}, answer.reply()
-
-    def _doubt(self, question: Question, message: Message, wrong: list[str]) -> Reply:
-        fault = Fault(new_reference(), "; ".join(dict.fromkeys(wrong)))
-        self._log.error(
-            "deliver plugin {plugin} gave {cause} for message {id}, ref {reference}",
-            plugin=question.bound.name,
-            cause=fault.cause,
-            id=message.id,
-            reference=fault.reference,
-        )
-        self._audience.fault(question.bound, question.method, fault, message)
-        return fault.reply()
+        return self._deliveries.deliver(message, agent, routes)
 
     def tell(
         self,
@@ -310,7 +252,7 @@ class Hooks:
         """For IInspected: a row for each plugin and method that failed when it was last asked."""
         asked = chain(
             chain.from_iterable(self._questions.values()),
-            self._agents.values(),
+            self._deliveries.questions(),
             self.logins.questions(),
         )
         yield from (row for question in asked if (row := question.state()) is not None)
@@ -336,20 +278,8 @@ class Hooks:
         return Audience(self.observers, self.reactor, self.now)
 
     @cached_property
-    def _agents(self) -> dict[str, Question]:
-        return {
-            name: Question(
-                bound,
-                "deliver",
-                answers.is_delivery,
-                self.reactor,
-                self._audience.fault,
-                silence=False,
-                # A slow peer is no reason to leave the agent alone.
-                patient=True,
-            )
-            for name, bound in self.agents.items()
-        }
+    def _deliveries(self) -> Deliveries:
+        return Deliveries(self.agents, self.reactor, self._audience)
 
     @cached_property
     def _questions(self) -> dict[str, list[Question]]:
@@ -392,9 +322,3 @@ class Hooks:
     def _started(self, stage: str) -> float | None:
         """When, in the reactor's seconds; None where nobody listens to that stage."""
         return self.reactor.seconds() if self._audience.wants(stage) else None
-
-
-def _recipient_of(route: Route) -> Recipient:
-    if route.recipient is None:
-        raise ValueError("a Route without a recipient cannot be delivered")
-    return route.recipient

@@ -41,12 +41,14 @@ from ..sasl import (
     TokenRefused,
     TokenWanted,
     begin,
+    is_name,
     offerable,
 )
 from ..sasl import Question as Wanted
-from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, Reply
+from ..smtp.reply import AUTH_FAILED, AUTH_LATER, AUTH_NEEDS_TLS, Reply
 from ..wire.handshake import TlsChannel
 from . import answers
+from .guesses import Guesses
 from .observers import Audience, about
 from .panel import Witness, ask
 from .question import Bound, Fault, Question
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
 FAILURE_TIME = 1.0  # seconds: a failed login is answered after this or a multiple of it
+
+_TOO_MANY = Refusal(Reason.LATER, "too many logins have failed before")
 
 LoginStep: TypeAlias = Challenge | Success | Refusal | Fault
 
@@ -98,8 +102,10 @@ class Logins:
         reactor: IReactorTime,
         audience: Audience,
         secret: Callable[[], bytes],
+        guesses: Guesses,
     ) -> None:
         self.reactor = reactor
+        self.guesses = guesses
         self._audience = audience
         self._secret = secret
         self._questions = {
@@ -164,7 +170,13 @@ class Logins:
         return None if exchange is None else Login(self, exchange, client, channel)
 
     async def ask(self, wanted: Wanted, client: Client, channel: Channel) -> tuple[Any, str]:
-        """The answer, and the name of the plugin that gave it; a Fault if one failed."""
+        """The answer, and the name of the plugin that gave it; a Fault if one failed.
+
+        Nobody is asked about what cannot be a user's name.
+        """
+        name = _name_in(wanted)
+        if name and not is_name(name):
+            return None, ""
         if isinstance(wanted, PasswordWanted):
             said = UsernamePassword(wanted.name.encode("utf-8"), wanted.password.encode("utf-8"))
             return await self.judge_password(said, client)
@@ -193,8 +205,8 @@ class Logins:
         """The user's name, for a protocol that sends name and password by words of its own.
 
         Else why not, as SMTP says it: 538 5.7.11 if the password came in the clear, which it is
-        not looked at for then; 535 5.7.8; 454 4.7.0 if a plugin failed. A refusal takes its
-        time as that of a Login does.
+        not looked at for then; 535 5.7.8; 454 4.7.0 if a plugin failed, or too many logins did.
+        A refusal takes its time as that of a Login does.
         """
         login = self.begin("PLAIN", client, channel)
         if login is None:
@@ -202,7 +214,10 @@ class Logins:
         step = await login.step(f"\0{name}\0{password}".encode("utf-8", "replace"))
         if isinstance(step, Success):
             return step.user
-        return step.reply(454, "4.7.0") if isinstance(step, Fault) else AUTH_FAILED
+        if isinstance(step, Fault):
+            return step.reply(454, "4.7.0")
+        later = isinstance(step, Refusal) and step.reason is Reason.LATER
+        return AUTH_LATER if later else AUTH_FAILED
 
     async def _first_yes(
         self, ability: Ability, client: Client, *arguments: Any, witness: Witness | None = None
@@ -250,10 +265,15 @@ def _of_listener(questions: Sequence[Question], listener: str) -> list[Question]
     return [each for each in questions if each.bound.on is None or listener in each.bound.on]
 
 
+def _name_in(wanted: Wanted) -> str:
+    """Whom the client says it is, "" if the question has no name."""
+    return "" if isinstance(wanted, CertificateWanted) else wanted.name
+
+
 class Login:
     """One exchange of one client. If the client cancels it is dropped."""
 
-    __slots__ = ("_channel", "_client", "_exchange", "_logins", "_nap", "_plugin")
+    __slots__ = ("_channel", "_client", "_exchange", "_logins", "_name", "_nap", "_plugin")
 
     def __init__(
         self, logins: Logins, exchange: Exchange, client: Client, channel: Channel
@@ -262,18 +282,23 @@ class Login:
         self._exchange = exchange
         self._client = client
         self._channel = channel
-        self._plugin = ""
+        self._plugin = self._name = ""
         self._nap: tuple[IDelayedCall, Deferred[None]] | None = None
 
     async def step(self, response: bytes | None) -> LoginStep:
         """What follows the client's response, decoded; None first if it began without one.
 
         After anything but a Challenge it is over. A Refusal of credentials and a Fault take a
-        multiple of FAILURE_TIME, so that the time tells nothing of who there is.
+        multiple of FAILURE_TIME, so that the time tells nothing of who there is; more of it the
+        more has failed. Nobody is asked once that was too much.
         """
         started = self._logins.reactor.seconds()
         step = self._exchange.step(response)
         while not isinstance(step, Challenge | Success | Refusal):
+            self._name = _name_in(step)
+            if self._logins.guesses.must_wait(self._client.address, self._name):
+                step = _TOO_MANY
+                break
             answer = await self._answer(step)
             if isinstance(answer, Fault):
                 self._tell(answer.reply(454, "4.7.0"), started)
@@ -281,13 +306,21 @@ class Login:
                 return answer
             step = self._exchange.answered(answer)
         if isinstance(step, Success):
+            self._logins.guesses.succeeded(self._client.address, self._name or step.user)
             more = {"acts_as": step.authzid} if step.authzid else {}
             self._tell(Verdict.AUTHENTICATED, started, user=step.user, **more)
-        elif isinstance(step, Refusal) and step.reason is Reason.REFUSED:
-            self._plugin = ""
-            self._tell(AUTH_FAILED, started, why=step.detail)
-            await self._in_equal_time(started)
+        elif isinstance(step, Refusal) and step.reason is not Reason.MALFORMED:
+            await self._refused(step, started)
         return step
+
+    async def _refused(self, step: Refusal, started: float) -> None:
+        self._plugin = ""
+        guesses, address = self._logins.guesses, self._client.address
+        if step.reason is Reason.REFUSED:
+            guesses.failed(address, self._name)
+        verdict = AUTH_LATER if step.reason is Reason.LATER else AUTH_FAILED
+        self._tell(verdict, started, why=step.detail)
+        await self._in_equal_time(started, guesses.slowness(address, self._name))
 
     async def _answer(self, wanted: Wanted) -> Answer | Fault:
         answer: Answer | Fault
@@ -302,10 +335,10 @@ class Login:
             self._client, verdict, self._plugin, started, user=user, mechanism=mechanism, **facts
         )
 
-    async def _in_equal_time(self, started: float) -> None:
+    async def _in_equal_time(self, started: float, slowness: int = 1) -> None:
         reactor = self._logins.reactor
         taken = reactor.seconds() - started
-        rest = max(1, ceil(taken / FAILURE_TIME)) * FAILURE_TIME - taken
+        rest = max(slowness, ceil(taken / FAILURE_TIME)) * FAILURE_TIME - taken
         if rest <= 0:
             return
         awake: Deferred[None] = Deferred()

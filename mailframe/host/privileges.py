@@ -59,6 +59,21 @@ def may_give(whom: Account | None, uid: int, gid: int) -> bool:
     return me == 0 or (uid in (-1, me) and gid in (-1, *groups))
 
 
+def give(whom: Account | None, file: int) -> None:
+    """Let the open file be read and written by the account that the host becomes.
+
+    Only root gives it away; whoever owned it, if that is not root, and may read it, keeps it.
+    Raises OSError.
+    """
+    if whom is None or os.geteuid() != 0:
+        return
+    found = os.fstat(file)
+    groups = {whom.gid, *os.getgrouplist(whom.name, whom.gid)}
+    by_group = found.st_gid in groups and found.st_mode & 0o040
+    if found.st_uid != whom.uid and not by_group and not found.st_mode & 0o004:
+        os.fchown(file, whom.uid, whom.gid)
+
+
 def become(whom: Account | None) -> bool:
     """Give up root's rights for good; False if there is nothing to give up.
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
@@ -28,7 +29,8 @@ from ..serving import served_protocols
 from ..smtp.reply import Reply
 from ..wire.certificates import Certificates
 from .control import Control
-from .privileges import NoSuchAccount, account, may_give
+from .privileges import NoSuchAccount, account, give, may_give
+from .rights import Needed, Use, needed_by_host, needed_by_mailboxes
 from .shards import whole_queue
 from .state_folder import SECRET, StateFolder
 
@@ -89,6 +91,7 @@ class Resources:
         self._threads.threadFactory = _DaemonThread  # type: ignore[assignment]
         self.in_thread: InThread = in_thread or self._in_pool
         self.warnings: list[ConfigError] = []
+        self.needed: list[Needed] = list(needed_by_host(self.settings))  # once it is its `user`
         self._mailboxes, wrong = self._read_mailboxes(composition, stages)
         if stages is not None:
             kept = tuple(section for section in composition.sections if section.stage in stages)
@@ -157,6 +160,8 @@ class Resources:
             return None, ()  # a command that does something else must not fail because of these
         for key, trap in mailboxes.traps(self._may_give) if mailboxes and not wrong else ():
             self.warnings.append(composition.error(f"mailboxes.{key}", f"warning: {trap}"))
+        if mailboxes is not None:
+            self.needed += needed_by_mailboxes(mailboxes.settings, self.folder)
         return mailboxes, wrong
 
     def _in_pool(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
@@ -225,6 +230,9 @@ class Resources:
             tls_demand=self.tls_demand,
             certificates=lambda: self.certificates,
             tell=partial(self._tell, section),
+            will_read=partial(self._will_need, section, "read"),
+            will_write=partial(self._will_need, section, "write"),
+            give=self._give,
         )
 
     def _tell(self, section: Section, verdict: str, **facts: Any) -> None:
@@ -232,6 +240,15 @@ class Resources:
 
     def _warn(self, section: Section, key: str, message: str) -> None:
         self.warnings.append(section.error(key, f"warning: {message}"))
+
+    def _will_need(self, section: Section, use: Use, key: str, path: Path) -> None:
+        self.needed.append(Needed(section, key, path, use))
+
+    def _give(self, file: int) -> None:
+        try:
+            give(account(self.settings.user, self.settings.group), file)
+        except NoSuchAccount as wrong:
+            raise OSError(str(wrong)) from wrong
 
     def _may_give(self, uid: int, gid: int) -> bool:
         try:

@@ -32,6 +32,7 @@ from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
 from .resources import Resources
+from .rights import hindrances, warnings_of
 from .startup import account_of, check
 from .state_folder import InUse, StateFolder
 from .stopping import Stopping
@@ -171,7 +172,13 @@ class Host(service.MultiService):
 
     def _inspected(self) -> list[tuple[str, IInspected]]:
         listeners = Listeners(self.receptions, lambda: self.ports)
-        return [("listeners", listeners), ("queue", self.scheduler), ("hooks", self.hooks)]
+        guesses = self.hooks.logins.guesses
+        return [
+            ("listeners", listeners),
+            ("logins", guesses),
+            ("queue", self.scheduler),
+            ("hooks", self.hooks),
+        ]
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
@@ -206,6 +213,7 @@ class Host(service.MultiService):
                 self._log.info("running as {user}", user=self.settings.user)
             elif os.geteuid() == 0:
                 self._log.warn("running as root: `user` names who to be instead")
+            self._warn_of_rights()
             self.resources.open()
             super().startService()
             self.scheduler.startService()
@@ -214,6 +222,14 @@ class Host(service.MultiService):
             raise self._given_up(why(wrong)) from None
         self._listen_for_hangup()
         self._listening.all_bound().addCallbacks(self._ready, self._not_ready)
+
+    def _warn_of_rights(self) -> None:
+        """Of what was read as root and cannot be read again, or never be written."""
+        if self._account is None or self._launch.number > 0:
+            return
+        needed = self.resources.needed
+        for warning in warnings_of(self._launch.composition, needed, hindrances(needed)):
+            self._log.warn("{warning}", warning=str(warning))
 
     def _given_up(self, message: str) -> StartError:
         """Release everything that a failed start has taken; returns the error to raise."""

@@ -49,14 +49,17 @@ class IServedConnection(Interface):
         `await login.step(response)` gives what follows the client's response (octets, or None
         if it began without one): a Challenge, whose octets are to be sent, or the end, which is
         a Success, a Refusal (both of `mailframe.sasl`) or a fault, for which `reply(454, "4.7.0")`
-        has words. `success_data` says that the protocol carries octets with its success.
+        has words. A Refusal with Reason.LATER says that too many logins have failed before:
+        nothing was looked at. `success_data` says that the protocol carries octets with its
+        success.
         """
 
     def authenticate(name: str, password: str) -> Eventual[Any]:
         """The user's name, or the Reply of SMTP that says why not; for commands such as LOGIN.
 
-        A temporary one says that a plugin failed; 538 that the password came in the clear, and
-        was not looked at. A refusal takes a second, so that its time tells nothing.
+        A temporary one says that a plugin failed, or that too many logins have failed before;
+        538 that the password came in the clear, and was not looked at. A refusal takes a second
+        or more, so that its time tells nothing.
         """
 
     def failed(failure: Any = None) -> None:

@@ -9,9 +9,15 @@ from ..message import Client
 from ..sasl import Challenge, Reason, Success
 from ..smtp.command import Auth
 from ..smtp.refusals import AUTH_NOT_OFFERED, UNKNOWN_MECHANISM
-from ..smtp.reply import AUTH_FAILED, AUTH_NEEDS_TLS, BAD_SEQUENCE, Reply
+from ..smtp.reply import AUTH_FAILED, AUTH_LATER, AUTH_NEEDS_TLS, BAD_SEQUENCE, Reply
 
 MALFORMED = Reply(501, "Malformed authentication response", "5.5.2")
+
+_REFUSALS = {
+    Reason.MALFORMED: MALFORMED,
+    Reason.REFUSED: AUTH_FAILED,
+    Reason.LATER: AUTH_LATER,
+}
 
 
 class SmtpLogin:
@@ -45,7 +51,7 @@ class SmtpLogin:
             return step.authzid or step.user
         if isinstance(step, Fault):
             return step.reply(454, "4.7.0")
-        return MALFORMED if step.reason is Reason.MALFORMED else AUTH_FAILED
+        return _REFUSALS[step.reason]
 
     def hurry(self) -> None:
         """The answer is not needed any more."""

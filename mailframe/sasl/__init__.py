@@ -36,7 +36,7 @@ from .step import (
 )
 from .stored_keys import DEFAULT_ITERATIONS, SALT_OCTETS, StoredKeys
 from .terms import ClientTerms, ServerTerms
-from .text import saslprep
+from .text import is_name, saslprep
 
 __all__ = [
     "BINDING_TYPES",
@@ -73,6 +73,7 @@ __all__ = [
     "attempt",
     "begin",
     "choose",
+    "is_name",
     "offerable",
     "saslprep",
     "server_end_point",

@@ -60,6 +60,19 @@ def saslprep(text: str, *, stored: bool) -> str:
     return prepared
 
 
+def is_name(text: str) -> bool:
+    """True if it can be a user's name: SASLprep allows it, and no blank is around it.
+
+    "alice\\r" and "alice " are nobody's names; a checker that strips what it is asked about would
+    take them for alice's.
+    """
+    try:
+        prepared = saslprep(text, stored=False)
+    except ValueError:
+        return False
+    return bool(prepared) and prepared.strip() == prepared and text.strip() == text
+
+
 def _check_direction(text: str) -> None:
     """RFC 3454 section 6: right-to-left text begins and ends with right-to-left characters.
 

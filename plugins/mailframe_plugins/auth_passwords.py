@@ -180,6 +180,8 @@ class Passwords:
         if settings.threads < 1:
             raise SettingError("threads", "at least 1 is wanted")
         self._path = site.folder / settings.file
+        site.will_read("file", self._path)
+        self._give = site.give
         self._now = site.reactor.seconds
         self._in_thread = site.in_thread
         self._at_once = DeferredSemaphore(settings.threads)
@@ -324,7 +326,10 @@ class Passwords:
             os.close(folder)
 
     def _write(self, lines: Sequence[str]) -> None:
-        """Replace the file in one step, with the same owner and mode."""
+        """Replace the file in one step, with the same owner and mode.
+
+        The host can read it: made as root, it would be root's alone.
+        """
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -333,6 +338,7 @@ class Passwords:
                     old = self._path.stat()
                     os.fchown(file, old.st_uid, old.st_gid)
                     os.fchmod(file, 0o600 | old.st_mode & 0o040)
+                self._give(file)
                 output.write("".join(f"{line}\n" for line in lines))
                 output.flush()
                 os.fsync(file)
@@ -349,7 +355,7 @@ def parse(text: str) -> Mapping[str, Kept]:
         try:
             if not kept:
                 raise ValueError("name:scrypt$… is wanted")
-            name = normal_name(name)
+            name = normal_name(name.strip())
             if name in users:
                 raise ValueError(f"{name} is there twice")
             users[name] = Kept.parse(kept)
@@ -374,7 +380,7 @@ def _name_in(line: str) -> str:
 
 def normal_name(name: str) -> str:
     """The one spelling of a user's name. ValueError for a text that cannot be one."""
-    name = unicodedata.normalize("NFC", name.strip()).lower()
+    name = unicodedata.normalize("NFC", name).lower()
     if not name or len(name.encode()) > MAX_OCTETS:
         raise ValueError(f"a user's name has 1 to {MAX_OCTETS} octets")
     if name.startswith("#") or not name.isprintable() or any(c.isspace() for c in name):

@@ -134,6 +134,7 @@ class Maildirs(Service):
         self._in_thread = site.in_thread
         self._repeated = RepeatedLog(self._log, site.reactor.seconds)
         self._mailboxes = _mailboxes(settings, site)
+        site.will_write("path", self._mailboxes.root)
         for key in ("threads", "batch"):
             if getattr(settings, key) < 1:
                 raise SettingError(key, "at least 1 is wanted")

@@ -66,7 +66,9 @@ class SenderOwnsAddress(Filter):
         self._domains = frozenset(map(_domain, settings.domains))
         self._file = None
         if settings.file is not None:
-            self._file = watch_list("file", site.folder / settings.file, parse, site.now)
+            path = site.folder / settings.file
+            site.will_read("file", path)
+            self._file = watch_list("file", path, parse, site.now)
 
     def sender(self, envelope: Envelope) -> Reply | None:
         """Check the reverse-path."""

@@ -46,6 +46,8 @@ class Log(WriteBehind[Event]):
         self._path = None if settings.file == "-" else site.folder / settings.file
         if self._path is not None and not self._path.parent.is_dir():
             raise SettingError("file", f"{self._path.parent} is not a folder")
+        if self._path is not None:
+            site.will_write("file", self._path)
         self._now = site.now
         self._file = -1
 

@@ -74,6 +74,8 @@ class Trace(WriteBehind[Event]):
                 raise SettingError(key, "more than 0 is wanted")
         own = settings.file is None
         self._path = site.state / "trace.sqlite" if own else site.folder / str(settings.file)
+        if not own:
+            site.will_write("file", self._path)
         self._settings = settings
         self._now = site.now
         self._in_thread = site.in_thread

@@ -75,6 +75,8 @@ class SqliteQueue(service.Service):
     def __init__(self, settings: Settings, site: Site) -> None:
         if settings.inline > 16 << 20:
             raise SettingError("inline", "a body of more than 16M is better kept in a file")
+        if settings.path is not None:
+            site.will_write("path", settings.path)
         self._parts = ShardFolders(settings.path or site.state / "queue", "queue.db")
         self.name = site.name or "queue"
         self._in_thread = site.in_thread

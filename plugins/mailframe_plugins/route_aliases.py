@@ -53,6 +53,7 @@ class FileAliases:
     def __init__(self, settings: Settings, site: Site) -> None:
         self._domains = domains_setting("domains", settings.domains)
         path = site.folder / settings.file
+        site.will_read("file", path)
         self._file = watch_list(
             "file",
             path,

@@ -145,6 +145,7 @@ class Listed:
     """Mailboxes listed in a file."""
 
     def __init__(self, file: Path, case_sensitive: bool, site: Site) -> None:
+        site.will_read("file", file)
         self._file: WatchedList[frozenset[tuple[str, str]]] = watch_list(
             "file", file, lambda text: parse(text, case_sensitive), site.now
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,35 @@ def test_an_owner_without_rights(tmp_path: Path) -> None:
     file = configure(tmp_path, 'user = "nobody"\n' + TOML + AGENT + HERE + 'owner = "root"\n')
     said = command(file, "check")
     assert said.exit_code == 0
-    (line,) = said.stderr.splitlines()
+    (line,) = [line for line in said.stderr.splitlines() if ".owner: " in line]
     assert ": deliver.maildir.owner: warning: only root may give files to others" in line
     configure(tmp_path, 'user = "nobody"\n' + TOML + AGENT + HERE + 'owner = "nobody"\n')
+    assert ".owner: " not in command(file, "check").stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as somebody else")
+def test_what_the_hosts_user_may_not_do(tmp_path: Path) -> None:
+    """Root can read and write all; the host, which runs as another, is asked about."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
+    log = '[[observe]]\nplugin = "log"\nfile = "mail.log"\n'
+    path = 'path = "mail/{domain}/{user}"\n'
+    file = configure(tmp_path, 'user = "nobody"\n' + TOML + AGENT + path + log)
+    (tmp_path / "users").chmod(0o600)
+    (tmp_path / "mail").mkdir()
+    said = command(file, "check")
+    assert said.exit_code == 0
+    by = "by the user 'nobody'"
+    assert said.stderr.splitlines() == [
+        f"{file}:11: auth.file: warning: {tmp_path}/users cannot be read {by}: "
+        "what changes in it would never be seen",
+        f"{file}:34: deliver.maildir.path: warning: {tmp_path}/mail cannot be written to {by}",
+        f"{file}:37: observe.file: warning: {tmp_path}/mail.log is not there, and {tmp_path} "
+        f"cannot be written to {by}",
+    ]
+    nobody = pwd.getpwnam("nobody")
+    (tmp_path / "mail.log").touch()
+    for name in ("mail.log", "users", "mail"):
+        os.chown(tmp_path / name, nobody.pw_uid, -1)
     assert command(file, "check").stderr == ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,3 +138,24 @@ def test_a_wrong_auth_section(tmp_path: Path) -> None:
     said = command(file, "user", "list")
     assert said.exit_code == 1
     assert "users:1" in said.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_the_host_reads(file: Path) -> None:
+    """The folder stays root's; the list becomes the host's, even one that was root's alone."""
+    nobody = pwd.getpwnam("nobody")
+    file.write_text('user = "nobody"\n' + file.read_text())
+    users = file.parent / "users"
+    users.chmod(0o600)
+    add(file)
+    assert (users.stat().st_uid, users.stat().st_mode & 0o777) == (nobody.pw_uid, 0o600)
+    os.chown(users, 0, 0)
+    said = command(file, "user", "passwd", "alice@example.org", "--stdin", input="x\n")
+    assert said.exit_code == 0, said.stderr
+    assert users.stat().st_uid == nobody.pw_uid
+    os.chown(users, 0, nobody.pw_gid)
+    users.chmod(0o640)
+    assert command(file, "user", "remove", "alice@example.org").exit_code == 0
+    found = users.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, nobody.pw_gid, 0o640)
+    assert file.parent.stat().st_uid == 0

@@ -188,12 +188,16 @@ def test_a_taken_port(tmp_path: Path, daemon: bool) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
 @pytest.mark.parametrize("how", ["user", "uid"])
 def test_privileges_are_dropped(tmp_path: Path, how: str) -> None:
-    """By `user` or by twistd's --uid; the state folder and all in it belong to that user."""
+    """By `user` or by twistd's --uid; the state folder and all in it belong to that user.
+
+    A list that was read as root and never can be again is named in the log.
+    """
     nobody = pwd.getpwnam("nobody")
     configure(tmp_path, top='user = "nobody"')
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == 0 and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
+    (tmp_path / "mailboxes").chmod(0o600)
     uid = [f"--uid={nobody.pw_uid}", f"--gid={nobody.pw_gid}"] if how == "uid" else []
     process = twistd(tmp_path, "-n", "--pidfile=", *uid, "mailframe", "-c", "mailframe.toml")
     try:
@@ -211,6 +215,8 @@ def test_privileges_are_dropped(tmp_path: Path, how: str) -> None:
     finally:
         process.kill()
     assert process.returncode == -signal.SIGTERM, said
+    warning = f"route.file: warning: {tmp_path}/mailboxes cannot be read by the user 'nobody'"
+    assert warning in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")

@@ -157,6 +157,16 @@ def test_odd_exchanges(talk: Talk, how: str) -> None:
     assert talk.codes("AUTH PLAIN " + encoded(b"\0alice\0secret")) == ["503"]
 
 
+def test_auth_cannot_be_guessed_by_many_sessions(talk: Talk) -> None:
+    """RFC 4954 section 4: 454 4.7.0 is a temporary failure; the password is not looked at then."""
+    guesses = talk.place.hooks.logins.guesses
+    for _ in range(20):
+        guesses.failed(talk.protocol.session.client.address, "alice")
+    right = ["AUTH PLAIN " + encoded(b"\0alice\0secret")]
+    assert _heard_after(talk, right)[1] == "454 4.7.0 Too many failed logins, try again later"
+    assert talk.protocol.session.client.user is None
+
+
 def test_auth_cannot_be_guessed_without_end(talk: Talk) -> None:
     """Twenty-one wrong ones end the session."""
     wrong = ["AUTH PLAIN " + encoded(b"\0alice\0guess")]
