@@ -29,7 +29,8 @@ class Outcome:
     it dealt with, "" for none. `retry_after`: seconds, the least wait the agent asks for, or
     None; what is longer than any of `retry.waits` is cut short when the host starts again.
     `facts` are what else the trace should show ("tls": "TLSv1.3 …"); two outcomes that differ
-    in them alone are equal.
+    in them alone are equal. `no_session` is True if the host refused to talk, by its greeting or
+    its answer to EHLO, STARTTLS or AUTH: that says nothing of the message.
     """
 
     recipient: Recipient
@@ -39,3 +40,4 @@ class Outcome:
     retry_after: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict, compare=False)
     ours: bool = False
+    no_session: bool = False

@@ -6,7 +6,7 @@ else waits in the store and is claimed when it is due.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +88,8 @@ class Scheduler(service.Service):
     def _places(self) -> Destinations:
         """How many deliveries each place gets: what its agent says, else what is set."""
         at_once = {
-            name: bound.plugin.at_once
+            name: bound.plugin.at_once if IBatchingAgent.providedBy(bound.plugin) else None
             for name, bound in self._hooks.agents.items()
-            if IBatchingAgent.providedBy(bound.plugin)
         }
         return Destinations(self._times, self._reactor.seconds, self._look_now, at_once)
 
@@ -164,11 +163,14 @@ class Scheduler(service.Service):
         else:
             self._give_back(entry.id)
 
-    def look(self) -> None:
-        """Something may be due: claim as much as there is room for."""
+    def look(self, domains: Collection[str] | None = None) -> None:
+        """Something may be due: claim as much as there is room for.
+
+        The places where mail for these domains goes, or all, are tried though they are left alone.
+        """
         if self.running:
             self._look_at_clock()
-            self._destinations.forget_pauses()
+            self._destinations.forget_pauses(domains)
             self._look_now()
 
     def _look_now(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Control:
     """What the questions are about.
 
-    `look` is called when something may have become due; `now` gives seconds since the epoch;
+    `look` is called when something may have become due, with the domains whose places are to be
+    tried though they are left alone; `now` gives seconds since the epoch;
     `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the
     composition has none. `workers` is how many there are, each with a Control; `worker` is this
     one's number. `inspected()` are the parts whose state can be looked at, by their names.
@@ -30,7 +31,7 @@ class Control:
 
     store: IQueueStore | None
     trace: ITrace | None
-    look: Callable[[], None]
+    look: Callable[[Collection[str]], None]
     now: Callable[[], float]
     in_thread: Callable[..., Deferred[Any]]
     hostname: str
@@ -55,7 +56,7 @@ class Control:
 
 def control_of(
     resources: Resources,
-    look: Callable[[], None],
+    look: Callable[[Collection[str]], None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:
     """The Control of one host's plugins; `inspected` are parts of the host besides those."""
