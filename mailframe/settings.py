@@ -118,6 +118,9 @@ class QueueTimes:
     jitter: float = setting("each wait varies by this fraction up or down", 0.1)
     active: int = setting("messages worked on at once", 200)
     per_destination: int = setting("deliveries at once to one agent and next hop", 20)
+    expansion: int = setting(
+        "addresses that one recipient, or all of a message at a time, may stand for", 5000
+    )
     lease: Duration = setting(
         "seconds until what a lost process held is due again", Duration(300.0)
     )

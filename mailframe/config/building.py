@@ -59,6 +59,7 @@ def compose(
         observers=tuple(built["observe"]),
         services=tuple(built["serve"]),
         now=host.now,
+        expansion=composition.settings.retry.expansion,
     )
 
 

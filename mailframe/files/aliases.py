@@ -19,7 +19,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import is_not
 from pathlib import Path
 
 from ..names.domain_set import DomainSet, one_spelling
@@ -27,6 +29,8 @@ from ..names.local_parts import folded, parse_user
 from ..smtp.address import AddressError, Mailbox, parse_domain
 from .watched import LineError, WatchedFile, significant_lines
 from .watched_list import WatchedList
+
+MAX_REMEMBERED = 100  # domains in which an alias was asked for
 
 #: (folded local part, domain): "" as domain for all our domains, "" as local part for all else.
 Name = tuple[str, str]
@@ -50,20 +54,48 @@ class AliasTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class _Members:
+    """What an alias stands for in one domain, while its lists are these; `own` names itself."""
+
+    lists: tuple[tuple[AliasTarget, ...], ...]
+    addresses: tuple[Mailbox, ...]
+    own: tuple[int, ...]  # places among the addresses
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """One alias: `line` is where it stands, `lists` the files that it includes."""
 
     line: int
     targets: tuple[AliasTarget, ...]
     lists: tuple[WatchedFile[tuple[AliasTarget, ...]], ...] = ()
+    _known: dict[str, _Members] = field(default_factory=dict, compare=False, repr=False)
 
-    def addresses(self, local: str, domain: str) -> Iterator[Mailbox]:
-        """What it stands for, asked for this address; included files as they are now."""
-        for target in self.targets:
-            yield target.address(local, domain)
-        for file in self.lists:
-            for target in file.value():
-                yield target.address(local, domain)
+    def addresses(self, name: str, asked: Mailbox, domain: str) -> tuple[Mailbox, ...]:
+        """What it stands for, asked for this address; included files as they are now.
+
+        `name` is what it is found by, `domain` that of the address in its `one_spelling`. Where
+        the alias names itself that is the address asked for, with its case and its tag.
+        """
+        lists = tuple(file.value() for file in self.lists)
+        if not name:  # a catch-all may keep the local part
+            targets = chain(self.targets, *lists)
+            return tuple(target.address(asked.local, domain) for target in targets)
+        # Lists of thousands are asked for at every command.
+        known = self._known.get(domain)
+        if known is None or any(map(is_not, known.lists, lists)):
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            every = [target.address(name, domain) for target in chain(self.targets, *lists)]
+            own = [folded(to.local) == name and to.domain == domain for to in every]
+            places = tuple(at for at, itself in enumerate(own) if itself)
+            known = self._known[domain] = _Members(lists, tuple(every), places)
+        if not known.own:
+            return known.addresses
+        addresses = list(known.addresses)
+        for place in known.own:
+            addresses[place] = asked
+        return tuple(addresses)
 
 
 class Aliases:
@@ -139,7 +171,7 @@ class Aliases:
         if found is None:
             return []
         steps = []
-        for address in found[1].addresses(*name):
+        for address in found[1].addresses(name[0], Mailbox(*name), name[1]):
             step = (folded(address.local), one_spelling(address.domain))
             if step != name:
                 steps.append(step)

@@ -29,6 +29,7 @@ from ..message import (
     Message,
     Outcome,
     Recipient,
+    Redirect,
     Route,
     Status,
 )
@@ -36,12 +37,13 @@ from ..plugin import Filter
 from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
+from .expansion import Expansion
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .login import Logins
 from .observers import Audience, about
 from .panel import Witness, ask
 from .question import Bound, Fault, Question, new_reference
-from .routing import Routing, routed
+from .routing import MAX_ADDRESSES, Asking, Known, Routing, routing_of
 
 
 def _passing_secret() -> Callable[[], bytes]:
@@ -55,7 +57,8 @@ class Hooks:
     """A composition of plugins, in the operator's order; nothing in it changes.
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`.
+    events; `reactor` keeps the timeouts. `secret()` is the host's, for `Logins`. `expansion` is how
+    many addresses a recipient may stand for.
     """
 
     reactor: IReactorTime
@@ -68,6 +71,7 @@ class Hooks:
     observers: tuple[Bound, ...] = ()
     services: tuple[Bound, ...] = ()
     now: Callable[[], float] = time.time
+    expansion: int = MAX_ADDRESSES
     secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
 
     _log = Logger()
@@ -122,12 +126,46 @@ class Hooks:
         return verdict
 
     def route(
-        self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
+        self,
+        envelope: Envelope,
+        recipient: Recipient,
+        witness: Witness | None = None,
+        known: Known | None = None,
     ) -> Routing | Deferred[Routing]:
-        """Where this recipient's copies go: redirects followed, loops refused; never empty."""
+        """Where this recipient's copies go: redirects followed, loops refused.
+
+        What takes long is done in turns. Of those that are `known` the message has an entry.
+        """
+        return at_once(self._route(envelope, recipient, known or {}, witness))
+
+    async def _route(
+        self, envelope: Envelope, recipient: Recipient, known: Known, witness: Witness | None
+    ) -> Routing:
+        asking = self._asking(envelope, witness)
+        answer, decided = await asking.ask(recipient, 0)
+        if not isinstance(answer, Redirect):
+            return routing_of(recipient, answer)
+        return await Expansion(asking, recipient, self.expansion, known).run(answer, decided)
+
+    def accepts(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
+        """Whether mail for this recipient can go anywhere, at RCPT: no further than needed.
+
+        The first Route that is found, or the refusals if there is none; nothing for a list
+        of which as many members are refused as are asked about.
+        """
+        return at_once(self._accepts(envelope, recipient))
+
+    async def _accepts(self, envelope: Envelope, recipient: Recipient) -> Routing:
+        asking = self._asking(envelope, None)
+        answer, decided = await asking.ask(recipient, 0)
+        if not isinstance(answer, Redirect):
+            return routing_of(recipient, answer)
+        return await Expansion(asking, recipient, self.expansion, {}).accepts(answer, decided)
+
+    def _asking(self, envelope: Envelope, witness: Witness | None) -> Asking:
         told = self._audience.way if self._audience.wants("route") else None
         routers = self._asked("route", envelope.client.listener)
-        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds, witness))
+        return Asking(envelope, routers, told, self.reactor, witness)
 
     def connected(
         self, client: Client, witness: Witness | None = None

@@ -12,8 +12,9 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from ..eventual import is_later
-from ..message import Entry, Message, Outcome, Pending, Route, Status
+from ..message import Entry, Message, Outcome, Pending, Status
 from ..smtp.reply import LOCAL_ERROR, Reply
+from .addressing import Addressing
 from .context import Context
 from .destinations import Entrance
 from .parcels import Parcel, parcels_of
@@ -70,18 +71,9 @@ class Attempt:
         return min((each.due for each in self._progress.left.values()), default=None)
 
     async def _parcels(self, due: Iterable[Pending]) -> list[Parcel]:
-        """Ask for the routes of all; what is refused is settled here."""
-        envelope, progress = self._entry.message.envelope, self._progress
-        routes: list[Route] = []
-        for pending in due:
-            routing = self._context.hooks.route(envelope, pending.recipient)
-            if is_later(routing):
-                routing = await self._waits.wait(routing)
-            progress.expand(pending, routing)
-            for recipient, reply in routing.refusals:
-                status = Status.FAILED if reply.permanent else Status.DEFERRED
-                progress.settle(Outcome(recipient, status, reply))
-            routes += routing.routes
+        """The parcels of what has a route; what is refused is settled here."""
+        addressing = Addressing(self._context, self._entry, self._progress, self._waits)
+        routes = await addressing.routes(due)
         parcels = parcels_of(routes)
         for parcel in parcels:
             for route in parcel.routes:

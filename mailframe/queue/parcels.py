@@ -36,12 +36,12 @@ class Parcel:
 def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
     """The parcels of these routes, whose recipients are all set."""
     parcels: dict[tuple[str, NextHop | str, Mailbox | None], Parcel] = {}
-    copies: dict[tuple[Mailbox, Mailbox | None], list[Recipient]] = {}
+    copies: dict[tuple[str, Mailbox, str, Mailbox | None], list[Recipient]] = {}
     for route in routes:
         recipient = route.recipient
         if recipient is None:
             raise ValueError("a Route without a recipient cannot be delivered")
-        copy = (recipient.address, recipient.sender)
+        copy = (route.agent, *_mailbox(route, recipient), recipient.sender)
         same = copies.get(copy)
         if same is not None:
             same.append(recipient)
@@ -60,6 +60,13 @@ def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
         parcel.routes.append(route)
         parcel.shared.append(same)
     return list(parcels.values())
+
+
+def _mailbox(route: Route, recipient: Recipient) -> tuple[Mailbox, str]:
+    """What gets one copy: another host knows the address, an agent of ours mailbox and tag."""
+    if route.mailbox is None or route.next_hop is not None:
+        return recipient.address, ""
+    return route.mailbox, route.tag
 
 
 def _name(target: NextHop | str) -> str:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..eventual import at_once, is_later
+from ..eventual import TURN, at_once, is_later, pause
 from ..message import Client, Tls, new_id
 from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
@@ -196,6 +196,8 @@ class Connection(Protocol):
         dialogue = session.dialogue
         replies: list[bytes] = []
         step: Step | None = None
+        patience = self._patience
+        ends = self._reception.seconds() + TURN
         while step is None:
             if self._reception.stopping and not dialogue.in_content:
                 replies.append(SHUTTING_DOWN.to_bytes())
@@ -210,6 +212,10 @@ class Connection(Protocol):
                 return
             if answer is not None:
                 step = self._said(session, answer, replies)
+                if step is None and patience.since > ends:
+                    # Others have their turn before what was sent together is answered.
+                    self._wait_for(pause(self._reception.reactor), replies, dialogue.buffered)
+                    return
         self._write(b"".join(replies))
         self._turn(session, step)
 

@@ -96,10 +96,10 @@ class Transaction:
             allowed = await allowed
         if not allowed.positive:
             return allowed
-        routing = hooks.route(self.envelope, recipient)
+        routing = hooks.accepts(self.envelope, recipient)
         if is_later(routing):
             routing = await routing
-        if not routing.routes:
+        if routing.refusals:
             replies = [reply for _, reply in routing.refusals]
             # What may work later must not be bounced now.
             return next((reply for reply in replies if reply.temporary), replies[0])

@@ -153,9 +153,14 @@ class Maildirs(Service):
         # Who is not started will not be stopped either, and would leave a process behind.
         small = self._process is not None and self.running and content.size <= SMALL
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
-        task = Task(content, [self._addressee(message, route) for route in routes])
+        # Tags that make no difference share a copy.
+        copies: dict[tuple[str, str], Addressee] = {}
+        wanted = [self._addressee(message, route) for route in routes]
+        for to in wanted:
+            copies.setdefault((to.account, to.tag), to)
+        task = Task(content, list(copies.values()))
         done: Deferred[Any] = rounds.add(task)
-        return done.addCallback(self._outcomes, message, routes, task)
+        return done.addCallback(self._outcomes, message, routes, wanted, list(copies))
 
     def _carry(self, tasks: list[Task]) -> Deferred[list[Results]]:
         return self._in_thread(self._deliverer.deliver, tasks)
@@ -188,13 +193,19 @@ class Maildirs(Service):
         return str(self._mailboxes.path(mailbox))
 
     def _outcomes(
-        self, results: Results, message: Message, routes: Sequence[Route], task: Task
+        self,
+        results: Results,
+        message: Message,
+        routes: Sequence[Route],
+        wanted: Sequence[Addressee],
+        copies: Sequence[tuple[str, str]],
     ) -> list[Outcome]:
+        by_copy = dict(zip(copies, results, strict=True))
         return [
             Outcome(_recipient(route), Status.DELIVERED, STORED)
-            if failed is None
+            if (failed := by_copy[to.account, to.tag]) is None
             else self._not_delivered(message, route, to.account, failed)
-            for route, to, failed in zip(routes, task.addressees, results, strict=True)
+            for route, to in zip(routes, wanted, strict=True)
         ]
 
     def _not_delivered(

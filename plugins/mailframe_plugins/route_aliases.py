@@ -24,7 +24,6 @@ from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
-from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
@@ -77,10 +76,7 @@ class FileAliases:
         if found is None or domain is None:
             return None
         name, entry = found
-        addresses = tuple(
-            asked if _is(target, name, domain) else target
-            for target in entry.addresses(asked.local, domain)
-        )
+        addresses = entry.addresses(name, asked, domain)
         if not addresses:
             return NO_MEMBERS
         if addresses == (asked,):
@@ -93,11 +89,6 @@ class FileAliases:
             return None
         owner = self._file.value().look(_OWNER + name, domain)
         return Mailbox(_OWNER + name, domain) if owner and owner[0] == _OWNER + name else None
-
-
-def _is(target: Mailbox, name: str, domain: str) -> bool:
-    """Whether the alias names itself: its copy keeps the tag that was asked for."""
-    return bool(name) and folded(target.local) == name and target.domain == domain
 
 
 plugin = Plugin("aliases", IRouter, Settings, FileAliases)

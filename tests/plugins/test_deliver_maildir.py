@@ -139,6 +139,16 @@ def test_tagged_mail_goes_to_its_folder_where_there_is_one(agent: Agent, tmp_pat
     assert len(files(inbox)) == 5
 
 
+def test_tags_that_make_no_difference_share_a_copy(agent: Agent, tmp_path: Path) -> None:
+    """All are told that it is there; with folders by tag each may have its own."""
+    plain = agent(tmp_path)
+    outcomes = deliver(plain, route(tag="a"), route("eve@example.org"), route(tag="b"), route())
+    assert [outcome.status for outcome in outcomes] == [Status.DELIVERED] * 4
+    assert len(files(plain.maildir(Mailbox("bob", "example.org")))) == 1
+    deliver(agent(tmp_path, tag_folders=True), route(tag="a"), route(tag="b"))
+    assert len(files(plain.maildir(Mailbox("bob", "example.org")))) == 3
+
+
 @pytest.mark.parametrize(
     ("over", "status", "code"), [("fail", Status.FAILED, 552), ("defer", Status.DEFERRED, 452)]
 )
