@@ -6,10 +6,13 @@ has been, so that one that comes back to the same mailbox is known for a loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from .message import Content, Message, Recipient
 from .mime import final_fields
+from .smtp.address import Mailbox
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
 
@@ -26,9 +29,25 @@ def final_header(message: Message, recipient: Recipient, original_to: bool = Fal
     )
 
 
+def forwarded(message: Message, aliases: Sequence[Mailbox]) -> Message:
+    """The same message, marked as a copy that these aliases send out.
+
+    A field with an address that is not ASCII is left out where its next host might not take it.
+    """
+    said = [str(each) for each in aliases if each.is_ascii or message.envelope.smtputf8]
+    content = message.content
+    prefix = final_fields.forwarding_fields(said) + content.prefix
+    return replace(message, content=replace(content, prefix=prefix))
+
+
 def has_been_at(recipient: Recipient, seen: frozenset[bytes]) -> bool:
     """True if this recipient is among those that `delivered_to` found."""
-    return final_fields.is_among(str(recipient.address), seen)
+    return was_at(recipient.address, seen)
+
+
+def was_at(address: Mailbox, seen: frozenset[bytes]) -> bool:
+    """True if this address is among those that `delivered_to` found."""
+    return final_fields.is_among(str(address), seen)
 
 
 def delivered_to(content: Content) -> frozenset[bytes]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from ..eventual import TURN, is_later
+from ..final_delivery import delivered_to, was_at
+from ..hooks import Routing
 from ..message import Entry, Outcome, Pending, Recipient, Route, Status
 from ..message.notify import Notify, merged_notify
 from ..smtp.address import Mailbox
-from ..smtp.reply import Reply
+from ..smtp.reply import BEEN_HERE, Reply
 from .context import Context
 from .progress import Progress
 from .waits import Waits
-
-if TYPE_CHECKING:
-    from ..hooks import Routing
 
 _Key = tuple[Mailbox, Mailbox | None]
 
@@ -42,6 +40,7 @@ class Addressing:
         self._known: dict[_Key, Notify] = {}
         self._recipients: dict[_Key, Recipient] = {}
         self._ways: dict[_Key, Route | Reply] = {}
+        self._seen: frozenset[bytes] | None = None  # where the message has been
         self._others = 0  # entries that some recipient stands for
 
     async def routes(self, due: Iterable[Pending]) -> list[Route]:
@@ -61,11 +60,48 @@ class Addressing:
             )
             if is_later(routing):
                 routing = await self._waits.wait(routing)
-            self._take(pending, routing)
+            self._take(pending, await self._without_loops(recipient, routing))
             if seconds() - began > TURN:
                 await self._waits.sleep(0.0)
                 began = seconds()
         return self._settled()
+
+    async def _without_loops(self, recipient: Recipient, routing: Routing) -> Routing:
+        """What comes back to an alias that has sent it out is refused, as Postfix has it."""
+        known = len(recipient.came_from)
+        ways = {
+            child.came_from[known:]
+            for child in (*(route.recipient for route in routing.routes), *_refused(routing))
+            if child is not None and len(child.came_from) > known
+        }
+        if not ways:
+            return routing
+        seen = await self._been_at()
+        been = {each for way in ways for each in way if was_at(each, seen)} if seen else None
+        if not been:
+            return routing
+        if recipient.address in been:
+            return Routing((), ((recipient, BEEN_HERE),))
+        loops = [
+            route.recipient
+            for route in routing.routes
+            if route.recipient is not None and not been.isdisjoint(route.recipient.came_from)
+        ]
+        return replace(
+            routing,
+            routes=tuple(route for route in routing.routes if route.recipient not in loops),
+            refusals=(*routing.refusals, *((each, BEEN_HERE) for each in loops)),
+        )
+
+    async def _been_at(self) -> frozenset[bytes]:
+        """The Delivered-To fields of the message, read once."""
+        if self._seen is None:
+            content = self._entry.message.content
+            if content.at_hand is not None:
+                self._seen = delivered_to(content)
+            else:
+                self._seen = await self._waits.wait(self._context.in_thread(delivered_to, content))
+        return self._seen
 
     def _remember(self, pending: Iterable[Pending], due: list[Pending]) -> None:
         """Those that are not due are known: nobody else brings their mail."""
@@ -134,3 +170,7 @@ class Addressing:
             else:
                 routes.append(way if way.recipient is recipient else way.of(recipient))
         return routes
+
+
+def _refused(routing: Routing) -> Iterator[Recipient]:
+    return (recipient for recipient, _ in routing.refusals)

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from ..eventual import is_later
+from ..final_delivery import forwarded
 from ..message import Entry, Message, Outcome, Pending, Status
 from ..smtp.reply import LOCAL_ERROR, Reply
 from .addressing import Addressing
@@ -143,6 +144,8 @@ class Attempt:
         if parcel.sender is not None:
             envelope = replace(message.envelope, sender=parcel.sender)
             message = Message(message.id, envelope, message.content)
+        if parcel.aliases:
+            message = forwarded(message, parcel.aliases)
         try:
             outcomes = context.hooks.deliver(message, parcel.agent, parcel.routes)
             if is_later(outcomes):

@@ -17,13 +17,15 @@ class Parcel:
     """Recipients for one call of an agent.
 
     `shared` are for each route all recipients that stand for the same mailbox: it gets one
-    copy, and its outcome is theirs. `remote` is False for mailboxes of this host.
+    copy, and its outcome is theirs. `remote` is False for mailboxes of this host. `aliases` are
+    those that send this parcel out to other hosts, and mark it.
     """
 
     agent: str
     place: Place
     sender: Mailbox | None
     remote: bool
+    aliases: tuple[Mailbox, ...] = ()
     routes: list[Route] = field(default_factory=list)
     shared: list[list[Recipient]] = field(default_factory=list)
 
@@ -35,7 +37,7 @@ class Parcel:
 
 def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
     """The parcels of these routes, whose recipients are all set."""
-    parcels: dict[tuple[str, NextHop | str, Mailbox | None], Parcel] = {}
+    parcels: dict[tuple[object, ...], Parcel] = {}
     copies: dict[tuple[str, Mailbox, str, Mailbox | None], list[Recipient]] = {}
     for route in routes:
         recipient = route.recipient
@@ -48,7 +50,8 @@ def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
             continue
         same = copies[copy] = [recipient]
         target = route.next_hop or (route.mailbox or recipient.address).domain
-        key = (route.agent, target, recipient.sender)
+        aliases = recipient.came_from if route.mailbox is None else ()
+        key = (route.agent, target, recipient.sender, aliases)
         parcel = parcels.get(key)
         if parcel is None:
             parcel = parcels[key] = Parcel(
@@ -56,6 +59,7 @@ def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
                 (route.agent, _name(target)),
                 recipient.sender,
                 route.next_hop is not None,
+                aliases,
             )
         parcel.routes.append(route)
         parcel.shared.append(same)

@@ -83,7 +83,7 @@ class Scheduler(service.Service):
             seconds=reactor.seconds,
             in_thread=in_thread,
         )
-        self._work(reports, chance)
+        self._work(reports, chance, in_thread)
 
     def _places(self) -> Destinations:
         """How many deliveries each place gets: what its agent says, else what is set."""
@@ -93,7 +93,12 @@ class Scheduler(service.Service):
         }
         return Destinations(self._times, self._reactor.seconds, self._look_now, at_once)
 
-    def _work(self, reports: Reports, chance: Callable[[], float]) -> None:
+    def _work(
+        self,
+        reports: Reports,
+        chance: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
         """Make the parts that find, do and keep the work."""
         context = Context(
             hooks=self._hooks,
@@ -105,6 +110,7 @@ class Scheduler(service.Service):
             now=self._now,
             chance=chance,
             repeated=self._repeated,
+            in_thread=in_thread,
         )
         self._window = Window(context, self._ended)
         self._claiming = Claiming(

@@ -40,7 +40,7 @@ from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe.repeated import RepeatedLog
 from mailframe.settings import MailboxSettings
 from mailframe.smtp.address import Mailbox
-from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
+from mailframe.smtp.reply import BEEN_HERE, STORAGE_FULL, Reply
 
 MAX_REMEMBERED = 10_000  # mailboxes
 SMALL = 1 << 16  # octets of a message that is handed to another process
@@ -48,7 +48,6 @@ SMALL = 1 << 16  # octets of a message that is handed to another process
 STORED = Reply(250, "Delivered to the mailbox", "2.0.0")
 OVER_QUOTA = Reply(552, "The mailbox is full", "5.2.2")
 OVER_QUOTA_YET = Reply(452, "The mailbox is full, try again later", "4.2.2")
-BEEN_HERE = Reply(MAIL_LOOP.code, "Mail loop detected: delivered here before", MAIL_LOOP.status)
 UNAVAILABLE = Reply(451, "The mailbox cannot be used now, try again later", "4.2.0")
 INTERRUPTED = Reply(451, "The delivery was interrupted, try again later", "4.3.0")
 MISCONFIGURED = Reply(451, "The mailbox cannot be used now, try again later", "4.3.5")

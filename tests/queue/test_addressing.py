@@ -141,3 +141,58 @@ def test_recipients_that_differ_have_hashes_of_their_own():
         for number in range(200)
     }
     assert len(ways) == 200
+
+
+def copies(house):
+    """(recipient, the lines above Received:) of what was given to the agent."""
+    return [
+        (str(route.recipient.address), message.content.prefix.partition(b"Received:")[0])
+        for message, routes in house.agent.calls
+        for route in routes
+        if message.envelope.sender is not None
+    ]
+
+
+def test_copies_of_an_alias_bear_its_mark():
+    """Each alias on the way to another host, and nothing for who was written to directly."""
+    house = House()
+    lists(house, loop=["a@peer1.example", "team@here.example"], team=["b@peer2.example"])
+    house.send("loop@here.example", "c@peer2.example")
+    assert sorted(copies(house)) == [
+        ("a@peer1.example", b"Delivered-To: loop@here.example\r\n"),
+        ("b@peer2.example",
+         b"Delivered-To: loop@here.example\r\nDelivered-To: team@here.example\r\n"),
+        ("c@peer2.example", b""),
+    ]  # fmt: skip
+
+
+def test_what_comes_back_to_an_alias_ends_there():
+    """Two members that forward back would double the mail at every round."""
+    house = House()
+    lists(house, loop=["a@peer1.example", "b@peer2.example"])
+    house.send("loop@here.example")
+    rounds = 1
+    for address, mark in copies(house):
+        house.send("loop@here.example", id=f"B-{address}", body=mark + b"\r\nx\r\n")
+        rounds += 1
+    assert rounds == 3
+    assert len(copies(house)) == 2
+    assert [status_fields(report)[0]["Status"] for _, report in house.reports()] == ["5.4.6"] * 2
+
+
+def test_only_the_branch_that_comes_back_ends():
+    """Of a list that holds another, the members of the one that it has not been at get it."""
+    house = House()
+    lists(house, all=["team@here.example", "c@peer.example"], team=["b@peer.example"])
+    house.send("all@here.example", body=b"Delivered-To: TEAM@here.example\r\n\r\nx\r\n")
+    assert house.agent.delivered[:1] == ["c@peer.example"]
+    assert "b@peer.example" not in house.agent.delivered
+
+
+def test_a_mark_of_somebody_else_is_no_loop():
+    """Nor is one of the mailbox itself that another host keeps."""
+    house = House()
+    lists(house, all=["b@peer.example"])
+    body = b"Delivered-To: b@peer.example\r\nDelivered-To: x@here.example\r\n\r\nx\r\n"
+    house.send("all@here.example", "c@peer.example", body=body)
+    assert sorted(house.agent.delivered) == ["b@peer.example", "c@peer.example"]
