@@ -106,6 +106,11 @@ def is_way(answer: Any) -> bool:
     return isinstance(answer, Route) or (isinstance(answer, Reply) and not answer.positive)
 
 
+def is_refusal(answer: Any) -> bool:
+    """deliver, at RCPT: a Reply that refuses."""
+    return isinstance(answer, Reply) and answer.code >= 400
+
+
 def is_delivery(answer: Any) -> bool:
     """deliver: something that Outcomes can be taken from."""
     return isinstance(answer, Iterable) and not isinstance(answer, str | bytes)

@@ -37,6 +37,7 @@ from ..plugin import Filter
 from ..sasl import Identity
 from ..smtp.reply import AUTH_FAILED, LOCAL_ERROR, NO_DELIVERY, RELAYING_DENIED, Reply
 from . import answers
+from .acceptance import accepted, foreseeing
 from .expansion import Expansion
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .login import Logins
@@ -151,16 +152,11 @@ class Hooks:
         """Whether mail for this recipient can go anywhere, at RCPT: no further than needed.
 
         The first Route that is found, or the refusals if there is none; nothing for a list
-        of which as many members are refused as are asked about.
+        of which as many members are refused as are asked about. Of a Route for the recipient
+        itself the agent may know that it would not take the mail (IForeseeingAgent).
         """
-        return at_once(self._accepts(envelope, recipient))
-
-    async def _accepts(self, envelope: Envelope, recipient: Recipient) -> Routing:
         asking = self._asking(envelope, None)
-        answer, decided = await asking.ask(recipient, 0)
-        if not isinstance(answer, Redirect):
-            return routing_of(recipient, answer)
-        return await Expansion(asking, recipient, self.expansion, {}).accepts(answer, decided)
+        return at_once(accepted(envelope, recipient, asking, self.expansion, self._foreseeing))
 
     def _asking(self, envelope: Envelope, witness: Witness | None) -> Asking:
         told = self._audience.way if self._audience.wants("route") else None
@@ -331,6 +327,10 @@ class Hooks:
             )
             for name, bound in self.agents.items()
         }
+
+    @cached_property
+    def _foreseeing(self) -> dict[str, Question]:
+        return foreseeing(self.agents, self.reactor, self._audience.fault)
 
     @cached_property
     def _questions(self) -> dict[str, list[Question]]:

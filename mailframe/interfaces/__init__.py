@@ -16,7 +16,7 @@ UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
 """
 
 from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore
-from .deliver import IBatchingAgent, IDeliveryAgent
+from .deliver import IBatchingAgent, IDeliveryAgent, IForeseeingAgent
 from .filter import IFilter
 from .inspect import IInspected
 from .observe import IObserver, ITrace
@@ -32,6 +32,7 @@ __all__ = [
     "IDeliveryAgent",
     "IDraft",
     "IFilter",
+    "IForeseeingAgent",
     "IInspected",
     "ILocalDomains",
     "IObserver",
