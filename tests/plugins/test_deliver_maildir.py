@@ -196,7 +196,7 @@ def test_at_rcpt_a_full_mailbox_is_known(
 def test_at_rcpt_nothing_is_read_for_a_mailbox_without_a_quota(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor for one that had room a moment ago; one with a maildirsize of its own is known once full."""
+    """Nor for one that had room a moment ago; one with a maildirsize is known once full."""
     to = agent(tmp_path)
     calls: list[object] = []
     ask = to._deliverer.is_full
