@@ -27,7 +27,7 @@ from pathlib import Path
 from ..names.domain_set import DomainSet, one_spelling
 from ..names.local_parts import folded, parse_user
 from ..smtp.address import AddressError, Mailbox, parse_domain
-from .watched import LineError, WatchedFile, significant_lines
+from .watched import InThread, LineError, WatchedFile, significant_lines
 from .watched_list import WatchedList
 
 MAX_REMEMBERED = 100  # domains in which an alias was asked for
@@ -184,6 +184,7 @@ def parse_aliases(
     domains: DomainSet,
     now: Callable[[], float] = time.monotonic,
     separator: str = "+",
+    in_thread: InThread | None = None,
 ) -> Aliases:
     """The file's aliases; included files are looked for in `folder`. Raises LineError."""
     entries: dict[Name, Alias] = {}
@@ -194,7 +195,7 @@ def parse_aliases(
         name = _name(number, match[1], domains)
         if name in entries:
             raise LineError(number, f"{match[1]} stands in line {entries[name].line} already")
-        entries[name] = _entry(number, match[2], folder, now, is_catch_all=not name[0])
+        entries[name] = _entry(number, match[2], folder, now, in_thread, is_catch_all=not name[0])
     return Aliases(entries, domains, separator)
 
 
@@ -237,13 +238,18 @@ def _name(number: int, text: str, domains: DomainSet) -> Name:
 
 
 def _entry(
-    number: int, text: str, folder: Path, now: Callable[[], float], is_catch_all: bool
+    number: int,
+    text: str,
+    folder: Path,
+    now: Callable[[], float],
+    in_thread: InThread | None,
+    is_catch_all: bool,
 ) -> Alias:
     targets: list[AliasTarget] = []
     lists: list[WatchedFile[tuple[AliasTarget, ...]]] = []
     for word in _words(number, text):
         if word.lower().startswith(_INCLUDE):
-            lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now))
+            lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now, in_thread))
         else:
             targets.append(_target(number, word, is_catch_all))
     if not targets and not lists:
@@ -252,10 +258,10 @@ def _entry(
 
 
 def _include(
-    number: int, path: Path, now: Callable[[], float]
+    number: int, path: Path, now: Callable[[], float], in_thread: InThread | None
 ) -> WatchedFile[tuple[AliasTarget, ...]]:
     try:
-        return WatchedList(path, parse_members, now)
+        return WatchedList(path, parse_members, now, in_thread)
     except LineError as wrong:
         raise LineError(number, f"{path}:{wrong.line}: {wrong.message}") from wrong
     except OSError as failed:

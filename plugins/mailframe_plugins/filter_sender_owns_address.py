@@ -60,7 +60,9 @@ class SenderOwnsAddress(Filter):
         self._domains = frozenset(map(_domain, settings.domains))
         self._file = None
         if settings.file is not None:
-            self._file = watch_list("file", site.folder / settings.file, parse, site.now)
+            self._file = watch_list(
+                "file", site.folder / settings.file, parse, site.now, site.in_thread
+            )
 
     def sender(self, envelope: Envelope) -> Reply | None:
         """Judges the reverse-path."""

@@ -42,7 +42,9 @@ class Inbound:
         self._domains = domains_setting("domains", settings.domains)
         self._file = None
         if settings.file is not None:
-            self._file = watch_list("file", site.folder / settings.file, parse_domains, site.now)
+            self._file = watch_list(
+                "file", site.folder / settings.file, parse_domains, site.now, site.in_thread
+            )
         elif not self._domains:
             raise SettingError("domains", "no domain is named, here or by `file`")
         self._refuse = settings.refuse_routing_characters

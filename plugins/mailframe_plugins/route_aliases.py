@@ -55,9 +55,10 @@ class FileAliases:
             "file",
             path,
             lambda text: parse_aliases(
-                text, path.parent, self._domains, site.now, settings.separator
+                text, path.parent, self._domains, site.now, settings.separator, site.in_thread
             ),
             site.now,
+            site.in_thread,
         )
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Redirect | Reply | None:
