@@ -13,12 +13,15 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 T = TypeVar("T")
+
+TURN = 0.01  # seconds of work after which others are to have their turn
 
 #: What a hook may return: the value, a coroutine of it or a Deferred of it.
 Eventual: TypeAlias = T | Deferred[T] | Coroutine[Any, Any, T]
@@ -122,3 +125,15 @@ class _Course(Deferred[T]):
 
 
 _ENDED = object()
+
+
+def pause(reactor: IReactorTime) -> Deferred[None]:
+    """Let others have their turn: fires after what the reactor has to do now."""
+
+    def not_any_more(_: Deferred[None]) -> None:
+        if timer.active():
+            timer.cancel()
+
+    paused: Deferred[None] = Deferred(not_any_more)
+    timer = reactor.callLater(0.0, paused.callback, None)
+    return paused

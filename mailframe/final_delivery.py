@@ -6,13 +6,15 @@ message has been delivered to, so a message that comes back to one of them is kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from .message import Content, Message, Recipient
 from .mime import final_fields
 from .mime.entity_checks import CannotConvert
 from .mime.seven_bit import MAX_CONVERTED, Tolerance, re_encoded
+from .smtp.address import Mailbox
 from .smtp.reply import Reply
 
 MAX_HEADER = 1 << 18  # octets of the header section that are looked at
@@ -51,9 +53,25 @@ def final_header(message: Message, recipient: Recipient, original_to: bool = Fal
     )
 
 
+def forwarded(message: Message, aliases: Sequence[Mailbox]) -> Message:
+    """The same message, marked as a copy that these aliases send out.
+
+    A field with an address that is not ASCII is left out where its next host might not take it.
+    """
+    said = [str(each) for each in aliases if each.is_ascii or message.envelope.smtputf8]
+    content = message.content
+    prefix = final_fields.forwarding_fields(said) + content.prefix
+    return replace(message, content=replace(content, prefix=prefix))
+
+
 def has_been_at(recipient: Recipient, seen: frozenset[bytes]) -> bool:
     """True if this recipient is among those that `delivered_to` found."""
-    return final_fields.is_among(str(recipient.address), seen)
+    return was_at(recipient.address, seen)
+
+
+def was_at(address: Mailbox, seen: frozenset[bytes]) -> bool:
+    """True if this address is among those that `delivered_to` found."""
+    return final_fields.is_among(str(address), seen)
 
 
 def delivered_to(content: Content) -> frozenset[bytes]:

@@ -157,6 +157,9 @@ class QueueTimes:
     jitter: float = setting("each wait is longer or shorter by up to this fraction, at random", 0.1)
     active: int = setting("messages worked on at once", 200)
     per_destination: int = setting("deliveries at once by one agent to one next hop", 20)
+    expansion: int = setting(
+        "addresses that one recipient, or all of a message at a time, may stand for", 5000
+    )
     lease: Duration = setting(
         "seconds until others may take the messages of a process that died", Duration(300.0)
     )

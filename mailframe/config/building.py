@@ -71,6 +71,7 @@ def _hooks(built: dict[str, list[Bound]], host: Site, settings: HostSettings) ->
         now=host.now,
         in_thread=host.in_thread,
         guessing=settings.logins,
+        expansion=settings.retry.expansion,
     )
 
 

@@ -26,7 +26,7 @@ Complaint = tuple[Place, str]
 
 _ENDPOINTS = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)")
-_AT_LEAST_ONE = ("active", "per_destination")
+_AT_LEAST_ONE = ("active", "per_destination", "expansion")
 #: Keys of a `[[listen]]` that only these protocols heed; all others are the host's own business.
 _HEEDED_BY: Mapping[str, tuple[str, ...]] = {
     "requires": ("smtp", "lmtp"),

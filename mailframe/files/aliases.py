@@ -19,14 +19,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import is_not
 from pathlib import Path
 
 from ..names.domain_set import DomainSet, one_spelling
 from ..names.local_parts import folded, parse_user
 from ..smtp.address import AddressError, Mailbox, parse_domain
-from .watched import LineError, WatchedFile, significant_lines
+from .watched import InThread, LineError, WatchedFile, significant_lines
 from .watched_list import WatchedList
+
+MAX_REMEMBERED = 100  # domains in which an alias was asked for
 
 #: (folded local part, domain). The domain "" means all our domains, the local part "" a catch-all.
 Name = tuple[str, str]
@@ -50,20 +54,48 @@ class AliasTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class _Members:
+    """What an alias stands for in one domain, while its lists are these; `own` names itself."""
+
+    lists: tuple[tuple[AliasTarget, ...], ...]
+    addresses: tuple[Mailbox, ...]
+    own: tuple[int, ...]  # places among the addresses
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """One alias. `line` is its line in the file; `lists` are the files that it includes."""
 
     line: int
     targets: tuple[AliasTarget, ...]
     lists: tuple[WatchedFile[tuple[AliasTarget, ...]], ...] = ()
+    _known: dict[str, _Members] = field(default_factory=dict, compare=False, repr=False)
 
-    def addresses(self, local: str, domain: str) -> Iterator[Mailbox]:
-        """The targets for the address that was looked up; included files are read as they are."""
-        for target in self.targets:
-            yield target.address(local, domain)
-        for file in self.lists:
-            for target in file.value():
-                yield target.address(local, domain)
+    def addresses(self, name: str, asked: Mailbox, domain: str) -> tuple[Mailbox, ...]:
+        """What it stands for, asked for this address; included files as they are now.
+
+        `name` is what it is found by, `domain` that of the address in its `one_spelling`. Where
+        the alias names itself that is the address asked for, with its case and its tag.
+        """
+        lists = tuple(file.value() for file in self.lists)
+        if not name:  # a catch-all may keep the local part
+            targets = chain(self.targets, *lists)
+            return tuple(target.address(asked.local, domain) for target in targets)
+        # Lists of thousands are asked for at every command.
+        known = self._known.get(domain)
+        if known is None or any(map(is_not, known.lists, lists)):
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            every = [target.address(name, domain) for target in chain(self.targets, *lists)]
+            own = [folded(to.local) == name and to.domain == domain for to in every]
+            places = tuple(at for at, itself in enumerate(own) if itself)
+            known = self._known[domain] = _Members(lists, tuple(every), places)
+        if not known.own:
+            return known.addresses
+        addresses = list(known.addresses)
+        for place in known.own:
+            addresses[place] = asked
+        return tuple(addresses)
 
 
 class Aliases:
@@ -141,7 +173,7 @@ class Aliases:
         if found is None:
             return []
         steps = []
-        for address in found[1].addresses(*name):
+        for address in found[1].addresses(name[0], Mailbox(*name), name[1]):
             step = (folded(address.local), one_spelling(address.domain))
             if step != name:
                 steps.append(step)
@@ -154,6 +186,7 @@ def parse_aliases(
     domains: DomainSet,
     now: Callable[[], float] = time.monotonic,
     separator: str = "+",
+    in_thread: InThread | None = None,
 ) -> Aliases:
     """Parse the file; included files are looked up in `folder`. Raises LineError."""
     entries: dict[Name, Alias] = {}
@@ -164,7 +197,7 @@ def parse_aliases(
         name = _name(number, match[1], domains)
         if name in entries:
             raise LineError(number, f"{match[1]} stands in line {entries[name].line} already")
-        entries[name] = _entry(number, match[2], folder, now, is_catch_all=not name[0])
+        entries[name] = _entry(number, match[2], folder, now, in_thread, is_catch_all=not name[0])
     return Aliases(entries, domains, separator)
 
 
@@ -207,13 +240,18 @@ def _name(number: int, text: str, domains: DomainSet) -> Name:
 
 
 def _entry(
-    number: int, text: str, folder: Path, now: Callable[[], float], is_catch_all: bool
+    number: int,
+    text: str,
+    folder: Path,
+    now: Callable[[], float],
+    in_thread: InThread | None,
+    is_catch_all: bool,
 ) -> Alias:
     targets: list[AliasTarget] = []
     lists: list[WatchedFile[tuple[AliasTarget, ...]]] = []
     for word in _words(number, text):
         if word.lower().startswith(_INCLUDE):
-            lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now))
+            lists.append(_include(number, folder / word[len(_INCLUDE) :].strip(), now, in_thread))
         else:
             targets.append(_target(number, word, is_catch_all))
     if not targets and not lists:
@@ -222,10 +260,10 @@ def _entry(
 
 
 def _include(
-    number: int, path: Path, now: Callable[[], float]
+    number: int, path: Path, now: Callable[[], float], in_thread: InThread | None
 ) -> WatchedFile[tuple[AliasTarget, ...]]:
     try:
-        return WatchedList(path, parse_members, now)
+        return WatchedList(path, parse_members, now, in_thread)
     except LineError as wrong:
         raise LineError(number, f"{path}:{wrong.line}: {wrong.message}") from wrong
     except OSError as failed:

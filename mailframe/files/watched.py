@@ -10,14 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ..setting import SettingError
 
 T = TypeVar("T")
 
+#: Runs what blocks in a thread.
+InThread = Callable[..., Deferred[Any]]
+
+LARGE = 1 << 16  # octets of a file that is read in a thread, if there is one
 CHECK_EVERY = 1.0  # seconds between two looks at the file
 
 
@@ -36,15 +41,23 @@ class WatchedFile(Generic[T]):
     The file is read when the object is made: OSError if that fails, ValueError (LineError) if it
     cannot be parsed. After that `value()` looks at the file once a second at most. If a new version
     cannot be read or parsed, that is logged once, with its line, and the last good value stays.
-    `now` gives seconds. Reading blocks, so files should have a few megabytes at most.
+    `now` gives seconds. Reading blocks, so files should have a few megabytes at most. With
+    `in_thread`, new versions of a LARGE file are read and parsed there, and the last good value
+    stays until that is done; call `value()` in the reactor's thread only.
     """
 
     _log = Logger()
 
     def __init__(
-        self, path: Path, parse: Callable[[str], T], now: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        parse: Callable[[str], T],
+        now: Callable[[], float] = time.monotonic,
+        in_thread: InThread | None = None,
     ) -> None:
         self.path = path
+        self._in_thread = in_thread
+        self._is_reading = False  # in a thread
         self._parse = parse
         self._now = now
         self._looked = now()
@@ -53,16 +66,33 @@ class WatchedFile(Generic[T]):
 
     def value(self) -> T:
         """The last good value; never raises."""
-        if 0 <= self._now() - self._looked < CHECK_EVERY:
+        if self._is_reading or 0 <= self._now() - self._looked < CHECK_EVERY:
             return self._value
         self._looked = self._now()
-        seen: tuple[int, ...] | None = None
         try:
             seen = self._signature()
-            if seen != self._seen:
-                if not self._is_settled(seen):
-                    return self._value
-                self._value = self._read()
+        except OSError as failed:
+            self._complain(None, str(self.path), failed.strerror or str(failed))
+            self._seen = None
+            return self._value
+        if seen == self._seen or not self._is_settled(seen):
+            return self._value
+        if self._in_thread is None or seen[2] < LARGE:
+            self._take(seen, self._read)
+        else:
+            self._is_reading = True
+            reading = self._in_thread(self._load)
+            reading.addCallbacks(
+                lambda loaded: self._take(seen, lambda: self._believed(*loaded)),
+                lambda failure: self._take(seen, failure.raiseException),
+            ).addErrback(lambda failure: self._log.failure("a bug in reading", failure=failure))
+        return self._value
+
+    def _take(self, seen: tuple[int, ...], value: Callable[[], T]) -> None:
+        """Have this version's value count, if it can be had."""
+        self._is_reading = False
+        try:
+            self._value = value()
         except LineError as wrong:
             self._complain(seen, f"{self.path}:{wrong.line}", wrong.message)
         except OSError as failed:
@@ -70,7 +100,6 @@ class WatchedFile(Generic[T]):
         except ValueError as wrong:
             self._complain(seen, str(self.path), str(wrong))
         self._seen = seen
-        return self._value
 
     def _signature(self) -> tuple[int, ...]:
         """Values that differ between two versions of the file: its inode, size and times."""
@@ -82,11 +111,15 @@ class WatchedFile(Generic[T]):
         return True
 
     def _read(self) -> T:
-        return self._believed(self.path.read_text("utf-8-sig"))
+        return self._believed(*self._load())
 
-    def _believed(self, text: str) -> T:
-        """The value to use, now that the file has this text."""
-        return self._parse(text)
+    def _load(self) -> tuple[str, T]:
+        text = self.path.read_text("utf-8-sig")
+        return text, self._parse(text)
+
+    def _believed(self, text: str, value: T) -> T:
+        """The value to use, now that the file has this text, which was parsed as `value`."""
+        return value
 
     def _complain(self, seen: tuple[int, ...] | None, where: str, problem: str) -> None:
         if seen is None and self._seen is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..repeated import RepeatedLog
-from .watched import WatchedFile, wrong_setting
+from .watched import InThread, WatchedFile, wrong_setting
 
 T = TypeVar("T", bound=Sized)
 
@@ -33,10 +33,16 @@ class WatchedList(WatchedFile[T]):
     `now` is seconds since the epoch. `value()` never raises.
     """
 
-    def __init__(self, path: Path, parse: Callable[[str], T], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[str], T],
+        now: Callable[[], float],
+        in_thread: InThread | None = None,
+    ) -> None:
         self.doubted = False
         self._loud = RepeatedLog(self._log, now)
-        super().__init__(path, parse, now)
+        super().__init__(path, parse, now, in_thread)
 
     def value(self) -> T:
         """The last good value."""
@@ -56,8 +62,7 @@ class WatchedList(WatchedFile[T]):
         modified = seen[3] / 1e9
         return not 0 <= self._now() - modified < SETTLED
 
-    def _believed(self, text: str) -> T:
-        value = super()._believed(text)
+    def _believed(self, text: str, value: T) -> T:
         before: T | None = getattr(self, "_value", None)  # None for the first version
         left, had = len(value), 0 if before is None else len(before)
         if before is not None and _is_cut(had, left) and not _MEANT.search(text):
@@ -76,8 +81,12 @@ def _is_cut(had: int, left: int) -> bool:
 
 
 def watch_list(
-    key: str, path: Path, parse: Callable[[str], T], now: Callable[[], float]
+    key: str,
+    path: Path,
+    parse: Callable[[str], T],
+    now: Callable[[], float],
+    in_thread: InThread | None = None,
 ) -> WatchedList[T]:
     """The list that the setting `key` names. SettingError, with the line, if it cannot be used."""
     with wrong_setting(key, path):
-        return WatchedList(path, parse, now)
+        return WatchedList(path, parse, now, in_thread)

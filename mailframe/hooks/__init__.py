@@ -2,7 +2,9 @@
 
 `composed` is all hooks as one value; `login` is logging in, for every protocol; `question` asks
 one plugin, `answers` judges what it says, `breaker` leaves alone what keeps failing; `routing`
-follows redirects; `observers` are told what was decided.
+asks where a recipient's mail goes, `expansion` follows redirects, `acceptance` asks no further than
+RCPT needs; `observers` are told what was
+decided.
 """
 
 from .composed import Hooks

@@ -160,6 +160,11 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
+def is_refusal(answer: Any) -> bool:
+    """deliver, at RCPT: a Reply that refuses."""
+    return isinstance(answer, Reply) and answer.code >= 400
+
+
 def is_delivery(answer: Any) -> bool:
     """deliver: something that Outcomes can be taken from."""
     return isinstance(answer, Iterable) and not isinstance(answer, str | bytes)

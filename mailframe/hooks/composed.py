@@ -31,6 +31,7 @@ from ..message import (
     Message,
     Outcome,
     Recipient,
+    Redirect,
     Route,
     TlsDemand,
 )
@@ -40,15 +41,17 @@ from ..sasl import Identity
 from ..settings import LoginSettings
 from ..smtp.reply import AUTH_FAILED, RELAYING_DENIED, Reply
 from . import answers
+from .acceptance import accepted, foreseeing
 from .delivering import Deliveries
 from .departing import InThread, departed
+from .expansion import Expansion
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .guesses import Guesses
 from .login import Logins
 from .observers import Audience, about
 from .panel import Witness, ask
 from .question import Bound, Fault, Question
-from .routing import Routing, routed
+from .routing import MAX_ADDRESSES, Asking, Known, Routing, routing_of
 from .tls_policies import demanded
 
 
@@ -65,7 +68,8 @@ class Hooks:
 
     `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
     events; `reactor` keeps the timeouts. `secret()` is the host's, and `guessing` its bounds, for
-    `Logins`. `in_thread` runs what blocks.
+    `Logins`. `in_thread` runs what blocks. `expansion` is how many addresses a recipient may
+    stand for.
     """
 
     reactor: IReactorTime
@@ -80,6 +84,7 @@ class Hooks:
     observers: tuple[Bound, ...] = ()
     services: tuple[Bound, ...] = ()
     now: Callable[[], float] = time.time
+    expansion: int = MAX_ADDRESSES
     secret: Callable[[], bytes] = field(default_factory=_passing_secret, repr=False)
     in_thread: InThread = maybeDeferred
     guessing: LoginSettings = field(default_factory=LoginSettings)
@@ -137,12 +142,41 @@ class Hooks:
         return verdict
 
     def route(
-        self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
+        self,
+        envelope: Envelope,
+        recipient: Recipient,
+        witness: Witness | None = None,
+        known: Known | None = None,
     ) -> Routing | Deferred[Routing]:
-        """Where this recipient's copies go: redirects followed, loops refused; never empty."""
+        """Where this recipient's copies go: redirects followed, loops refused.
+
+        What takes long is done in turns. Of those that are `known` the message has an entry.
+        """
+        return at_once(self._route(envelope, recipient, known or {}, witness))
+
+    async def _route(
+        self, envelope: Envelope, recipient: Recipient, known: Known, witness: Witness | None
+    ) -> Routing:
+        asking = self._asking(envelope, witness)
+        answer, decided = await asking.ask(recipient, 0)
+        if not isinstance(answer, Redirect):
+            return routing_of(recipient, answer)
+        return await Expansion(asking, recipient, self.expansion, known).run(answer, decided)
+
+    def accepts(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
+        """Whether mail for this recipient can go anywhere, at RCPT: no further than needed.
+
+        The first Route that is found, or the refusals if there is none; nothing for a list
+        of which as many members are refused as are asked about. Of a Route for the recipient
+        itself the agent may know that it would not take the mail (IForeseeingAgent).
+        """
+        asking = self._asking(envelope, None)
+        return at_once(accepted(envelope, recipient, asking, self.expansion, self._foreseeing))
+
+    def _asking(self, envelope: Envelope, witness: Witness | None) -> Asking:
         told = self._audience.way if self._audience.wants(Stage.ROUTE) else None
         routers = self._asked("route", envelope.client.listener)
-        return at_once(routed(envelope, recipient, routers, told, self.reactor.seconds, witness))
+        return Asking(envelope, routers, told, self.reactor, witness)
 
     def connected(
         self, client: Client, witness: Witness | None = None
@@ -280,6 +314,10 @@ class Hooks:
     @cached_property
     def _deliveries(self) -> Deliveries:
         return Deliveries(self.agents, self.reactor, self._audience)
+
+    @cached_property
+    def _foreseeing(self) -> dict[str, Question]:
+        return foreseeing(self.agents, self.reactor, self._audience.fault)
 
     @cached_property
     def _questions(self) -> dict[str, list[Question]]:

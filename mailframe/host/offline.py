@@ -20,7 +20,7 @@ class Offline:
 
     def __init__(self, composition: Composition, reactor: Any) -> None:
         self._resources = Resources(composition, reactor, time.time, {"queue", "observe"})
-        self.control: Control = control_of(self._resources, look=lambda: None)
+        self.control: Control = control_of(self._resources, look=lambda domains: None)
 
     def begin(self) -> None:
         """Open them; call this in the reactor. OSError if the queue cannot be opened."""

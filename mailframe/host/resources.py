@@ -80,8 +80,7 @@ class Resources:
         self.control: Control | None = None
         self.certificates: Certificates | None = None
         self.settings = composition.settings
-        #: Names this start of this process: the owner of leases in a queue that several hosts
-        #: share.
+        #: Names this start of this process: the owner of leases in a shared queue.
         self.owner = f"{self.settings.hostname}/{worker}/{new_id(now())}"
         self.folder = composition.folder
         self.reactor = reactor

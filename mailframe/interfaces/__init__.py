@@ -16,7 +16,7 @@ UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
 """
 
 from .auth import ICertificateChecker, IStoredKeys, ITokenChecker, IUserStore
-from .deliver import IBatchingAgent, IDeliveryAgent, IPausingAgent
+from .deliver import IBatchingAgent, IDeliveryAgent, IForeseeingAgent, IPausingAgent
 from .departure import IDeparture
 from .filter import IFilter
 from .inspect import IInspected
@@ -35,6 +35,7 @@ __all__ = [
     "IDeparture",
     "IDraft",
     "IFilter",
+    "IForeseeingAgent",
     "IInspected",
     "ILocalDomains",
     "IObserver",

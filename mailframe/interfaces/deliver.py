@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from zope.interface import Attribute, Interface
 
 from ..eventual import Eventual
-from ..message import Message, Outcome, Route
+from ..message import Envelope, Message, Outcome, Route
+from ..smtp.reply import Reply
 
 
 class IDeliveryAgent(Interface):
@@ -36,3 +37,15 @@ class IPausingAgent(IDeliveryAgent):
 
     def forget_pauses() -> None:
         """Try everything again at the next `deliver`: somebody asks for it. Returns at once."""
+
+
+class IForeseeingAgent(IDeliveryAgent):
+    """An agent that knows before a message comes that it will not take it."""
+
+    def refusal(envelope: Envelope, route: Route) -> Eventual[Reply | None]:
+        """Why mail for this route would not be taken now, None if nothing is known against it.
+
+        Asked at RCPT, once a route for the recipient itself is found, so that the client is told
+        instead of the sender, whose address may be forged, by a report. `envelope.size` is what
+        the client declared. The answer must cost little; a fault counts as None.
+        """

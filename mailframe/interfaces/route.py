@@ -13,7 +13,9 @@ class IRouter(Interface):
     """`[[route]]`: where does mail for this recipient go?
 
     Asked at RCPT, so that an unknown mailbox is refused in the dialogue, and anew at every
-    delivery attempt. The first opinion decides. When nobody speaks: 550 5.1.2.
+    delivery attempt. The first opinion decides. When nobody speaks: 550 5.1.2. At RCPT what a
+    Redirect names is asked about until one of them has a Route; the rest is asked about when the
+    message is in the queue.
     """
 
     def route(

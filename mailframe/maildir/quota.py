@@ -154,6 +154,20 @@ def is_kept(maildir: Maildir, quota: Quota | None) -> bool:
     return quota is not None or os.path.exists(maildir.path / "maildirsize")
 
 
+def is_full(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> bool:
+    """True if a message of so many octets has no room; `quota` and `unique` as for `reserve`.
+
+    What was not counted yet has room. OSError if maildirsize cannot be read or written.
+    """
+    usage = read(maildir)
+    if usage is None or usage.quota is None or usage.quota != (quota or usage.quota):
+        return False
+    quota = usage.quota
+    if not quota.allows(usage.octets + octets, usage.messages + 1) and usage.may_be_wrong(now):
+        usage = recount(maildir, quota, unique, now)
+    return not quota.allows(usage.octets + octets, usage.messages + 1)
+
+
 def reserve(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> None:
     """Reserve space for a message of so many octets; `add` with negative numbers gives it back.
 

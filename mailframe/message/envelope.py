@@ -29,11 +29,15 @@ class Recipient:
     sender: Mailbox | None = None
 
     def __hash__(self) -> int:
-        """A hash of the address alone.
-
-        Two recipients of one message seldom have the same address.
-        """
+        """A hash of what tells the recipients of one message apart."""
+        if self.came_from or self.sender is not None:
+            return hash((self.address, self.came_from, self.sender))
         return hash(self.address)
+
+    @property
+    def key(self) -> tuple[Mailbox, Mailbox | None]:
+        """What a message has one entry of: the address and the reverse-path of its own."""
+        return self.address, self.sender
 
     @property
     def original(self) -> Mailbox:

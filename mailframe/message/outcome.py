@@ -29,7 +29,8 @@ class Outcome:
     "" for none. `retry_after` is the shortest wait, in seconds, that the agent asks for, or None;
     if it is longer than every wait in `retry.waits`, a restart of the host cuts it short. `facts`
     are further fields for the trace ("tls": "TLSv1.3 …"); outcomes that differ only in them are
-    equal.
+    equal. `no_session` is True if the host refused to talk, by its greeting or its reply to EHLO,
+    STARTTLS or AUTH: that says nothing about the message.
     """
 
     recipient: Recipient
@@ -39,3 +40,4 @@ class Outcome:
     retry_after: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict, compare=False)
     ours: bool = False
+    no_session: bool = False

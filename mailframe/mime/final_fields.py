@@ -7,6 +7,7 @@ message has been delivered to, so a message that comes back to one of them is kn
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from . import header
 
@@ -21,6 +22,18 @@ def final_fields(sender: str, address: str, original: str = "") -> bytes:
     lines = [f"Return-Path: <{sender}>", f"Delivered-To: {address}"]
     if original:
         lines.append(f"X-Original-To: {original}")
+    return _fields(lines)
+
+
+def forwarding_fields(addresses: Iterable[str]) -> bytes:
+    """What an alias marks its copies with: a Delivered-To for each of these, ended by CRLF.
+
+    So one that comes back to the alias is known for a loop, as Postfix's local(8) has it.
+    """
+    return _fields([f"Delivered-To: {address}" for address in addresses])
+
+
+def _fields(lines: list[str]) -> bytes:
     head = "".join(_CONTROL.sub("?", line) + "\r\n" for line in lines)
     return head.encode("utf-8", "replace")
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 Excess = Literal["size", "hops"]
 
-WATCHED = (b"received", b"message-id", b"date")
+WATCHED = (b"received", b"message-id", b"date", b"delivered-to")
 
 
 class HeaderScan:

@@ -12,8 +12,10 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from ..eventual import is_later
-from ..message import Entry, Message, Outcome, Pending, Route, Status
+from ..final_delivery import forwarded
+from ..message import Entry, Message, Outcome, Pending, Status
 from ..smtp.reply import LOCAL_ERROR, Reply
+from .addressing import Addressing
 from .context import Context
 from .destinations import Entrance
 from .parcels import Parcel, parcels_of
@@ -22,6 +24,7 @@ from .recording import Recording
 from .waits import Waits
 
 TURNED_AWAY = 2.0  # seconds
+CROWDED = 3  # sessions asked for in one attempt at a host that takes no more of them for now
 TIMED_OUT = Reply(451, "The delivery took too long, trying again later", "4.4.7")
 
 
@@ -69,18 +72,9 @@ class Attempt:
         return min((each.due for each in self._progress.left.values()), default=None)
 
     async def _parcels(self, due: Iterable[Pending]) -> list[Parcel]:
-        """Ask for the routes of all; what is refused is settled here."""
-        envelope, progress = self._entry.message.envelope, self._progress
-        routes: list[Route] = []
-        for pending in due:
-            routing = self._context.hooks.route(envelope, pending.recipient)
-            if is_later(routing):
-                routing = await self._waits.wait(routing)
-            progress.expand(pending, routing)
-            for recipient, reply in routing.refusals:
-                status = Status.FAILED if reply.permanent else Status.DEFERRED
-                progress.settle(Outcome(recipient, status, reply))
-            routes += routing.routes
+        """The parcels of what has a route; what is refused is settled here."""
+        addressing = Addressing(self._context, self._entry, self._progress, self._waits)
+        routes = await addressing.routes(due)
         parcels = parcels_of(routes)
         for parcel in parcels:
             for route in parcel.routes:
@@ -103,33 +97,38 @@ class Attempt:
             self._progress.put_off(parcel.recipients)
 
     async def _carry(self, parcel: Parcel) -> None:
-        destinations = self._context.destinations
-        entrance = destinations.enter(parcel)
-        if is_later(entrance):
-            try:
-                await self._waits.wait(entrance)
-            except CancelledError:
-                return
-            if destinations.is_down(parcel.place):
-                destinations.leave(parcel.place, None, parcel.remote)
-                entrance = Entrance.DOWN
-        if entrance is Entrance.DOWN:
-            self._progress.put_off(parcel.recipients, destinations.reply(parcel.place))
-            return
-        if entrance is Entrance.BUSY:
-            self._turned_away(parcel)
-            return
         outcomes: Sequence[Outcome] | None = None
+        crowded, left = True, CROWDED
         try:
-            outcomes = await self._deliver(parcel)
+            while crowded and left:
+                if not await self._is_let_in(parcel):
+                    return
+                left, outcomes = left - 1, None
+                try:
+                    outcomes = await self._deliver(parcel)
+                finally:
+                    crowded = self._context.destinations.leave(parcel, self._entry.id, outcomes)
         except CancelledError:
             return
-        finally:
-            destinations.leave(parcel.place, outcomes, parcel.remote)
-        for outcome, same in zip(outcomes, parcel.shared, strict=True):
+        for outcome, same in zip(outcomes or (), parcel.shared, strict=True):
             for recipient in same:
                 known = outcome.recipient is recipient
                 self._progress.settle(outcome if known else replace(outcome, recipient=recipient))
+
+    async def _is_let_in(self, parcel: Parcel) -> bool:
+        """Whether it is this parcel's turn now; if not, it is out of the way until later."""
+        destinations, id = self._context.destinations, self._entry.id
+        entrance = destinations.enter(parcel, id)
+        if is_later(entrance):
+            entrance = await self._waits.wait(entrance)
+            if entrance is Entrance.OPEN and destinations.is_down(parcel.place):
+                destinations.leave(parcel, id, None)
+                entrance = Entrance.DOWN
+        if entrance is Entrance.DOWN:
+            self._progress.put_off(parcel.recipients, destinations.reply(parcel.place))
+        elif entrance is Entrance.BUSY:
+            self._turned_away(parcel)
+        return entrance is Entrance.OPEN
 
     def _turned_away(self, parcel: Parcel) -> None:
         """Left as they are if claims can leave them out, else out of the way for a moment."""
@@ -145,6 +144,8 @@ class Attempt:
         if parcel.sender is not None:
             envelope = replace(message.envelope, sender=parcel.sender)
             message = Message(message.id, envelope, message.content)
+        if parcel.aliases:
+            message = forwarded(message, parcel.aliases)
         try:
             outcomes = context.hooks.deliver(message, parcel.agent, parcel.routes)
             if is_later(outcomes):

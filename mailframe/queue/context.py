@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..interfaces import IQueueStore
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Context:
     """`now()` is seconds since the epoch, `chance()` from -1 to 1, for the jitter.
 
-    `repeated` is for what a failing store repeats with each message.
+    `in_thread` runs what blocks. `repeated` is for what a failing store repeats with each message.
     """
 
     hooks: Hooks
@@ -34,3 +35,4 @@ class Context:
     now: Callable[[], float]
     chance: Callable[[], float]
     repeated: RepeatedLog
+    in_thread: Callable[..., Deferred[Any]]

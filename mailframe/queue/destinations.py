@@ -1,28 +1,35 @@
 """How many deliveries one place gets at once, and when it is left alone for a while.
 
 A place whose connections keep failing is marked down for a growing time; then one message
-tries it. The domains whose mail goes there are left out of claims meanwhile, so that what
-waits for a dead host does not take the window from the rest.
+tries it. One that refuses sessions while others of ours work there gets fewer of them.
+
+What waits for a slow, busy or dead place does not take the window from the rest: a place holds
+no more of it than it leaves free, an agent leaves the others theirs (`shares`),
+and the domains whose mail goes to a place that has enough are left out of claims meanwhile.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..message import Outcome, Status
+from ..message import Outcome
 from ..settings import QueueTimes
 from ..smtp.reply import NO_DELIVERY, Reply
+from .health import Heard, heard
 from .parcels import Parcel, Place
+from .shares import Shares
 
 DOWN_AFTER = 3  # failures in a row
 FIRST_PAUSE = 30.0  # seconds at most; doubled by every further failure
 LONGEST_PAUSE = 900.0  # seconds at most
+PROBE_ALONE = 60.0  # seconds that a message which tries a place that was down tries it alone
 LEAST_WAITING = 50  # that may wait for a place within the window
 MAX_DOMAINS = 10_000  # remembered with the place their mail goes to
 
@@ -35,32 +42,42 @@ class Entrance(Enum):
     DOWN = "it is left alone for now"
 
 
+#: What a parcel that waits is told: OPEN, or BUSY if it shall not wait within the window.
+Turn = Deferred[Entrance]
+
+
 @dataclass(slots=True)
 class _Destination:
     running: int = 0
-    waiting: deque[Deferred[None]] = field(default_factory=deque)
+    waiting: dict[Turn, str] = field(default_factory=dict)  # whose message, the oldest first
     failures: int = 0
     down_until: float = 0.0
-    probing: bool = False
+    probing_until: float = 0.0  # a probe is under way, and nothing else is tried until then
+    most: float = float("inf")  # sessions that it was seen to take
     reply: Reply = NO_DELIVERY
 
-    def forget(self, turn: Deferred[None]) -> None:
-        """It is cancelled; one that is being given already is not here any more."""
-        if turn in self.waiting:
-            self.waiting.remove(turn)
+    @property
+    def used(self) -> int:
+        """Parcels that run or wait."""
+        return self.running + len(self.waiting)
 
     @property
     def idle(self) -> bool:
         """True if nothing is known that must be remembered."""
         return not (self.running or self.waiting or self.failures)
 
+    def rests(self, now: float) -> bool:
+        """True if nothing more is to be tried there now."""
+        return self.failures >= DOWN_AFTER and now < max(self.down_until, self.probing_until)
+
 
 class Destinations:
     """`times.per_destination` deliveries at once to each place; `seconds` is the reactor's clock.
 
-    `at_once` are other numbers, by the agent's name. A pause is no longer than the retry
-    schedule's waits: who configures short ones gets them.
-    `freed()` is called when a place that had too many may be given more.
+    `at_once` has an entry for every agent: another number for its places, which share what
+    they are given, or None. A pause is no longer than the retry schedule's waits: who
+    configures short ones gets them. `freed()` is called when a place or an agent that had
+    enough may be given more.
     """
 
     _log = Logger()
@@ -70,61 +87,146 @@ class Destinations:
         times: QueueTimes,
         seconds: Callable[[], float],
         freed: Callable[[], None],
-        at_once: Mapping[str, int],
+        at_once: Mapping[str, int | None],
     ) -> None:
         self._limit = max(1, times.per_destination)
-        self._at_once = {agent: max(1, limit) for agent, limit in at_once.items()}
+        self._at_once = {agent: max(1, limit) for agent, limit in at_once.items() if limit}
         self._first_pause = min((FIRST_PAUSE, *times.waits[:1]))
         self._longest_pause = min(LONGEST_PAUSE, max(times.waits, default=LONGEST_PAUSE))
         self._freed = freed
+        self._shares = Shares(times.active, at_once)
+        self._spare = max(1, times.active // 16)  # slots that a full agent must have again
         self._turned_away: set[Place] = set()  # where more waits than was let in
+        self._full: set[str] = set()  # agents that hold all they may
         self._seconds = seconds
         self._by_place: dict[Place, _Destination] = {}
-        self._turns: deque[tuple[Place, Deferred[None]]] = deque()  # to be given now
+        self._waiting: Counter[str] = Counter()  # parcels that wait, by agent
+        # To be given now; of BUSY the message has left already.
+        self._turns: deque[tuple[Place, Turn, Entrance, str]] = deque()
         self._is_giving = False
         # The place that a domain's mail goes to, None where there are several.
         self._homes: OrderedDict[str, Place | None] = OrderedDict()
 
-    def enter(self, parcel: Parcel) -> Entrance | Deferred[None]:
-        """OPEN, or why not; a Deferred fires when it is this parcel's turn (then leave() too)."""
-        found = self._by_place.get(parcel.place)
+    def enter(self, parcel: Parcel, message: str) -> Entrance | Turn:
+        """OPEN, or why not; a Turn fires with either once it is known (after OPEN, leave() too).
+
+        `message` is the id of the message that the parcel is of.
+        """
+        place, agent, shares = parcel.place, parcel.agent, self._shares
+        found = self._by_place.get(place)
         if found is None:
-            found = self._by_place[parcel.place] = _Destination()
+            found = _Destination()
+        elif found.failures >= DOWN_AFTER and found.rests(self._seconds()):
+            return Entrance.DOWN
+        free = shares.free(agent)
+        if free < self._spare and self._waiting[agent]:
+            self._end_waiting(agent)
+            free = shares.free(agent)
+        if free <= 0 and not shares.holds(agent, message):
+            self._full.add(agent)
+            return Entrance.BUSY
+        if found.used and self._is_enough(place, found, free):
+            self._turned_away.add(place)
+            return Entrance.BUSY
+        self._by_place[place] = found
+        shares.enter(agent, message)
         if found.failures >= DOWN_AFTER:
-            if found.probing or self._seconds() < found.down_until:
-                return Entrance.DOWN
-            found.probing = True
-        if found.running < self._at_once.get(parcel.agent, self._limit):
+            found.probing_until = self._seconds() + PROBE_ALONE
+        if found.running < self._most(place, found):
             found.running += 1
             return Entrance.OPEN
-        if len(found.waiting) >= self._most_waiting:
-            self._turned_away.add(parcel.place)
-            return Entrance.BUSY
-        turn: Deferred[None] = Deferred(found.forget)
-        found.waiting.append(turn)
+        turn: Turn = Deferred(partial(self._forget_turn, parcel))
+        found.waiting[turn] = message
+        self._waiting[agent] += 1
         return turn
 
-    def leave(self, place: Place, outcomes: Sequence[Outcome] | None, remote: bool) -> None:
-        """The delivery is done; None: it was cut off, which says nothing about the place."""
+    def _end_waiting(self, agent: str) -> None:
+        """Those that only wait give back what they hold of the window, as far as it is wanted.
+
+        From the longest lines, who came last: what is left due is claimed again.
+        """
+        lines = [(p, f) for p, f in self._by_place.items() if f.waiting and p[0] == agent]
+        for place, found in sorted(lines, key=lambda line: -len(line[1].waiting)):
+            self._turned_away.add(place)
+            while found.waiting and self._shares.free(agent) < 2 * self._spare:
+                turn, message = found.waiting.popitem()
+                self._waits_no_more(agent, message)
+                self._turns.append((place, turn, Entrance.BUSY, message))
+            if self._shares.free(agent) >= 2 * self._spare:
+                break
+        self._give_turns()
+
+    def _is_enough(self, place: Place, found: _Destination, free: int) -> bool:
+        """Whether the place holds as much of the window as it may.
+
+        That is as much as it leaves free for its agent: however many slow places there are,
+        there is room for one more.
+        """
+        if found.running >= self._most(place, found) and (len(found.waiting) >= self._most_waiting):
+            return True
+        return found.used >= free and place[0] not in self._at_once
+
+    def _most(self, place: Place, found: _Destination) -> int:
+        """How many deliveries may run there."""
+        most = self._at_once.get(place[0], self._limit)
+        return most if found.most >= most else int(found.most)
+
+    def _forget_turn(self, parcel: Parcel, turn: Turn) -> None:
+        """It is cancelled; one that is being given already waits no more."""
+        found = self._by_place.get(parcel.place)
+        if found is not None and turn in found.waiting:
+            self._waits_no_more(parcel.agent, found.waiting.pop(turn))
+
+    def _waits_no_more(self, agent: str, message: str) -> None:
+        self._waiting[agent] -= 1
+        self._shares.leave(agent, message)
+
+    def leave(self, parcel: Parcel, message: str, outcomes: Sequence[Outcome] | None) -> bool:
+        """The delivery is done; None: it was cut off, which says nothing about the place.
+
+        True if the place takes no more sessions than those of ours that work there: the
+        parcel can be given to one of them instead of being deferred.
+        """
+        place = parcel.place
         found = self._by_place[place]
-        found.probing = False
-        if outcomes is not None and remote:
-            self._judge(place, found, outcomes)
-        if place in self._turned_away and len(found.waiting) <= self._limit // 2:
-            self._turned_away.discard(place)
-            self._freed()
+        found.probing_until = 0.0
+        self._shares.leave(parcel.agent, message)
+        crowded = False
+        if outcomes is not None and parcel.remote:
+            crowded = self._judge(place, found, outcomes)
+        found.running -= 1
         self._hand_on(place, found)
+        if self._turned_away or self._full:
+            self._reopen(place, found)
+        return crowded
+
+    def _reopen(self, place: Place, found: _Destination) -> None:
+        """Have more claimed once there is room for several, not for each one that leaves."""
+        free, freed = self._shares.free(place[0]), False
+        if place[0] in self._full and free >= self._spare:
+            self._full.discard(place[0])
+            freed = True
+        if (
+            place in self._turned_away
+            and len(found.waiting) <= self._limit // 2
+            and (place[0] in self._at_once or found.used * 4 <= free * 3)
+        ):
+            self._turned_away.discard(place)
+            freed = True
+        if freed:
+            self._freed()
 
     def _hand_on(self, place: Place, found: _Destination) -> None:
-        """A turn is over: the next parcel has it, if one waits."""
-        if found.waiting:
-            # `running` stays.
-            self._turns.append((place, found.waiting.popleft()))
+        """A turn is over: the next parcels have it, if they wait."""
+        while found.waiting and found.running < self._most(place, found):
+            found.running += 1
+            turn = next(iter(found.waiting))
+            self._waiting[place[0]] -= 1
+            self._turns.append((place, turn, Entrance.OPEN, found.waiting.pop(turn)))
+        if self._turns:
             self._give_turns()
-            return
-        found.running -= 1
         if found.idle:
-            del self._by_place[place]
+            self._by_place.pop(place, None)
 
     def _give_turns(self) -> None:
         """One after the other, however many end at once: not each from within the last one's."""
@@ -133,27 +235,42 @@ class Destinations:
         self._is_giving = True
         try:
             while self._turns:
-                place, turn = self._turns.popleft()
-                if turn.called:  # cancelled meanwhile
-                    self._hand_on(place, self._by_place[place])
-                else:
-                    turn.callback(None)
+                place, turn, entrance, message = self._turns.popleft()
+                if not turn.called:
+                    turn.callback(entrance)
+                elif entrance is Entrance.OPEN:  # cancelled meanwhile
+                    found = self._by_place[place]
+                    found.running -= 1
+                    self._shares.leave(place[0], message)
+                    self._hand_on(place, found)
         finally:
             self._is_giving = False
 
-    def _judge(self, place: Place, found: _Destination, outcomes: Sequence[Outcome]) -> None:
-        failed = all(each.status is Status.DEFERRED and not each.remote for each in outcomes)
-        if not failed:
+    def _judge(self, place: Place, found: _Destination, outcomes: Sequence[Outcome]) -> bool:
+        """Note what was heard; True for a place that is crowded by us, see `leave`."""
+        said = heard(outcomes)
+        if said is Heard.WELL:
             if found.failures >= DOWN_AFTER:
                 self._log.info("{agent} to {host} works again", agent=place[0], host=place[1])
             found.failures = 0
-            return
+            # By one once all have worked once, as Postfix has it.
+            if found.most < self._limit:
+                found.most += 1 / found.most
+            return False
+        if said is Heard.NO_SESSION and found.running > 1:
+            found.most = max(1.0, min(found.most, found.running - 1))
+            return True
+        self._count(place, found, outcomes[0].reply)
+        return False
+
+    def _count(self, place: Place, found: _Destination, reply: Reply) -> None:
+        """One more failure of this place."""
         if found.failures >= DOWN_AFTER and self._seconds() < found.down_until:
             return  # it began before the pause did, which counts once for all that were under way
         found.failures += 1
         if len(self._by_place) > MAX_DOMAINS:
             self._forget()
-        found.reply = outcomes[0].reply
+        found.reply = reply
         if found.failures >= DOWN_AFTER:
             doublings = min(found.failures - DOWN_AFTER, 16)
             pause = min(self._first_pause * 2**doublings, self._longest_pause)
@@ -223,19 +340,21 @@ class Destinations:
 
     def excluded(self) -> frozenset[str]:
         """Domains whose mail need not be claimed now: down, or busy with a queue of its own."""
-        closed = set(self._closed())
-        if not closed:
+        closed, full = set(self._closed()), self._full
+        if not (closed or full):
             return frozenset()
-        return frozenset(domain for domain, home in self._homes.items() if home in closed)
+        return frozenset(
+            domain
+            for domain, home in self._homes.items()
+            if home is not None and (home in closed or home[0] in full)
+        )
 
     def _closed(self) -> Iterator[Place]:
         now = self._seconds()
         for place, found in self._by_place.items():
-            down = found.failures >= DOWN_AFTER and (found.probing or now < found.down_until)
-            full = len(found.waiting) >= self._most_waiting
-            if full:
+            if len(found.waiting) >= self._most_waiting:
                 self._turned_away.add(place)
-            if full or down:
+            if place in self._turned_away or found.rests(now):
                 yield place
 
     @property
@@ -246,13 +365,20 @@ class Destinations:
         """Seconds until the first place that is down may be tried again; None for none."""
         now = self._seconds()
         waits = [
-            found.down_until - now
+            max(found.down_until, found.probing_until) - now
             for found in self._by_place.values()
-            if found.failures >= DOWN_AFTER and not found.probing
+            if found.failures >= DOWN_AFTER
         ]
         return max(0.0, min(waits)) if waits else None
 
-    def forget_pauses(self) -> None:
-        """Try every place again at once: an operator asks for it, or the clock went back."""
-        for found in self._by_place.values():
-            found.down_until = 0.0
+    def forget_pauses(self, domains: Collection[str] | None = None) -> None:
+        """Try the places of these domains, or all, again at once.
+
+        An operator asks for it, or the clock went back.
+        """
+        homes = {self._homes[domain] for domain in domains or () if domain in self._homes}
+        # Of a domain whose mail goes to several places it is not known which.
+        every = domains is None or None in homes
+        for place, found in self._by_place.items():
+            if every or place in homes:
+                found.down_until = 0.0

@@ -17,13 +17,15 @@ class Parcel:
     """Recipients for one call of an agent.
 
     `shared` are for each route all recipients that stand for the same mailbox: it gets one
-    copy, and its outcome is theirs. `remote` is False for mailboxes of this host.
+    copy, and its outcome is theirs. `remote` is False for mailboxes of this host. `aliases` are
+    those that send this parcel out to other hosts, and mark it.
     """
 
     agent: str
     place: Place
     sender: Mailbox | None
     remote: bool
+    aliases: tuple[Mailbox, ...] = ()
     routes: list[Route] = field(default_factory=list)
     shared: list[list[Recipient]] = field(default_factory=list)
 
@@ -35,20 +37,21 @@ class Parcel:
 
 def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
     """The parcels of these routes, whose recipients are all set."""
-    parcels: dict[tuple[str, NextHop | str, Mailbox | None], Parcel] = {}
-    copies: dict[tuple[Mailbox, Mailbox | None], list[Recipient]] = {}
+    parcels: dict[tuple[object, ...], Parcel] = {}
+    copies: dict[tuple[str, Mailbox, str, Mailbox | None], list[Recipient]] = {}
     for route in routes:
         recipient = route.recipient
         if recipient is None:
             raise ValueError("a Route without a recipient cannot be delivered")
-        copy = (recipient.address, recipient.sender)
+        copy = (route.agent, *_mailbox(route, recipient), recipient.sender)
         same = copies.get(copy)
         if same is not None:
             same.append(recipient)
             continue
         same = copies[copy] = [recipient]
         target = route.next_hop or (route.mailbox or recipient.address).domain
-        key = (route.agent, target, recipient.sender)
+        aliases = recipient.came_from if route.mailbox is None else ()
+        key = (route.agent, target, recipient.sender, aliases)
         parcel = parcels.get(key)
         if parcel is None:
             parcel = parcels[key] = Parcel(
@@ -56,10 +59,18 @@ def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
                 (route.agent, _name(target)),
                 recipient.sender,
                 route.next_hop is not None,
+                aliases,
             )
         parcel.routes.append(route)
         parcel.shared.append(same)
     return list(parcels.values())
+
+
+def _mailbox(route: Route, recipient: Recipient) -> tuple[Mailbox, str]:
+    """What gets one copy: another host knows the address, an agent of ours mailbox and tag."""
+    if route.mailbox is None or route.next_hop is not None:
+        return recipient.address, ""
+    return route.mailbox, route.tag
 
 
 def _name(target: NextHop | str) -> str:

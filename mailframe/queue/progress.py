@@ -63,6 +63,18 @@ class Progress:
         own = any(child.sender not in (None, recipient.sender) for child in children)
         self._notices.append(Notice("delivered" if own else "expanded", recipient, RECIPIENT_OK))
 
+    def drop(self, recipient: Recipient) -> None:
+        """Another entry stands for it."""
+        if self.left.pop(recipient, None) is not None:
+            self.changed = True
+
+    def rename(self, before: Recipient, after: Recipient) -> None:
+        """The same recipient, told more or less."""
+        pending = self.left.pop(before, None)
+        if pending is not None:
+            self.left[after] = replace(pending, recipient=after)
+            self.changed = True
+
     def settle(self, outcome: Outcome) -> None:
         """Note what became of one recipient."""
         recipient = outcome.recipient

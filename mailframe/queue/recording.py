@@ -18,6 +18,8 @@ from .progress import Progress
 from .waits import Waits
 
 RECORD_AGAIN = 10.0  # seconds, if the store cannot record
+FEW = 50  # recipients that wait: so many are written whenever one is done
+LONGEST_PAUSE = 1.0  # seconds that an outcome waits to be recorded with others
 
 
 class RecordingState(Enum):
@@ -64,8 +66,22 @@ class Recording:
         self._state = RecordingState.SAVING
         while self._progress.changed and self._state is RecordingState.SAVING:
             await self._record(release=False)
+            if len(self._progress.left) > FEW and not await self._pause():
+                break
         if self._state is RecordingState.SAVING:
             self._state = RecordingState.OURS
+
+    async def _pause(self) -> bool:
+        """Let more outcomes come together, for all that wait are written each time.
+
+        Some hundred recipients of as many hosts would be written hundreds of times. False if the
+        attempt is to end.
+        """
+        try:
+            await self._waits.sleep(min(LONGEST_PAUSE, len(self._progress.left) / 1000))
+        except CancelledError:
+            return False
+        return True
 
     async def finish(self) -> None:
         """Record what has changed, and give the lease back."""

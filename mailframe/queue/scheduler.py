@@ -6,7 +6,7 @@ else waits in the store and is claimed when it is due.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -83,18 +83,22 @@ class Scheduler(service.Service):
             seconds=reactor.seconds,
             in_thread=in_thread,
         )
-        self._work(reports, chance)
+        self._work(reports, chance, in_thread)
 
     def _places(self) -> Destinations:
         """How many deliveries each place gets: what its agent says, else what is set."""
         at_once = {
-            name: bound.plugin.at_once
+            name: bound.plugin.at_once if IBatchingAgent.providedBy(bound.plugin) else None
             for name, bound in self._hooks.agents.items()
-            if IBatchingAgent.providedBy(bound.plugin)
         }
         return Destinations(self._times, self._reactor.seconds, self._look_now, at_once)
 
-    def _work(self, reports: Reports, chance: Callable[[], float]) -> None:
+    def _work(
+        self,
+        reports: Reports,
+        chance: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
         """Make the parts that find, do and keep the work."""
         context = Context(
             hooks=self._hooks,
@@ -106,6 +110,7 @@ class Scheduler(service.Service):
             now=self._now,
             chance=chance,
             repeated=self._repeated,
+            in_thread=in_thread,
         )
         self._window = Window(context, self._ended)
         self._claiming = Claiming(
@@ -164,16 +169,21 @@ class Scheduler(service.Service):
         else:
             self._give_back(entry.id)
 
-    def look(self) -> None:
-        """Somebody wants what is due to be tried now: claim it, and forget every pause."""
+    def look(self, domains: Collection[str] | None = None) -> None:
+        """Somebody wants what is due to be tried now: claim it.
+
+        The places where mail for these domains goes, or all, are tried though they are left alone.
+        """
         if self.running:
             self._look_at_clock()
-            self._forget_pauses()
+            self._forget_pauses(domains)
             self._look_now()
 
-    def _forget_pauses(self) -> None:
+    def _forget_pauses(self, domains: Collection[str] | None = None) -> None:
         """Let places and agents try again at once what they left alone for a while."""
-        self._destinations.forget_pauses()
+        self._destinations.forget_pauses(domains)
+        if domains is not None and not domains:
+            return
         for name, bound in self._hooks.agents.items():
             if IPausingAgent.providedBy(bound.plugin):
                 try:

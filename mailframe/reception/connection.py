@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..eventual import at_once, is_later
-from ..message import Client, Tls, new_id
+from ..eventual import TURN, at_once, is_later, pause
+from ..message import Client, new_id
 from ..message.vocabulary import Verdict
 from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
@@ -29,6 +29,7 @@ from ..wire.peer import Peer, peer_of
 from ..wire.server_tls import ServerTls
 from .entrance import SmtpEntrance
 from .flow import READ_AHEAD, Flow
+from .introduction import tls_of
 from .patience import Patience
 from .phase import (
     ABORT,
@@ -98,7 +99,7 @@ class Connection(Protocol):
             peer.local_address,
             peer.local_port,
             new_id(reception.shared.now()),
-            tls=_tls_of(peer),
+            tls=tls_of(peer),
         )
         # A unix socket does not have this method.
         if isinstance(transport.getPeer(), IPv4Address | TwistedIPv6Address):
@@ -195,6 +196,8 @@ class Connection(Protocol):
         dialogue = session.dialogue
         replies: list[bytes] = []
         step: Step | None = None
+        patience = self._patience
+        ends = self._reception.seconds() + TURN
         while step is None:
             if self._reception.stopping and not dialogue.in_content:
                 replies.append(SHUTTING_DOWN.to_bytes())
@@ -209,6 +212,10 @@ class Connection(Protocol):
                 return
             if answer is not None:
                 step = self._said(session, answer, replies)
+                if step is None and patience.since > ends:
+                    # Others have their turn before what was sent together is answered.
+                    self._wait_for(pause(self._reception.reactor), replies, dialogue.buffered)
+                    return
         self._write(b"".join(replies))
         self._turn(session, step)
 
@@ -381,15 +388,3 @@ class Connection(Protocol):
         session, self.session = self.session, None
         if session is not None:
             session.close()
-
-
-def _tls_of(peer: Peer) -> Tls | None:
-    """The TLS that a proxy has ended for this client."""
-    facts = peer.facts
-    if "tls" not in facts:
-        return None
-    return Tls(
-        facts.get("tls_version", "TLS"),
-        facts.get("tls_cipher", "unknown"),
-        facts.get("authority", ""),
-    )

@@ -13,6 +13,7 @@ from ..smtp.command import Auth, Ehlo, Helo, Lhlo, Xclient
 from ..smtp.event import AuthLine
 from ..smtp.offer import Offer
 from ..smtp.reply import AUTHENTICATED, BAD_SEQUENCE, Reply
+from ..wire.peer import Peer
 from .login import SmtpLogin, auth_refusal
 from .shared import Shared
 
@@ -173,3 +174,15 @@ def _named(said: Mapping[str, str | None], name: str, otherwise: str, unknown: s
     """An attribute of XCLIENT; `otherwise` if it is not named, `unknown` if it is unknown."""
     value = said.get(name, otherwise)
     return unknown if value is None else value
+
+
+def tls_of(peer: Peer) -> Tls | None:
+    """The TLS that a proxy has ended for this client."""
+    facts = peer.facts
+    if "tls" not in facts:
+        return None
+    return Tls(
+        facts.get("tls_version", "TLS"),
+        facts.get("tls_cipher", "unknown"),
+        facts.get("authority", ""),
+    )

@@ -13,13 +13,16 @@ from typing import Any
 from twisted.logger import Logger
 
 from ..eventual import at_once, is_later
-from ..hooks import PASSED, Filtered
+from ..final_delivery import delivered_to, was_at
+from ..hooks import PASSED, Filtered, Routing
 from ..interfaces import IDraft
 from ..message import Envelope, Recipient, new_id
 from ..message.vocabulary import Stage, Verdict
 from ..mime.write import field_octets
+from ..smtp.address import Mailbox
 from ..smtp.command import Rcpt
 from ..smtp.reply import (
+    BEEN_HERE,
     GO_AHEAD,
     LOCAL_ERROR,
     RECIPIENT_OK,
@@ -49,6 +52,7 @@ class Transaction:
         "_draft",
         "_failure",
         "_fields",
+        "_ours",
         "_scan",
         "_shared",
         "accepted",
@@ -68,6 +72,7 @@ class Transaction:
         self._draft: IDraft | None = None
         self._failure: Reply | None = None
         self._fields: list[str] = []
+        self._ours: set[Mailbox] = set()  # of the recipients, mailboxes and aliases of this host
         self._demands = Demands()
         self._scan = header.scan(shared.limits)
         self.envelope = envelope
@@ -96,10 +101,10 @@ class Transaction:
             allowed = await allowed
         if not allowed.positive:
             return allowed
-        routing = hooks.route(self.envelope, recipient)
+        routing = hooks.accepts(self.envelope, recipient)
         if is_later(routing):
             routing = await routing
-        if not routing.routes:
+        if routing.refusals:
             replies = [reply for _, reply in routing.refusals]
             # If it may work later, the client must not bounce the mail now.
             return next((reply for reply in replies if reply.temporary), replies[0])
@@ -112,6 +117,8 @@ class Transaction:
             return refusal
         self.accepted += 1
         for each in redirected((recipient,), others) if others else (recipient,):
+            if each is recipient and _is_ours(routing):
+                self._ours.add(each.address)
             if each.address not in self._addresses:
                 self._addresses.add(each.address)
                 self.envelope = self.envelope.to(each)
@@ -182,7 +189,7 @@ class Transaction:
         if self._failure is not None or draft is None:
             return self._failure or LOCAL_ERROR
         try:
-            refusal = await self._judged(draft)
+            refusal = await self._looped(draft) or await self._judged(draft)
             if refusal is None and self._demands.without and not self._is_over:
                 draft = await self._rewritten(draft)
             # The client may have gone meanwhile.
@@ -246,6 +253,22 @@ class Transaction:
         """Check the header section again as it is now; at submission, missing fields are added."""
         self._scan = header.scan(self._shared.limits)
         self._scan.feed(first)
+
+    async def _looped(self, draft: IDraft) -> Reply | None:
+        """The refusal if it has been delivered to all of its recipients before.
+
+        The client is told, whose loop it may be, rather than the sender by a report later.
+        """
+        if not self._scan.count(b"delivered-to") or not self._ours:
+            return None
+        if any(each.address not in self._ours for each in self.envelope.recipients):
+            return None
+        content = draft.content()
+        if content.at_hand is None:
+            seen = await self._shared.in_thread(delivered_to, content)
+        else:
+            seen = delivered_to(content)
+        return BEEN_HERE if all(was_at(each, seen) for each in self._ours) else None
 
     async def _judged(self, draft: IDraft) -> Reply | None:
         """Ask the filters about the content; their refusal."""
@@ -343,3 +366,13 @@ class Transaction:
             "signals": envelope.signals,
         }
         return {**told, "held": envelope.held} if envelope.held else told
+
+
+def _is_ours(routing: Routing) -> bool:
+    """Whether the recipient is a mailbox or an alias of this host."""
+    route = next(iter(routing.routes), None)
+    return (
+        route is None
+        or route.mailbox is not None
+        or bool(route.recipient and route.recipient.came_from)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stringprep
+import unicodedata
 from unicodedata import ucd_3_2_0
 
 MAX_NAME = 255  # octets of a name or a password, RFC 4616 section 2
@@ -84,3 +85,23 @@ def _check_direction(text: str) -> None:
     mixed = any(stringprep.in_table_d2(character) for character in text)
     if mixed or not (leftward[0] and leftward[-1]):
         raise ValueError("text from right to left is mixed with text from left to right")
+
+
+def normal_name(name: str) -> str:
+    """The one spelling of a user's name in a list. ValueError for a text that cannot be one."""
+    name = unicodedata.normalize("NFC", name).lower()
+    if not name or len(name.encode()) > MAX_NAME:
+        raise ValueError(f"a user's name has 1 to {MAX_NAME} octets")
+    if name.startswith("#") or not name.isprintable() or any(c.isspace() for c in name):
+        raise ValueError("a user's name holds no spaces and no control characters, nor # first")
+    return name
+
+
+def normal_password(password: str) -> bytes:
+    """The octets to hash of a password, in form NFC. ValueError for what cannot be one."""
+    octets = unicodedata.normalize("NFC", password).encode()
+    if not 0 < len(octets) <= MAX_NAME:
+        raise ValueError(f"a password has 1 to {MAX_NAME} octets")
+    if any(unicodedata.category(character) == "Cc" for character in password):
+        raise ValueError("a password holds no line breaks and no control characters")
+    return octets

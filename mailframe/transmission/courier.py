@@ -79,11 +79,15 @@ class Courier:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why mail was not taken: the words, the host they are about, and whether they are its own."""
+    """Why mail was not taken: the words, the host they are about, and whether they are its own.
+
+    `no_session`: it refused to talk at all.
+    """
 
     reply: Reply
     host: str = ""
     ours: bool = True
+    no_session: bool = False
     connection: ServerConnection | None = None
 
 
@@ -205,8 +209,9 @@ class _Attempt:
                 connection, used = await pool.take(target, self._hop, fresh=fresh)
             except Unusable as failed:
                 # Nobody spoke: what waits for a dead host is known by that (Outcome.remote).
-                host = target.remote if failed.spoken else ""
-                self._failures.append(_Failure(failed.reply, host, not failed.spoken))
+                spoken = failed.spoken
+                host = target.remote if spoken else ""
+                self._failures.append(_Failure(failed.reply, host, not spoken, spoken))
                 return
             verdicts = await self._transaction(target, connection, waiting)
             if verdicts.lost is not None:
@@ -237,7 +242,7 @@ class _Attempt:
         for verdict in verdicts.said:
             waiting.remove(verdict.recipient)
             self._asked.add((verdict.recipient, target))
-            failure = _Failure(verdict.reply, target.remote, verdict.ours, connection)
+            failure = _Failure(verdict.reply, target.remote, verdict.ours, connection=connection)
             if self._is_final(verdict):
                 self._settle(verdict.recipient, failure)
             else:
@@ -276,7 +281,13 @@ class _Attempt:
             facts = {"peer": connection.name, "tls": connection.tls_words}
         status = self._status(reason.reply, connection)
         self.outcomes[recipient] = Outcome(
-            recipient, status, reason.reply, reason.host, facts=facts, ours=reason.ours
+            recipient,
+            status,
+            reason.reply,
+            reason.host,
+            facts=facts,
+            ours=reason.ours,
+            no_session=reason.no_session,
         )
 
     def _status(self, reply: Reply, connection: ServerConnection | None) -> Status:

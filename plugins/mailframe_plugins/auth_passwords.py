@@ -19,7 +19,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +36,8 @@ from mailframe.files.watched import CHECK_EVERY, LineError, WatchedFile, signifi
 from mailframe.interfaces import IStoredKeys, IUserStore
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.sasl import SALT_OCTETS, Identity, KeysFound, KeysWanted, StoredKeys
+from mailframe.sasl.text import normal_name, normal_password
 
-MAX_OCTETS = 255  # of a name or a password, RFC 4616 section 2
 MAX_MEMORY = 256 << 20  # octets that checking one password may take
 MAX_CACHED = 10_000
 
@@ -376,26 +375,6 @@ def _name_in(line: str) -> str:
     """The name in one line of the file; "" if there is none."""
     name = "" if line.lstrip().startswith("#") else _halves(line)[0].strip()
     return normal_name(name) if name else ""
-
-
-def normal_name(name: str) -> str:
-    """The one spelling of a user's name. ValueError for a text that cannot be one."""
-    name = unicodedata.normalize("NFC", name).lower()
-    if not name or len(name.encode()) > MAX_OCTETS:
-        raise ValueError(f"a user's name has 1 to {MAX_OCTETS} octets")
-    if name.startswith("#") or not name.isprintable() or any(c.isspace() for c in name):
-        raise ValueError("a user's name holds no spaces and no control characters, nor # first")
-    return name
-
-
-def normal_password(password: str) -> bytes:
-    """The octets that are hashed. ValueError for a text that cannot be a password."""
-    octets = unicodedata.normalize("NFC", password).encode()
-    if not 0 < len(octets) <= MAX_OCTETS:
-        raise ValueError(f"a password has 1 to {MAX_OCTETS} octets")
-    if any(unicodedata.category(character) == "Cc" for character in password):
-        raise ValueError("a password holds no line breaks and no control characters")
-    return octets
 
 
 def _text(said: bytes | str) -> str:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailframe.final_delivery import LineEnds, as_text
-from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
+from mailframe.interfaces import IBatchingAgent, IDeliveryAgent, IForeseeingAgent
 from mailframe.maildir import Maildir, NoSuchOwner, OverQuota, Quota
 from mailframe.maildir.delivery.deliverer import (
     Addressee,
@@ -36,20 +36,20 @@ from mailframe.maildir.delivery.deliverer import (
 from mailframe.maildir.delivery.process import DeliveryProcess, ProcessLost
 from mailframe.maildir.delivery.rounds import Rounds
 from mailframe.maildir.mailboxes import Mailboxes
-from mailframe.message import Message, Outcome, Recipient, Route, Status
+from mailframe.message import Envelope, Message, Outcome, Recipient, Route, Status
 from mailframe.plugin import Plugin, SettingError, Site, Size, setting
 from mailframe.repeated import RepeatedLog
 from mailframe.settings import MailboxSettings
 from mailframe.smtp.address import Mailbox
-from mailframe.smtp.reply import MAIL_LOOP, STORAGE_FULL, Reply
+from mailframe.smtp.reply import BEEN_HERE, STORAGE_FULL, Reply
 
 MAX_REMEMBERED = 10_000  # mailboxes
+HAS_ROOM = 10.0  # seconds for which a mailbox that had room at RCPT has some
 SMALL = 1 << 16  # octets; up to this size a message is given to the other process
 
 STORED = Reply(250, "Delivered to the mailbox", "2.0.0")
 OVER_QUOTA = Reply(552, "The mailbox is full", "5.2.2")
 OVER_QUOTA_YET = Reply(452, "The mailbox is full, try again later", "4.2.2")
-BEEN_HERE = Reply(MAIL_LOOP.code, "Mail loop detected: delivered here before", MAIL_LOOP.status)
 UNAVAILABLE = Reply(451, "The mailbox cannot be used now, try again later", "4.2.0")
 INTERRUPTED = Reply(451, "The delivery was interrupted, try again later", "4.3.0")
 MISCONFIGURED = Reply(451, "The mailbox cannot be used now, try again later", "4.3.5")
@@ -121,7 +121,7 @@ class Settings:
     )
 
 
-@implementer(IBatchingAgent)
+@implementer(IBatchingAgent, IForeseeingAgent)
 class Maildirs(Service):
     """Delivers into Maildirs; see the settings."""
 
@@ -148,6 +148,9 @@ class Maildirs(Service):
         )
         self._others = Rounds(self._carry, settings.threads, settings.batch)
         self._place = lru_cache(MAX_REMEMBERED)(self._located)
+        self._now = site.now
+        self._full: set[str] = set()  # mailboxes that were, by their maildirsize perhaps
+        self._with_room: dict[str, float] = {}  # until when that is believed
 
     def stopService(self) -> Deferred[None]:
         """Called by Twisted: finish what is under way, then let the process end."""
@@ -178,9 +181,40 @@ class Maildirs(Service):
         # Who is not started will not be stopped either, and would leave a process behind.
         small = self._process is not None and self.running and content.size <= SMALL and not own
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
-        task = Task(content, [self._addressee(message, route) for route in routes], own)
+        # Tags that make no difference share a copy.
+        copies: dict[tuple[str, str], Addressee] = {}
+        wanted = [self._addressee(message.envelope, route) for route in routes]
+        for to in wanted:
+            copies.setdefault((to.account, to.tag), to)
+        task = Task(content, list(copies.values()), own)
         done: Deferred[Any] = rounds.add(task)
-        return done.addCallback(self._outcomes, message, routes, task)
+        return done.addCallback(self._outcomes, message, routes, wanted, list(copies))
+
+    def refusal(self, envelope: Envelope, route: Route) -> Deferred[Reply | None] | None:
+        """A mailbox that is full, or will be by what the client declared (IForeseeingAgent).
+
+        Nothing is read for a mailbox that has no quota by the settings and was not full before.
+        """
+        to = self._addressee(envelope, route)
+        account = to.account
+        bounded = to.quota is not None or self._mailboxes.quota_of_all is not None
+        if account not in self._full and (
+            not bounded or self._with_room.get(account, 0.0) > self._now()
+        ):
+            return None
+        full = self._in_thread(self._deliverer.is_full, to, envelope.size or 0)
+        return full.addCallback(self._foreseen, account)
+
+    def _foreseen(self, full: bool, account: str) -> Reply | None:
+        for known in (self._full, self._with_room):
+            if len(known) >= MAX_REMEMBERED:
+                known.clear()
+        if full:
+            self._full.add(account)
+            return OVER_QUOTA if self._settings.over_quota == "fail" else OVER_QUOTA_YET
+        self._full.discard(account)
+        self._with_room[account] = self._now() + HAS_ROOM
+        return None
 
     def _carry(self, tasks: list[Task]) -> Deferred[list[Results]]:
         return self._in_thread(self._deliverer.deliver, tasks)
@@ -190,9 +224,9 @@ class Maildirs(Service):
             return self._carry(tasks)
         return self._process.deliver(tasks).addErrback(_lost, tasks)
 
-    def _addressee(self, message: Message, route: Route) -> Addressee:
+    def _addressee(self, envelope: Envelope, route: Route) -> Addressee:
         recipient = _recipient(route)
-        address, sender = recipient.address, recipient.sender or message.envelope.sender
+        address, sender = recipient.address, recipient.sender or envelope.sender
         mailbox = route.mailbox or address
         quota = self._mailboxes.own_quota(mailbox)
         return Addressee(
@@ -213,13 +247,19 @@ class Maildirs(Service):
         return str(self._mailboxes.path(mailbox))
 
     def _outcomes(
-        self, results: Results, message: Message, routes: Sequence[Route], task: Task
+        self,
+        results: Results,
+        message: Message,
+        routes: Sequence[Route],
+        wanted: Sequence[Addressee],
+        copies: Sequence[tuple[str, str]],
     ) -> list[Outcome]:
+        by_copy = dict(zip(copies, results, strict=True))
         return [
             Outcome(_recipient(route), Status.DELIVERED, STORED)
-            if failed is None
+            if (failed := by_copy[to.account, to.tag]) is None
             else self._not_delivered(message, route, to.account, failed)
-            for route, to, failed in zip(routes, task.addressees, results, strict=True)
+            for route, to in zip(routes, wanted, strict=True)
         ]
 
     def _not_delivered(
@@ -229,6 +269,8 @@ class Maildirs(Service):
         if isinstance(failed, BeenHere):
             return Outcome(recipient, Status.FAILED, BEEN_HERE)
         if isinstance(failed, OverQuota):
+            self._full.add(path)
+            self._with_room.pop(path, None)
             if self._settings.over_quota == "fail":
                 return Outcome(recipient, Status.FAILED, OVER_QUOTA)
             return Outcome(recipient, Status.DEFERRED, OVER_QUOTA_YET)

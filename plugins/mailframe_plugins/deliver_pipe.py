@@ -32,7 +32,7 @@ from mailframe.interfaces import IDeliveryAgent
 from mailframe.message import Message, Outcome, Recipient, Route, Status
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 from mailframe.repeated import RepeatedLog
-from mailframe.smtp.reply import MAIL_LOOP, NO_DELIVERY, Reply
+from mailframe.smtp.reply import BEEN_HERE, NO_DELIVERY, Reply
 
 CHUNK = 1 << 16  # octets given to the program at once
 MAX_OUTPUT = 1 << 12  # octets of its output that are kept
@@ -41,7 +41,6 @@ GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LAST_WORDS = 0.5  # seconds to wait for output after the program's end
 
 ODD = Reply(553, "This address cannot be given to the program that delivers here", "5.1.3")
-BEEN_HERE = Reply(MAIL_LOOP.code, "Mail loop detected: delivered here before", MAIL_LOOP.status)
 AS_ROOT = Reply(451, "The program that delivers has no user to run as", "4.3.5")
 TOO_LONG = Reply(451, "The program that delivers took too long, try again later", "4.3.0")
 

@@ -68,7 +68,7 @@ class SenderOwnsAddress(Filter):
         if settings.file is not None:
             path = site.folder / settings.file
             site.will_read("file", path)
-            self._file = watch_list("file", path, parse, site.now)
+            self._file = watch_list("file", path, parse, site.now, site.in_thread)
 
     def sender(self, envelope: Envelope) -> Reply | None:
         """Check the reverse-path."""

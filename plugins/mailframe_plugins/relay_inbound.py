@@ -48,7 +48,7 @@ class Inbound:
         if settings.file is not None:
             path = site.folder / settings.file
             site.will_read("file", path)
-            self._file = watch_list("file", path, parse_domains, site.now)
+            self._file = watch_list("file", path, parse_domains, site.now, site.in_thread)
         elif not self._domains:
             raise SettingError("domains", "no domain is named, here or by `file`")
         self._refuse = settings.refuse_routing_characters

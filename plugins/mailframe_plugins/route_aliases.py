@@ -25,7 +25,6 @@ from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
-from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
 from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import Reply
@@ -58,9 +57,10 @@ class FileAliases:
             "file",
             path,
             lambda text: parse_aliases(
-                text, path.parent, self._domains, site.now, settings.separator
+                text, path.parent, self._domains, site.now, settings.separator, site.in_thread
             ),
             site.now,
+            site.in_thread,
         )
 
     def route(self, envelope: Envelope, recipient: Recipient) -> Redirect | Reply | None:
@@ -79,10 +79,7 @@ class FileAliases:
         if found is None or domain is None:
             return None
         name, entry = found
-        addresses = tuple(
-            asked if _is(target, name, domain) else target
-            for target in entry.addresses(asked.local, domain)
-        )
+        addresses = entry.addresses(name, asked, domain)
         if not addresses:
             return NO_MEMBERS
         if addresses == (asked,):
@@ -95,11 +92,6 @@ class FileAliases:
             return None
         owner = self._file.value().look(_OWNER + name, domain)
         return Mailbox(_OWNER + name, domain) if owner and owner[0] == _OWNER + name else None
-
-
-def _is(target: Mailbox, name: str, domain: str) -> bool:
-    """True if the alias names itself; its copy keeps the tag that was in the address."""
-    return bool(name) and folded(target.local) == name and target.domain == domain
 
 
 plugin = Plugin("aliases", IRouter, Settings, FileAliases)

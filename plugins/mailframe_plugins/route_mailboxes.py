@@ -147,7 +147,7 @@ class Listed:
     def __init__(self, file: Path, case_sensitive: bool, site: Site) -> None:
         site.will_read("file", file)
         self._file: WatchedList[frozenset[tuple[str, str]]] = watch_list(
-            "file", file, lambda text: parse(text, case_sensitive), site.now
+            "file", file, lambda text: parse(text, case_sensitive), site.now, site.in_thread
         )
 
     def find(self, names: list[tuple[str, str]]) -> int | Reply | None:

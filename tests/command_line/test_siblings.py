@@ -72,7 +72,7 @@ class Hosted:
         self.control = Control(
             store=store,
             trace=None,
-            look=lambda: None,
+            look=lambda domains: None,
             now=lambda: NOW,
             in_thread=maybeDeferred,
             hostname="mx.example.org",

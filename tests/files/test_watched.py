@@ -7,10 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from mailframe.files.watched import LineError, WatchedFile, significant_lines, watch_setting
+from mailframe.files.watched import (
+    LARGE,
+    LineError,
+    WatchedFile,
+    significant_lines,
+    watch_setting,
+)
 from mailframe.plugin import SettingError
 
 
@@ -148,3 +155,46 @@ def test_at_the_start(path: Path) -> None:
     path.unlink()
     with pytest.raises(SettingError, match=r"numbers: No such file or directory"):
         watch_setting("file", path, numbers)
+
+
+def test_a_large_file_is_parsed_in_a_thread(path: Path, said: Callable[[], list[str]]) -> None:
+    """Its last good value stays until that is done; what changed meanwhile is seen afterwards."""
+    clock = Clock()
+    waiting: list[tuple[Deferred[object], Callable[[], object]]] = []
+
+    def in_thread(call: Callable[[], object]) -> Deferred[object]:
+        waiting.append((Deferred(), call))
+        return waiting[-1][0]
+
+    def done() -> None:
+        [(deferred, call)] = waiting
+        waiting.clear()
+        try:
+            result = call()
+        except Exception:
+            deferred.errback()
+        else:
+            deferred.callback(result)
+
+    def look() -> list[int]:
+        clock.advance(1)
+        return file.value()
+
+    file = WatchedFile(path, numbers, clock.seconds, in_thread)
+    comment = "# " + "x" * LARGE + "\n"
+    path.write_text(comment + "3\n")
+    assert look() == [1, 2]
+    path.write_text(comment + "44\n")
+    assert look() == [1, 2] and len(waiting) == 1
+    done()
+    assert file.value() == [44]
+    assert look() == [44]
+    done()
+    path.write_text(comment + "5x\n")
+    assert look() == [44]
+    done()
+    assert file.value() == [44]
+    assert said() == [f"{path}:2: '5x' is no number"]
+    assert look() == [44] and not waiting
+    path.write_text("6\n")
+    assert look() == [6] and not waiting

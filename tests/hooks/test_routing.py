@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailframe.hooks import Routing
-from mailframe.hooks.routing import LOOP, MAX_ADDRESSES, MAX_DEPTH, TOO_DEEP, TOO_MANY
+from mailframe.hooks.expansion import LOOP, MAX_DEPTH, TOO_DEEP
+from mailframe.hooks.routing import MAX_ADDRESSES
 from mailframe.message import Recipient, Redirect, Route
 from mailframe.smtp.address import Mailbox
-from mailframe.smtp.reply import NO_SUCH_DOMAIN, NO_SUCH_MAILBOX
+from mailframe.smtp.reply import NO_SUCH_DOMAIN, NO_SUCH_MAILBOX, Reply
 from mailframe.testing.hooks import Remembered, compose_hooks, result_of
 from mailframe.testing.values import envelope, mailbox, recipient
 
@@ -146,7 +147,8 @@ def test_a_list_has_a_size() -> None:
     """One recipient that stands for more than 5,000 is refused as a whole."""
     members = [f"m{n}@example.org" for n in range(MAX_ADDRESSES + 1)]
     to = recipient("all@example.org")
-    assert routed(to, {"all@example.org": members}) == Routing((), ((to, TOO_MANY),))
+    too_many = Reply(550, "Stands for more than 5000 addresses", "5.2.4")
+    assert routed(to, {"all@example.org": members}) == Routing((), ((to, too_many),))
     assert len(routed(to, {"all@example.org": members[2:]}).routes) == MAX_ADDRESSES - 1
 
 

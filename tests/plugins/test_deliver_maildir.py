@@ -171,6 +171,16 @@ def test_tagged_mail_goes_to_its_folder_where_there_is_one(agent: Agent, tmp_pat
     assert len(files(inbox)) == 5
 
 
+def test_tags_that_make_no_difference_share_a_copy(agent: Agent, tmp_path: Path) -> None:
+    """All are told that it is there; with folders by tag each may have its own."""
+    plain = agent(tmp_path)
+    outcomes = deliver(plain, route(tag="a"), route("eve@example.org"), route(tag="b"), route())
+    assert [outcome.status for outcome in outcomes] == [Status.DELIVERED] * 4
+    assert len(files(plain.maildir(Mailbox("bob", "example.org")))) == 1
+    deliver(agent(tmp_path, tag_folders=True), route(tag="a"), route(tag="b"))
+    assert len(files(plain.maildir(Mailbox("bob", "example.org")))) == 3
+
+
 @pytest.mark.parametrize(
     ("over", "status", "code"), [("fail", Status.FAILED, 552), ("defer", Status.DEFERRED, 452)]
 )
@@ -183,6 +193,63 @@ def test_a_full_mailbox(agent: Agent, tmp_path: Path, over: str, status: Status,
     assert outcome.reply.status in ("5.2.2", "4.2.2")
     (small,) = deliver(to)
     assert small.status is Status.DELIVERED
+
+
+def refusal(to: Maildirs, size: int | None = None, **more: Any) -> Any:
+    """What RCPT for bob is told."""
+    return result_of(to.refusal(envelope(size=size), route(**more)))
+
+
+@pytest.mark.parametrize(("over", "code"), [("fail", 552), ("defer", 452)])
+def test_at_rcpt_a_full_mailbox_is_known(
+    agent: Agent, tmp_path: Path, over: str, code: int
+) -> None:
+    """So that the client is told, not the sender; until its reader has made room."""
+    clock = [time.time()]
+    to = agent(tmp_path, now=lambda: clock[0], quota=Size(1000), over_quota=over)
+    assert refusal(to) is None
+    deliver(to, of=message(b"x" * 600))
+    clock[0] += 20
+    assert refusal(to) is None
+    assert refusal(to, size=10) is None
+    clock[0] += 20
+    assert refusal(to, size=600).code == code
+    (failed,) = deliver(to, of=message(b"x" * 600))
+    assert refusal(to) is None
+    deliver(to, of=message(b"x" * 200))
+    deliver(to, of=message(b"x" * 200))
+    assert refusal(to, size=300) == failed.reply
+    for file in (tmp_path / "mail/example.org/bob/Maildir/new").iterdir():
+        file.unlink()
+    clock[0] += 1000
+    assert refusal(to, size=300) is None
+
+
+def test_at_rcpt_nothing_is_read_for_a_mailbox_without_a_quota(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for one that had room a moment ago; one with a maildirsize is known once full."""
+    to = agent(tmp_path)
+    calls: list[object] = []
+    ask = to._deliverer.is_full
+    monkeypatch.setattr(
+        "mailframe.maildir.delivery.deliverer.Deliverer.is_full",
+        lambda _, to, octets: calls.append(to) or ask(to, octets),
+    )
+    assert refusal(to) is None and calls == []
+    deliver(to)
+    folder = tmp_path / "mail/example.org/bob/Maildir"
+    (folder / "maildirsize").write_text("100S\n90 1\n")
+    assert refusal(to) is None and calls == []
+    (failed,) = deliver(to, of=message(b"x" * 200))
+    assert failed.status is Status.FAILED
+    (folder / "maildirsize").write_text("100S\n101 1\n")
+    assert refusal(to) == failed.reply
+    limited = agent(tmp_path / "other", quota=Size(1000))
+    calls.clear()
+    for _ in range(3):
+        assert refusal(limited) is None
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

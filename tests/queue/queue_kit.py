@@ -80,6 +80,7 @@ class House:
         agent_timeout=30.0,
         chance=lambda: 0.0,
         clock=None,
+        agents=(),
     ):
         self.clock = clock
         if clock is None:
@@ -90,7 +91,10 @@ class House:
         self.store = (store or MemoryQueue)(Settings(), site(reactor=self.clock, now=self.now))
         self.hooks = compose_hooks(
             routes=[self.router],
-            agents={"smtp": Bound("deliver", "smtp", self.agent, timeout=agent_timeout)},
+            agents={
+                "smtp": Bound("deliver", "smtp", self.agent, timeout=agent_timeout),
+                **dict(agents),
+            },
             observers=[self.told],
             store=self.store,
             reactor=self.clock,

@@ -211,7 +211,7 @@ def test_places_that_are_forgotten(monkeypatch):
 @pytest.mark.parametrize("limit", [1, 100, 200, 300])
 def test_turns_are_handed_on_however_many_there_are(limit):
     """All fail at once, those that wait too; when the host is back all is delivered."""
-    house = House(replace(TIMES, per_destination=limit, active=500))
+    house = House(replace(TIMES, per_destination=limit, active=700))
     answer, running = house.agent.deliver, []
     unreachable = Reply(451, "Connection timed out", "4.4.1")
 
@@ -238,7 +238,7 @@ def test_turns_are_handed_on_however_many_there_are(limit):
 
 
 def places(freed=lambda: None, **times):
-    return Destinations(replace(TIMES, **times), lambda: 0.0, freed, {})
+    return Destinations(replace(TIMES, **times), lambda: 0.0, freed, {"smtp": None})
 
 
 def parcel_to(host="far.example"):
@@ -250,23 +250,23 @@ def test_a_turn_that_is_cancelled_while_it_is_given_goes_to_the_next():
     """Nobody's place is lost, and nobody has two."""
     found = places(per_destination=1)
     parcel = parcel_to()
-    assert found.enter(parcel) is Entrance.OPEN
-    first, second, third = (found.enter(parcel) for _ in range(3))
+    assert found.enter(parcel, "M") is Entrance.OPEN
+    first, second, third = (found.enter(parcel, "M") for _ in range(3))
     order = []
 
     def leave(name, cancel=None):
         order.append(name)
-        found.leave(parcel.place, None, True)
+        found.leave(parcel, "M", None)
         if cancel is not None:
             cancel.cancel()
 
     first.addCallback(lambda _: leave("first", cancel=second))
     second.addErrback(lambda failure: failure.trap(CancelledError))
     third.addCallback(lambda _: leave("third"))
-    found.leave(parcel.place, None, True)
+    found.leave(parcel, "M", None)
     assert order == ["first", "third"]
-    assert found.enter(parcel) is Entrance.OPEN
-    found.leave(parcel.place, None, True)
+    assert found.enter(parcel, "M") is Entrance.OPEN
+    found.leave(parcel, "M", None)
     assert found._by_place == {}
 
 
@@ -274,11 +274,11 @@ def test_a_turn_that_is_not_wanted_any_more_is_forgotten():
     """Cancelled while it waits: the others keep theirs."""
     found = places(per_destination=1)
     parcel = parcel_to()
-    found.enter(parcel)
-    first, second = found.enter(parcel), found.enter(parcel)
+    found.enter(parcel, "M")
+    first, second = found.enter(parcel, "M"), found.enter(parcel, "M")
     first.addErrback(lambda failure: failure.trap(CancelledError))
     first.cancel()
-    found.leave(parcel.place, None, True)
+    found.leave(parcel, "M", None)
     assert second.called
 
 

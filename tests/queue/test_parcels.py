@@ -73,6 +73,18 @@ def test_one_mailbox_gets_one_copy():
     assert [len(same) for same in parcel.shared] == [2]
 
 
+def test_spellings_of_one_mailbox_get_one_copy():
+    """Whatever the case; another tag may be another folder, and a host of others knows best."""
+    box = mailbox("bob@x.example")
+    spellings = ("bob@x.example", "Bob@x.example", "BOB@x.example")
+    own = [Route("maildir", recipient(each), mailbox=box) for each in spellings]
+    tagged = Route("maildir", recipient("bob+a@x.example"), mailbox=box, tag="a")
+    (parcel,) = parcels_of([*own, tagged])
+    assert [len(same) for same in parcel.shared] == [3, 1]
+    (parcel,) = parcels_of([route(each, host="mx") for each in spellings])
+    assert [len(same) for same in parcel.shared] == [1, 1, 1]
+
+
 def test_a_route_must_have_its_recipient():
     """The hooks fill it in."""
     with pytest.raises(ValueError, match="without a recipient"):

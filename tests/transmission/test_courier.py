@@ -283,6 +283,8 @@ class TestLosses(CourierCase):
         ):
             [outcome] = self.deliver(Network(Peer(says=says)))
             assert (outcome.status, outcome.remote) == (Status.DEFERRED, remote), says
+            # What it refuses before MAIL is the session.
+            assert outcome.no_session == (remote != "" and "MAIL" not in says), says
         network = Network()
         network.world.peers["9.9.9.9", 25] = "refused"
         [outcome] = self.deliver(network)

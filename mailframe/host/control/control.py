@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class Control(Subject):
 
 def control_of(
     resources: Lender,
-    look: Callable[[], None],
+    look: Callable[[Collection[str]], None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:
     """The Control for one host's plugins; `inspected` are further parts of the host."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,8 @@ class Refused(ValueError):
 class Subject:
     """One host, or one worker of several.
 
-    `look` is called when something may have become due. `now` gives seconds since the epoch.
+    `look` is called when something may have become due, with the domains whose places are to be
+    tried though they are left alone. `now` gives seconds since the epoch.
     `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
     has none. `workers` is the number of workers, each of which has a Control; `worker` is the
     number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
@@ -29,7 +30,7 @@ class Subject:
 
     store: IQueueStore | None
     trace: ITrace | None
-    look: Callable[[], None]
+    look: Callable[[Collection[str]], None]
     now: Callable[[], float]
     in_thread: InThread
     hostname: str

@@ -20,7 +20,7 @@ from ..filename import UniqueNames
 from ..mailbox import Maildir
 from ..names import safe_name
 from ..owner import Named, NoSuchOwner, Owner, owner_by_name, owner_of_folder
-from ..quota import Quota
+from ..quota import Quota, is_full
 from .copies import Copy, deliver
 
 MAX_REMEMBERED = 10_000  # mailboxes
@@ -125,6 +125,14 @@ class Deliverer:
         self._clean(copies)
         return results
 
+    def is_full(self, to: Addressee, octets: int) -> bool:
+        """True if the mailbox has no room for so many octets. OSError, NoSuchOwner."""
+        account = self._maildir(to.account, self._owner(to))
+        return is_full(account, self._quota(to), octets, self._names.new(), self.now())
+
+    def _quota(self, to: Addressee) -> Quota | None:
+        return self.rules.quota if to.quota is None else Quota(*to.quota)
+
     def _prepared(self, task: Task) -> list[Copy | Exception]:
         """For each addressee a copy to be written, or the reason why there is none."""
         try:
@@ -145,9 +153,8 @@ class Deliverer:
             return failed
         folder = _tagged(account, to.tag) if to.tag else account
         head = final_fields(to.sender, to.address, to.original)
-        quota = self.rules.quota if to.quota is None else Quota(*to.quota)
         ends = task.line_ends or self.rules.line_ends
-        return Copy(folder, head, task.content, account, quota, self.rules.create, ends)
+        return Copy(folder, head, task.content, account, self._quota(to), self.rules.create, ends)
 
     def _owner(self, to: Addressee) -> Owner:
         """The owner of what is written for this addressee. NoSuchOwner, OSError."""

@@ -46,9 +46,20 @@ async def _change(control: Subject, ids: list[str], verb: str) -> Rows:
         raise Refused(f"at most {PAGE} messages at once")
     changed = await settled(control.queue.change([str(id) for id in ids], verb, control.now()))
     if changed and verb in {"retry", "release"}:
-        control.look()
+        control.look(await _domains(control, changed) if verb == "retry" else ())
     for id in changed:
         yield {"id": id}
+
+
+async def _domains(subject: Subject, ids: Sequence[str]) -> frozenset[str]:
+    """Where the mail of these messages is to go."""
+    entries = [await settled(subject.queue.get(id)) for id in ids]
+    return frozenset(
+        pending.recipient.address.domain
+        for entry in entries
+        if entry is not None
+        for pending in entry.pending
+    )
 
 
 async def _summary(control: Subject) -> Rows:
