@@ -66,6 +66,11 @@ class Listener:
     submission: bool | None = setting(
         "add Message-ID and Date where absent; by default where auth is required", None
     )
+    strict: bool = setting(
+        "take commands only as RFC 5321 spells them; or else also long local parts, dots and "
+        "underscores at odd places, paths without brackets, and any name in EHLO",
+        False,
+    )
     greet_delay: Duration = setting(
         "seconds before the greeting; who speaks before it is refused", Duration(0.0)
     )

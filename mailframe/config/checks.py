@@ -32,7 +32,7 @@ _AT_LEAST_ONE = ("active", "per_destination")
 def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Complaint]:
     """Everything about the host's own tables."""
     try:
-        if parse_domain(settings.hostname).startswith("["):
+        if parse_domain(settings.hostname, strict=True).startswith("["):
             raise AddressError("an address literal is no name")
     except AddressError as wrong:
         yield ("hostname",), f"expected a domain name, got {shown(settings.hostname)}: {wrong}"

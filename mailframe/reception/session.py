@@ -90,7 +90,12 @@ class Session:
         self._admit = admit
         self.introduction = Introduction(shared, client, xclient)
         lmtp = shared.listener.protocol == "lmtp"
-        self.dialogue = ServerDialogue(shared.hostname, self.introduction.offer(), lmtp=lmtp)
+        self.dialogue = ServerDialogue(
+            shared.hostname,
+            self.introduction.offer(),
+            lmtp=lmtp,
+            strict=shared.listener.strict,
+        )
         self.transaction: Transaction | None = None
         self.gone = False
         self._tally = Tally(shared.limits)

@@ -16,6 +16,7 @@ from .content import ChunkedContent, DottedContent
 from .event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
+from .leniency import read_leniently
 from .offer import NO_OFFER, Offer, greeting, hello, helo
 from .order import ORDER, REFUSED, State
 from .refusals import AUTH_CANCELLED, Offences, refusal
@@ -34,7 +35,8 @@ class ServerDialogue:
 
     `offer` may be replaced at any time; `state` is to be read only: in SECURING, and in no other,
     TLS begins and `tls_started` is to be called next. `lmtp`: LHLO takes the place of HELO and
-    EHLO, and the content is answered once per accepted recipient.
+    EHLO, and the content is answered once per accepted recipient. `strict`: commands are read by
+    the letter of RFC 5321, or else with `leniency`.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class ServerDialogue:
         "_refused_chunk",
         "_replies_due",
         "_skip",
+        "_strict",
         "authenticated",
         "lmtp",
         "mail",
@@ -55,8 +58,11 @@ class ServerDialogue:
         "state",
     )
 
-    def __init__(self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False) -> None:
+    def __init__(
+        self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False, strict: bool = False
+    ) -> None:
         self._hostname = hostname
+        self._strict = strict
         self.lmtp = lmtp
         self._inbox = Inbox()
         self.offer = offer
@@ -220,6 +226,8 @@ class ServerDialogue:
             if line is None:
                 return self._unfinished(limit)
         command = parse_command(line)
+        if isinstance(command, Reply) and not self._strict:
+            command = read_leniently(line, command)
         if isinstance(command, Reply):
             return self._unreadable(command, line)
         refused = refusal(self, command)
