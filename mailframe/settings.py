@@ -66,6 +66,11 @@ class Listener:
     submission: bool | None = setting(
         "add Message-ID and Date where absent; by default where auth is required", None
     )
+    drop_fields: tuple[str, ...] = setting(
+        "header fields taken out of what comes in: blind copies are nobody's business, Return-Path "
+        "is the last host's to write, Content-Length is not true for long",
+        ("Bcc", "Content-Length", "Resent-Bcc", "Return-Path"),
+    )
     strict: bool = setting(
         "take commands only as RFC 5321 spells them; or else also long local parts, dots and "
         "underscores at odd places, paths without brackets, and any name in EHLO",

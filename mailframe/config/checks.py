@@ -26,6 +26,7 @@ Complaint = tuple[Place, str]
 
 _ENDPOINTS = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)")
+_FIELD_NAME = re.compile("[!-9;-~]+")
 _AT_LEAST_ONE = ("active", "per_destination")
 
 
@@ -115,6 +116,9 @@ def _requirements(
             NetworkSet(getattr(listener, key))
         except ValueError as wrong:
             yield (*place, key), str(wrong)
+    for name in listener.drop_fields:
+        if not _FIELD_NAME.fullmatch(name):
+            yield (*place, "drop_fields"), str(expected("names of header fields", name))
     if listener.xclient and listener.protocol != "smtp":
         yield (*place, "xclient"), "XCLIENT is a command of SMTP"
     if listener.client_ca is not None and (settings.tls is None or listener.tls == "none"):

@@ -51,6 +51,7 @@ class Transaction:
         "_failure",
         "_fields",
         "_scan",
+        "_separator",
         "_shared",
         "accepted",
         "began",
@@ -71,6 +72,7 @@ class Transaction:
         self._fields: list[str] = []
         self._demands = Demands()
         self._scan = header.scan(shared.limits)
+        self._separator = header.separator(shared.listener)
         self.envelope = envelope
         self.accepted = 0
         self.began: float | None = None
@@ -133,6 +135,16 @@ class Transaction:
         if self._failure is not None or self._draft is None:
             return None
         self.size += len(octets)
+        if not self._separator.ended:
+            octets = self._separator.feed(octets)
+            if not octets:
+                return None
+        return self._put(octets)
+
+    def _put(self, octets: bytes) -> Coroutine[Any, Any, None] | None:
+        """Add octets as they are kept."""
+        if self._draft is None:
+            return None
         scan = self._scan
         if not scan.ended:
             scan.feed(octets)
@@ -169,6 +181,9 @@ class Transaction:
 
     async def end(self) -> Reply:
         """Make the message durable, or answer why not; the draft is done with either way."""
+        rest = self._separator.finish()
+        if rest and (waiting := self._put(rest)) is not None:
+            await waiting
         draft = self._draft
         if self._failure is not None or draft is None:
             return self._failure or LOCAL_ERROR

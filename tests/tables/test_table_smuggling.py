@@ -69,8 +69,8 @@ def test_inbound_data_with_a_real_end_refuses_only_that_message(tmp_path: Path) 
     talk.send(b"a\nb\r\n.\r\n")
     assert talk.codes() == ["554"]
     talk.mail("bob")
-    assert talk.message("fine")[:3] == "250"
-    assert place.bodies == [b"fine\r\n"]
+    assert talk.message("Subject: fine")[:3] == "250"
+    assert place.bodies == [b"Subject: fine\r\n"]
 
 
 @pytest.mark.parametrize("end", HARMLESS, ids=HARMLESS.values())
@@ -104,7 +104,7 @@ def test_inbound_binary(tmp_path: Path, end: bytes) -> None:
     place = inbound(tmp_path)
     talk = place.greeted()
     talk.say("MAIL FROM:<a@client.example> BODY=BINARYMIME", "RCPT TO:<bob@example.org>")
-    octets = b"x" + end + HIDDEN + b"\r\n.\r\n"
+    octets = b"Subject: x\r\n\r\nx" + end + HIDDEN + b"\r\n.\r\n"
     talk.send(b"BDAT %d LAST\r\n" % len(octets) + octets + b"NOOP\r\n")
     assert talk.codes() == ["250", "250"]
     assert place.bodies == [octets]
