@@ -12,17 +12,18 @@ READ_AHEAD = 1 << 16  # octets that may wait unread in the dialogue before the c
 class Flow:
     """The octets between one client's transport and its session.
 
-    `held` says that the client may not send now, `reads_much` that the transport reads content
-    in large pieces. `unread_since` is the reactor's time at which the client no longer read its
-    replies, None while it does.
+    `held` says that the client may not send now, `ended` that it sends nothing more, `reads_much`
+    that the transport reads content in large pieces. `unread_since` is the reactor's time at which
+    the client no longer read its replies, None while it does.
     """
 
-    __slots__ = ("_transport", "held", "reads_much", "unread_since")
+    __slots__ = ("_transport", "ended", "held", "reads_much", "unread_since")
 
     def __init__(self, transport: Any, unread_replies: int) -> None:
         self._transport = transport
         # The transport pauses its producer when it holds more octets than this.
         transport.bufferSize = unread_replies
+        self.ended = False
         self.held = False
         self.reads_much = False
         self.unread_since: float | None = None
@@ -45,4 +46,6 @@ class Flow:
         """Let the client send again, once no more lies here than may."""
         if self.held and buffered <= READ_AHEAD:
             self.held = False
+            if self.ended:
+                return  # it would be told of the end again
             self._transport.resumeProducing()

@@ -19,6 +19,30 @@ from .shared import Shared
 if TYPE_CHECKING:
     from ..hooks import Filtered
     from ..wire.handshake import TlsChannel
+    from ..wire.peer import Peer
+
+
+def client_of(peer: Peer, listener: str, now: float) -> Client:
+    """What is known of a client before it speaks, the TLS that a proxy ended for it included.
+
+    `listener` is its listener's name, `now` in seconds since the epoch.
+    """
+    facts, tls = peer.facts, None
+    if "tls" in facts:
+        tls = Tls(
+            facts.get("tls_version", "TLS"),
+            facts.get("tls_cipher", "unknown"),
+            facts.get("authority", ""),
+        )
+    return Client(
+        peer.address,
+        peer.port,
+        listener,
+        peer.local_address,
+        peer.local_port,
+        new_id(now),
+        tls=tls,
+    )
 
 
 class Introduction:
