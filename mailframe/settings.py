@@ -76,6 +76,11 @@ class Listener:
         "underscores at odd places, paths without brackets, and any name in EHLO",
         False,
     )
+    bare_lf: Literal["refuse", "normalize"] = setting(
+        'lines that end with LF alone: refuse them (554 5.6.0 in text), or "normalize" for devices '
+        "of one's own: LF ends a line and becomes CRLF, but only CRLF dot CRLF ends the data",
+        "refuse",
+    )
     greet_delay: Duration = setting(
         "seconds before the greeting; who speaks before it is refused", Duration(0.0)
     )

@@ -95,6 +95,7 @@ class Session:
             self.introduction.offer(),
             lmtp=lmtp,
             strict=shared.listener.strict,
+            normalize=shared.listener.bare_lf == "normalize",
         )
         self.transaction: Transaction | None = None
         self.gone = False

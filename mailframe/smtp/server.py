@@ -36,7 +36,8 @@ class ServerDialogue:
     `offer` may be replaced at any time; `state` is to be read only: in SECURING, and in no other,
     TLS begins and `tls_started` is to be called next. `lmtp`: LHLO takes the place of HELO and
     EHLO, and the content is answered once per accepted recipient. `strict`: commands are read by
-    the letter of RFC 5321, or else with `leniency`.
+    the letter of RFC 5321, or else with `leniency`. `normalize`: a bare LF ends a line, too, and
+    becomes CRLF in text; the end of the data is CRLF dot CRLF all the same.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class ServerDialogue:
         "_end",
         "_hostname",
         "_inbox",
+        "_normalize",
         "_offences",
         "_owed",
         "_refused_chunk",
@@ -59,12 +61,18 @@ class ServerDialogue:
     )
 
     def __init__(
-        self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False, strict: bool = False
+        self,
+        hostname: str,
+        offer: Offer = NO_OFFER,
+        *,
+        lmtp: bool = False,
+        strict: bool = False,
+        normalize: bool = False,
     ) -> None:
         self._hostname = hostname
-        self._strict = strict
+        self._strict, self._normalize = strict, normalize
         self.lmtp = lmtp
-        self._inbox = Inbox()
+        self._inbox = Inbox(bare_lf=normalize)
         self.offer = offer
         self._begin()
 
@@ -206,7 +214,7 @@ class ServerDialogue:
             assert isinstance(event, Mail)
             self.mail, self._accepted = event, 0
         elif kind is Data:
-            self._content = DottedContent(self.offer.size)
+            self._content = DottedContent(self.offer.size, normalize=self._normalize)
         elif kind in _AUTH_EVENTS:
             self.authenticated = True
         elif kind is Xclient:
@@ -282,7 +290,9 @@ class ServerDialogue:
         content = self._content
         if self.state is State.RECIPIENTS or not isinstance(content, ChunkedContent):
             binary = self.mail.body == "BINARYMIME"
-            self._content = content = ChunkedContent(self.offer.size, binary=binary)
+            self._content = content = ChunkedContent(
+                self.offer.size, binary=binary, normalize=self._normalize
+            )
         content.begin(command.size, command.last)
         self.state = State.LAST_CHUNK if command.last else ORDER[self.state][Bdat]
 

@@ -359,3 +359,17 @@ def test_odd_spellings_are_taken_unless_the_listener_is_strict(strict):
     assert message.envelope.recipients[0].address == Mailbox("john..doe", "example.org")
     received = message.content.at_hand.partition(b"\r\n\t")[0]
     assert received == b"Received: from my?computer??x? ([192.0.2.7])"
+
+
+def test_a_listener_may_take_bare_lfs():
+    """`bare_lf` in [[listen]]: "normalize" makes CRLF of LF, "refuse" is the default."""
+    for bare_lf in ("normalize", "refuse"):
+        place = Place(bare_lf=bare_lf)
+        talk = place.greeted()
+        talk.mail("bob")
+        talk.say("DATA")
+        talk.send(b"Subject: x\n\nhello\n\r\n.\r\n")
+        assert talk.codes() == ["250" if bare_lf == "normalize" else "554"]
+        assert [body[-24:] for body in place.stored] == (
+            [b"\nSubject: x\r\n\r\nhello\r\n\r\n"] if bare_lf == "normalize" else []
+        )
