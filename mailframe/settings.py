@@ -99,6 +99,21 @@ class Listener:
         "the client has logged in",
         None,
     )
+    drop_fields: tuple[str, ...] = setting(
+        "header fields taken out of what comes in: blind copies are nobody's business, Return-Path "
+        "is the last host's to write, Content-Length is not true for long",
+        ("Bcc", "Content-Length", "Resent-Bcc", "Return-Path"),
+    )
+    strict: bool = setting(
+        "take commands only as RFC 5321 spells them; or else also long local parts, dots and "
+        "underscores at odd places, paths without brackets, and any name in EHLO",
+        False,
+    )
+    bare_lf: Literal["refuse", "normalize"] = setting(
+        'lines that end with LF alone: refuse them (554 5.6.0 in text), or "normalize" for devices '
+        "of one's own: LF ends a line and becomes CRLF, but only CRLF dot CRLF ends the data",
+        "refuse",
+    )
     greet_delay: Duration = setting(
         "seconds to wait before the greeting; a client that speaks before it is refused",
         Duration(0.0),

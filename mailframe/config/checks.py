@@ -26,12 +26,16 @@ Complaint = tuple[Place, str]
 
 _ENDPOINTS = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)")
+_FIELD_NAME = re.compile("[!-9;-~]+")
 _AT_LEAST_ONE = ("active", "per_destination", "expansion")
 #: Keys of a `[[listen]]` that only these protocols heed; all others are the host's own business.
 _HEEDED_BY: Mapping[str, tuple[str, ...]] = {
     "requires": ("smtp", "lmtp"),
     "submission": ("smtp", "lmtp"),
     "greet_delay": ("smtp", "lmtp"),
+    "strict": ("smtp", "lmtp"),
+    "bare_lf": ("smtp", "lmtp"),
+    "drop_fields": ("smtp", "lmtp"),
     "xclient": ("smtp",),
 }
 _UNSET = Listener("", "")
@@ -40,7 +44,7 @@ _UNSET = Listener("", "")
 def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Complaint]:
     """Check the host's own tables."""
     try:
-        if parse_domain(settings.hostname).startswith("["):
+        if parse_domain(settings.hostname, strict=True).startswith("["):
             raise AddressError("an address literal is no name")
     except AddressError as wrong:
         yield ("hostname",), f"expected a domain name, got {shown(settings.hostname)}: {wrong}"
@@ -145,6 +149,9 @@ def _requirements(
             NetworkSet(getattr(listener, key))
         except ValueError as wrong:
             yield (*place, key), str(wrong)
+    for name in listener.drop_fields:
+        if not _FIELD_NAME.fullmatch(name):
+            yield (*place, "drop_fields"), str(expected("names of header fields", name))
     if listener.client_ca is not None and (settings.tls is None or listener.tls == "none"):
         yield (*place, "client_ca"), "certificates are shown in TLS, which is not offered here"
     if "tls" in listener.requires:

@@ -13,14 +13,18 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.address import IPv6Address as TwistedIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IPushProducer,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import TURN, at_once, is_later, pause
-from ..message import Client, new_id
 from ..message.vocabulary import Verdict
 from ..smtp.order import State
 from ..smtp.reply import SHUTTING_DOWN, TIMED_OUT, Reply
@@ -29,7 +33,7 @@ from ..wire.peer import Peer, peer_of
 from ..wire.server_tls import ServerTls
 from .entrance import SmtpEntrance
 from .flow import READ_AHEAD, Flow
-from .introduction import tls_of
+from .introduction import client_of
 from .patience import Patience
 from .phase import (
     ABORT,
@@ -64,7 +68,7 @@ _CLOSED, _SECURING = State.CLOSED, State.SECURING  # quicker than by its class, 
 SPOKE_TOO_EARLY = Reply(554, "You spoke before the greeting", "5.5.0")
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Connection(Protocol):
     """One client's connection.
 
@@ -92,15 +96,7 @@ class Connection(Protocol):
         transport: Any = self.transport
         reception = self._reception
         peer = self._peer or peer_of(transport)
-        client = Client(
-            peer.address,
-            peer.port,
-            reception.listener.name,
-            peer.local_address,
-            peer.local_port,
-            new_id(reception.shared.now()),
-            tls=tls_of(peer),
-        )
+        client = client_of(peer, reception.listener.name, reception.shared.now())
         # A unix socket does not have this method.
         if isinstance(transport.getPeer(), IPv4Address | TwistedIPv6Address):
             transport.setTcpNoDelay(True)
@@ -205,6 +201,7 @@ class Connection(Protocol):
                 break
             event = dialogue.next_event()
             if event is None:
+                step = CLOSE if self._flow.ended else None
                 break
             answer: Any = at_once(session.answer(event))
             if is_later(answer):
@@ -261,7 +258,7 @@ class Connection(Protocol):
 
     def _turn(self, session: Session, step: Step | None) -> None:
         """After writing: close, start TLS, or listen again."""
-        if step is CLOSE:
+        if step is CLOSE or (step is SECURE and self._flow.ended):
             self._close()
         elif step is SECURE:
             session.dialogue.tls_started()
@@ -290,6 +287,19 @@ class Connection(Protocol):
 
     def stopProducing(self) -> None:
         """Called by Twisted when the connection is lost; connectionLost handles that."""
+
+    def readConnectionLost(self) -> None:
+        """Twisted: the client sends nothing more, and may read on: all it has sent is answered."""
+        self._flow.ended = True
+        if self.phase in HANDSHAKES:
+            self._abort()
+        elif self.phase is HOLDING:
+            self._close()
+        else:
+            self._proceed()
+
+    def writeConnectionLost(self) -> None:
+        """Twisted: we closed our side alone, which is never done."""
 
     # TLS.
 

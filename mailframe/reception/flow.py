@@ -12,17 +12,18 @@ READ_AHEAD = 1 << 16  # octets that may wait in the dialogue; with more, the cli
 class Flow:
     """The octets between one client's transport and its session.
 
-    `held` is True while the client may not send. `reads_much` is True while the transport reads
-    content in large pieces. `unread_since` is the reactor's time since which the client has not
-    read its replies; None if it reads them.
+    `held` is True while the client may not send, `ended` once it sends nothing more. `reads_much`
+    is True while the transport reads content in large pieces. `unread_since` is the reactor's time
+    since which the client has not read its replies; None if it reads them.
     """
 
-    __slots__ = ("_transport", "held", "reads_much", "unread_since")
+    __slots__ = ("_transport", "ended", "held", "reads_much", "unread_since")
 
     def __init__(self, transport: Any, unread_replies: int) -> None:
         self._transport = transport
         # The transport pauses its producer if it holds more octets than this.
         transport.bufferSize = unread_replies
+        self.ended = False
         self.held = False
         self.reads_much = False
         self.unread_since: float | None = None
@@ -45,4 +46,6 @@ class Flow:
         """Let the client send again, once no more waits here than is allowed."""
         if self.held and buffered <= READ_AHEAD:
             self.held = False
+            if self.ended:
+                return  # it would be told of the end again
             self._transport.resumeProducing()

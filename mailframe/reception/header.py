@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..message import Envelope
 from ..mime import trace_fields
 from ..mime.date import date_field
 from ..mime.scan import Excess, HeaderScan
-from ..settings import Limits
+from ..mime.separator import Separator
+from ..settings import Limits, Listener
 from ..smtp.reply import MAIL_LOOP, Reply
 
 HEADER_TOO_BIG = Reply(552, "Header section exceeds the limit", "5.3.4")
@@ -17,6 +20,16 @@ _REFUSALS: dict[Excess, Reply] = {"size": HEADER_TOO_BIG, "hops": MAIL_LOOP}
 def scan(limits: Limits) -> HeaderScan:
     """The scan that checks a header section as it comes, by the limits of the listener."""
     return HeaderScan(limits.header_size, limits.header_lines, limits.hops)
+
+
+def separator(listener: Listener) -> Separator:
+    """What ends a header section that its author did not end, and leaves out what none may keep."""
+    return Separator(_names(listener.drop_fields))
+
+
+@lru_cache(maxsize=16)
+def _names(names: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(name.lower().encode("ascii") for name in names)
 
 
 def refusal(found: HeaderScan) -> Reply | None:

@@ -20,6 +20,30 @@ from .shared import Shared
 if TYPE_CHECKING:
     from ..hooks import Filtered
     from ..wire.handshake import TlsChannel
+    from ..wire.peer import Peer
+
+
+def client_of(peer: Peer, listener: str, now: float) -> Client:
+    """What is known of a client before it speaks, the TLS that a proxy ended for it included.
+
+    `listener` is its listener's name, `now` in seconds since the epoch.
+    """
+    facts, tls = peer.facts, None
+    if "tls" in facts:
+        tls = Tls(
+            facts.get("tls_version", "TLS"),
+            facts.get("tls_cipher", "unknown"),
+            facts.get("authority", ""),
+        )
+    return Client(
+        peer.address,
+        peer.port,
+        listener,
+        peer.local_address,
+        peer.local_port,
+        new_id(now),
+        tls=tls,
+    )
 
 
 class Introduction:
@@ -174,15 +198,3 @@ def _named(said: Mapping[str, str | None], name: str, otherwise: str, unknown: s
     """An attribute of XCLIENT; `otherwise` if it is not named, `unknown` if it is unknown."""
     value = said.get(name, otherwise)
     return unknown if value is None else value
-
-
-def tls_of(peer: Peer) -> Tls | None:
-    """The TLS that a proxy has ended for this client."""
-    facts = peer.facts
-    if "tls" not in facts:
-        return None
-    return Tls(
-        facts.get("tls_version", "TLS"),
-        facts.get("tls_cipher", "unknown"),
-        facts.get("authority", ""),
-    )

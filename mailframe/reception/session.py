@@ -91,7 +91,13 @@ class Session:
         self._admit = admit
         self.introduction = Introduction(shared, client, xclient)
         lmtp = shared.listener.protocol == "lmtp"
-        self.dialogue = ServerDialogue(shared.hostname, self.introduction.offer(), lmtp=lmtp)
+        self.dialogue = ServerDialogue(
+            shared.hostname,
+            self.introduction.offer(),
+            lmtp=lmtp,
+            strict=shared.listener.strict,
+            normalize=shared.listener.bare_lf == "normalize",
+        )
         self.transaction: Transaction | None = None
         self.gone = False
         self._tally = Tally(shared.limits)

@@ -54,6 +54,7 @@ class Transaction:
         "_fields",
         "_ours",
         "_scan",
+        "_separator",
         "_shared",
         "accepted",
         "began",
@@ -75,6 +76,7 @@ class Transaction:
         self._ours: set[Mailbox] = set()  # of the recipients, mailboxes and aliases of this host
         self._demands = Demands()
         self._scan = header.scan(shared.limits)
+        self._separator = header.separator(shared.listener)
         self.envelope = envelope
         self.accepted = 0
         self.began: float | None = None
@@ -146,6 +148,16 @@ class Transaction:
         if self._failure is not None or self._draft is None:
             return None
         self.size += len(octets)
+        if not self._separator.ended:
+            octets = self._separator.feed(octets)
+            if not octets:
+                return None
+        return self._put(octets)
+
+    def _put(self, octets: bytes) -> Coroutine[Any, Any, None] | None:
+        """Add octets as they are kept."""
+        if self._draft is None:
+            return None
         scan = self._scan
         if not scan.ended:
             scan.feed(octets)
@@ -185,6 +197,9 @@ class Transaction:
 
         Afterwards the draft is gone in either case.
         """
+        rest = self._separator.finish()
+        if rest and (waiting := self._put(rest)) is not None:
+            await waiting
         draft = self._draft
         if self._failure is not None or draft is None:
             return self._failure or LOCAL_ERROR

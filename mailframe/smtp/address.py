@@ -12,13 +12,21 @@ from dataclasses import dataclass
 MAX_LOCAL = 64  # octets, RFC 5321 section 4.5.3.1.1
 MAX_DOMAIN = 255  # octets, section 4.5.3.1.2
 MAX_PATH = 256  # octets with the angle brackets, section 4.5.3.1.3
+MAX_MAILBOX = MAX_PATH  # octets as spelled: to one that fits a path, quotes may have to be added
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*"')
+# RFC 5322 section 4.4 (obs-local-part), and dots wherever mobile carriers have put them.
+# A possessive group that fails halfway goes on from there before CPython 3.11.5 (gh-106052):
+# only what repeats single characters is possessive.
+_WORD = rf"(?:{_ATEXT}++|{_QUOTED.pattern})"
+_LOOSE = re.compile(rf"(\.*+(?:{_WORD}(?:\.++{_WORD})*\.*+)?)@(.*)", re.DOTALL)
 _ALNUM = r"A-Za-z0-9\u0080-\U0010ffff"
 _LABEL = rf"[{_ALNUM}](?:[{_ALNUM}\-]{{0,61}}[{_ALNUM}])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LOOSE_LABEL = rf"[{_ALNUM}_\-]{{1,63}}"
+_LOOSE_DOMAIN = re.compile(rf"{_LOOSE_LABEL}(?:\.{_LOOSE_LABEL})*")
 _LITERAL = re.compile(r"\[([!-Z^-~]{1,253})\]")
 _UNESCAPE = re.compile(r"\\(.)")
 
@@ -41,14 +49,22 @@ class Mailbox:
     domain: str
 
     @classmethod
-    def parse(cls, text: str) -> Mailbox:
-        """The mailbox that `text` spells, without angle brackets. Raises AddressError."""
-        local, domain = _split(text)
-        if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
-            raise AddressError(f"the local part is longer than {MAX_LOCAL} octets")
-        if local.startswith('"'):
-            local = _UNESCAPE.sub(r"\1", local[1:-1])
-        return cls(local, parse_domain(domain))
+    def parse(cls, text: str, *, strict: bool = False) -> Mailbox:
+        """The mailbox that `text` spells, without angle brackets. Raises AddressError.
+
+        Local parts of more than 64 octets, dots at odd places, underscores in a domain and one
+        dot at its end are taken, as other hosts take them: RFC 5321 section 4.5.3.1 wants as few
+        limits as possible. `strict` is for the letter of section 4.1.2.
+        """
+        if strict:
+            local, domain = _split(text)
+            if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
+                raise AddressError(f"the local part is longer than {MAX_LOCAL} octets")
+        else:
+            local, domain = _split_loosely(text)
+        if '"' in local:
+            local = _QUOTED.sub(_unquoted, local)
+        return cls(local, parse_domain(domain, strict=strict))
 
     @property
     def is_ascii(self) -> bool:
@@ -85,17 +101,36 @@ def _split(text: str) -> tuple[str, str]:
     return local, domain
 
 
-def parse_domain(text: str) -> str:
-    """The domain or address literal in lower case. Raises AddressError.
+def _split_loosely(text: str) -> tuple[str, str]:
+    """The local part and the domain, as they are seen and not only as they may be."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_MAILBOX:
+        raise AddressError(f"the address is longer than {MAX_MAILBOX} octets")
+    match = _LOOSE.fullmatch(text)
+    if match is None or not match[1]:
+        _split(text)  # it says what is wrong
+        raise AddressError("the local part is not made of words, quoted strings and dots")
+    return match[1], match[2]
 
-    RFC 5321 sections 2.3.5 and 4.1.3; no trailing dot, labels of 63 octets at most.
+
+def _unquoted(quoted: re.Match[str]) -> str:
+    return _UNESCAPE.sub(r"\1", quoted[0][1:-1])
+
+
+def parse_domain(text: str, *, strict: bool = False) -> str:
+    """The domain or address literal in lower case, without a dot at its end. Raises AddressError.
+
+    RFC 5321 sections 2.3.5 and 4.1.3; labels of 63 octets at most. Underscores, and hyphens at
+    the ends of labels, are in names that DNS knows (RFC 2181 section 11): `strict` refuses them,
+    and the dot.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN:
         raise AddressError(f"the domain is longer than {MAX_DOMAIN} octets")
     if text.startswith("["):
         literal_address(text)
         return text.lower()
-    if not _DOMAIN.fullmatch(text):
+    if not strict:
+        text = text.removesuffix(".")
+    if not (_DOMAIN if strict else _LOOSE_DOMAIN).fullmatch(text):
         raise AddressError("the domain is not made of labels of letters, digits and hyphens")
     return text.lower()
 

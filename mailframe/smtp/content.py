@@ -38,13 +38,13 @@ class IncomingContent:
 
 
 class DottedContent(IncomingContent):
-    """The content that follows a 354 (RFC 5321 section 4.1.1.4)."""
+    """The content that follows a 354 (RFC 5321 section 4.1.1.4). `normalize`: of bare LFs."""
 
     __slots__ = ("_undotter",)
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, normalize: bool = False) -> None:
         super().__init__(limit)
-        self._undotter = Undotter()
+        self._undotter = Undotter(normalize=normalize)
 
     def read(self, inbox: Inbox) -> tuple[ContentOctets | None, ContentEnd | None]:
         """The content and the end that the inbox holds; what comes after the end stays there."""
@@ -64,14 +64,15 @@ class ChunkedContent(IncomingContent):
     """The content that BDAT brings (RFC 3030). With `binary` (BODY=BINARYMIME) any octets are
     allowed.
 
-    A CR at the end of a chunk is kept back, because the LF may begin the next one.
+    A CR at the end of a chunk is kept back, because the LF may begin the next one. `normalize` is
+    about bare LFs in text.
     """
 
     __slots__ = ("_last", "_left", "_line_ends")
 
-    def __init__(self, limit: int, *, binary: bool) -> None:
+    def __init__(self, limit: int, *, binary: bool, normalize: bool = False) -> None:
         super().__init__(limit)
-        self._line_ends = None if binary else LineEnds()
+        self._line_ends = None if binary else LineEnds(normalize=normalize)
         self._left = 0
         self._last = False
 

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from .address import MAX_DOMAIN, MAX_LOCAL, MAX_PATH, AddressError, Mailbox, parse_domain
+from .address import MAX_PATH, AddressError, Mailbox, parse_domain
 from .command import (
     Auth,
     Bdat,
@@ -44,11 +44,15 @@ from .reply import NOT_IMPLEMENTED, SYNTAX_ERROR, UNKNOWN_COMMAND, Reply
 from .xclient import read_xclient, write_xclient
 
 __all__ = [
+    "BAD_OCTETS",
+    "POSTMASTER",
     "ReplyLine",
     "Unwritable",
     "decode_base64",
+    "is_postmaster",
     "parse_command",
     "parse_reply_line",
+    "read_path",
     "write_command",
     "xtext_decode",
     "xtext_encode",
@@ -60,13 +64,14 @@ NO_ARGUMENT = Reply(501, "This command takes no argument", "5.5.4")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # The text between the angle brackets; a quoted local part may contain a bracket.
-_PATH = r'<([^<>" ]*+(?:"(?:[^"\\]|\\.)*+"[^<>" ]*+)*+)>(?: +(.+))?'
+_PATH = r'<([^<>" ]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*"[^<>" ]*+)*)>(?: +(.+))?'
 # RFC 5321 has no space after the colon, but many clients send one, and it is harmless.
 _FROM = re.compile("FROM: ?" + _PATH, re.IGNORECASE | re.ASCII)
 _TO = re.compile("TO: ?" + _PATH, re.IGNORECASE | re.ASCII)
 # Most mailboxes look like this: without quotes, in ASCII, the domain in lower case.
 _PLAIN = re.compile(
-    r"[\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*+"
+    # No possessive group: before CPython 3.11.5 (gh-106052) it would take "a.@" for one.
+    r"[\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*"
     r"@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
     re.ASCII,
 )
@@ -84,7 +89,8 @@ _REPLY_LINE = re.compile(
 )
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
-_POSTMASTER = Mailbox("postmaster", "")
+#: RFC 5321 section 4.1.1.3: the one recipient that needs no domain.
+POSTMASTER = Mailbox("postmaster", "")
 
 
 class Unwritable(ValueError):
@@ -106,8 +112,9 @@ class ReplyLine(NamedTuple):
 def parse_command(line: bytes) -> Command | Reply:
     """The command in `line`, or the reply that refuses it (RFC 5321 section 4.1.1).
 
-    500 for an unknown command, 501 for wrong syntax, 502 for obsolete commands that no server
-    offers any more, 555 for an unknown parameter. White space at the end is tolerated.
+    By the letter of RFC 5321; `leniency` says what else is taken for a command. 500 for an unknown
+    command, 501 for wrong syntax, 502 for obsolete commands that no server offers any more, 555 for
+    an unknown parameter. White space at the end is tolerated.
     """
     try:
         text = line.decode("utf-8").rstrip(" \t")
@@ -163,7 +170,7 @@ def _read_mail(argument: str) -> Mail | Reply:
         return Reply(501, "Syntax: MAIL FROM:<address> [parameters]", "5.5.4")
     path, text = match.groups()
     try:
-        sender = _mailbox(path) if path else None
+        sender = read_path(path) if path else None
     except AddressError as wrong:
         return Reply(501, f"Bad sender address: {wrong}", "5.1.7")
     if text is None:
@@ -178,9 +185,7 @@ def _read_rcpt(argument: str) -> Rcpt | Reply:
         return Reply(501, "Syntax: RCPT TO:<address> [parameters]", "5.5.4")
     path, text = match.groups()
     try:
-        # RFC 5321 section 4.1.1.3: the one recipient without a domain, in any case.
-        is_postmaster = len(path) == 10 and path.isascii() and path.lower() == "postmaster"
-        recipient = _POSTMASTER if is_postmaster else _mailbox(path)
+        recipient = POSTMASTER if is_postmaster(path) else read_path(path)
     except AddressError as wrong:
         return Reply(501, f"Bad recipient address: {wrong}", "5.1.3")
     if text is None:
@@ -189,7 +194,16 @@ def _read_rcpt(argument: str) -> Rcpt | Reply:
     return parameters if isinstance(parameters, Reply) else Rcpt(recipient, **parameters)
 
 
-def _mailbox(path: str) -> Mailbox:
+def is_postmaster(path: str) -> bool:
+    """Whether it is the postmaster without a domain, in any case."""
+    return len(path) == 10 and path.isascii() and path.lower() == "postmaster"
+
+
+def read_path(path: str, *, strict: bool = True) -> Mailbox:
+    """The mailbox in a path without its angle brackets; `strict` as for Mailbox.parse.
+
+    Raises AddressError.
+    """
     if len(path.encode("utf-8")) > MAX_PATH - 2:
         raise AddressError(f"the path is longer than {MAX_PATH} octets")
     if path.startswith("@"):
@@ -198,9 +212,9 @@ def _mailbox(path: str) -> Mailbox:
         if route is None:
             raise AddressError("the source route does not end in a mailbox")
         for hop in route[1].split(","):
-            parse_domain(hop[1:])
+            parse_domain(hop[1:], strict=strict)
         path = route[2]
-    return Mailbox.parse(path)
+    return Mailbox.parse(path, strict=strict)
 
 
 def _read_hello(kind: Callable[[str], Command]) -> Callable[[str], Command | Reply]:
@@ -256,7 +270,7 @@ _READERS: dict[str, Callable[[str], Command | Reply]] = {
 
 def _path(mailbox: Mailbox) -> str:
     text = f"{mailbox.local}@{mailbox.domain}"
-    if len(mailbox.local) <= MAX_LOCAL and len(text) <= MAX_DOMAIN and _PLAIN.fullmatch(text):
+    if len(text) <= MAX_PATH - 2 and _PLAIN.fullmatch(text):
         return f"<{text}>"
     text = str(mailbox)
     # A text that is not read back as this mailbox might be read as something else.
@@ -271,7 +285,7 @@ def _write_mail(command: Mail) -> str:
 
 
 def _write_rcpt(command: Rcpt) -> str:
-    is_bare = not command.recipient.domain and command.recipient == _POSTMASTER
+    is_bare = not command.recipient.domain and command.recipient == POSTMASTER
     path = "<postmaster>" if is_bare else _path(command.recipient)
     return " ".join((f"RCPT TO:{path}", *rcpt_parameters(command)))
 

@@ -7,13 +7,15 @@ class Inbox:
     """Octets in the order in which they came.
 
     Its length is the number of octets kept; `empty` is faster. Taking a line copies only that line,
-    however much waits behind it. A line that is skipped is not kept.
+    however much waits behind it. A line that is skipped is not kept. Only CRLF ends a line, unless
+    `bare_lf` says that LF does, too.
     """
 
-    __slots__ = ("_at", "_octets", "_skipping", "empty")
+    __slots__ = ("_at", "_end", "_octets", "_skipping", "empty")
 
-    def __init__(self) -> None:
+    def __init__(self, *, bare_lf: bool = False) -> None:
         self.empty = True
+        self._end = b"\n" if bare_lf else b"\r\n"
         self._octets = b""
         self._at = 0
         self._skipping = False
@@ -28,19 +30,20 @@ class Inbox:
         self.empty = not self._octets
 
     def line(self, limit: int) -> bytes | None:
-        """The next line without its CRLF; only CRLF ends a line.
+        """The next line without its end.
 
-        None if there is no CRLF yet, or none within `limit` octets, including the CRLF.
+        None if it has no end yet, or none within `limit` octets, including the end.
         """
         if self._skipping and not self._skipped():
             return None
-        at, octets = self._at, self._octets
-        end = octets.find(b"\r\n", at, at + limit)
+        at, octets, mark = self._at, self._octets, self._end
+        end = octets.find(mark, at, at + limit)
         if end < 0:
             return None
-        self._at = end + 2
-        self.empty = end + 2 == len(octets)
-        return octets[at:end]
+        self._at = next = end + len(mark)
+        self.empty = next == len(octets)
+        line = octets[at:end]
+        return line if mark == b"\r\n" else line.removesuffix(b"\r")
 
     def before_bare_lf(self, limit: int) -> bytes | None:
         """The octets before an LF that comes before any CRLF, else None.
@@ -85,9 +88,9 @@ class Inbox:
 
     def _skipped(self) -> bool:
         """True if the end of the line that is skipped was found."""
-        end = self._octets.find(b"\r\n", self._at)
+        end = self._octets.find(self._end, self._at)
         if end >= 0:
-            self._at = end + 2
+            self._at = end + len(self._end)
             self.empty = self._at == len(self._octets)
             self._skipping = False
             return True

@@ -16,6 +16,7 @@ from .content import ChunkedContent, DottedContent
 from .event import AuthLine, ContentEnd, ContentOctets, Event, Rejected
 from .grammar import BAD_BASE64, decode_base64, parse_command
 from .inbox import Inbox
+from .leniency import read_leniently
 from .offer import NO_OFFER, Offer, greeting, hello, helo, helps
 from .order import ORDER, REFUSED, State
 from .refusals import AUTH_CANCELLED, Offences, refusal
@@ -35,7 +36,9 @@ class ServerDialogue:
 
     `offer` may be replaced at any time. `state` is read-only for others; in SECURING, and in no
     other state, TLS begins and `tls_started` must be called next. With `lmtp`, LHLO replaces HELO
-    and EHLO, and the content is answered once for each accepted recipient.
+    and EHLO, and the content is answered once for each accepted recipient. With `strict`, commands
+    are read by the letter of RFC 5321, otherwise with `leniency`. With `normalize`, a bare LF ends
+    a line, too, and becomes CRLF in text; the end of the data is CRLF dot CRLF all the same.
     """
 
     __slots__ = (
@@ -44,11 +47,13 @@ class ServerDialogue:
         "_end",
         "_hostname",
         "_inbox",
+        "_normalize",
         "_offences",
         "_owed",
         "_refused_chunk",
         "_replies_due",
         "_skip",
+        "_strict",
         "authenticated",
         "lmtp",
         "mail",
@@ -56,10 +61,19 @@ class ServerDialogue:
         "state",
     )
 
-    def __init__(self, hostname: str, offer: Offer = NO_OFFER, *, lmtp: bool = False) -> None:
+    def __init__(
+        self,
+        hostname: str,
+        offer: Offer = NO_OFFER,
+        *,
+        lmtp: bool = False,
+        strict: bool = False,
+        normalize: bool = False,
+    ) -> None:
         self._hostname = hostname
+        self._strict, self._normalize = strict, normalize
         self.lmtp = lmtp
-        self._inbox = Inbox()
+        self._inbox = Inbox(bare_lf=normalize)
         self.offer = offer
         self._begin()
 
@@ -202,7 +216,7 @@ class ServerDialogue:
             assert isinstance(event, Mail)
             self.mail, self._accepted = event, 0
         elif kind is Data:
-            self._content = DottedContent(self.offer.size)
+            self._content = DottedContent(self.offer.size, normalize=self._normalize)
         elif kind in _AUTH_EVENTS:
             self.authenticated = True
         elif kind is Xclient:
@@ -222,6 +236,8 @@ class ServerDialogue:
             if line is None:
                 return self._unfinished(limit)
         command = parse_command(line)
+        if isinstance(command, Reply) and not self._strict:
+            command = read_leniently(line, command)
         if isinstance(command, Reply):
             return self._unreadable(command, line)
         refused = refusal(self, command)
@@ -280,7 +296,9 @@ class ServerDialogue:
         content = self._content
         if self.state is State.RECIPIENTS or not isinstance(content, ChunkedContent):
             binary = self.mail.body == "BINARYMIME"
-            self._content = content = ChunkedContent(self.offer.size, binary=binary)
+            self._content = content = ChunkedContent(
+                self.offer.size, binary=binary, normalize=self._normalize
+            )
         content.begin(command.size, command.last)
         self.state = State.LAST_CHUNK if command.last else ORDER[self.state][Bdat]
 

@@ -13,6 +13,7 @@ from io import IncrementalNewlineDecoder
 _END = b"\r\n.\r\n"
 _DOTTED = _END[:3]
 _OFFENCE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+_NO_LINE_END = re.compile(rb"\r(?!\n)|\0")
 
 
 class BadLineEnds(ValueError):
@@ -34,6 +35,13 @@ def clean_length(octets: bytes) -> int:
     return len(octets) if offence is None else offence.start()
 
 
+def _normalized(octets: bytes) -> tuple[bytes, bool]:
+    """The octets with CRLF for each LF, up to a bare CR or a NUL, and whether there was one."""
+    offence = _NO_LINE_END.search(octets)
+    clean = octets if offence is None else octets[: offence.start()]
+    return clean.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), offence is not None
+
+
 def _is_dotted(octets: bytes) -> bool:
     """True if a line after the first one begins with a dot."""
     # Most large content is base64, which has no dots, so the first test costs almost nothing.
@@ -45,14 +53,16 @@ class LineEnds:
     """Checks the line ends of text that comes in a BDAT chunk.
 
     `feed` returns the octets that are known to be clean, and keeps back a CR at the end until the
-    next octet is known. From the first error on, `offence` is True and everything is dropped.
+    next octet is known. From the first error on, `offence` is True and everything is dropped. With
+    `normalize`, a bare LF is no error: it becomes CRLF.
     """
 
-    __slots__ = ("_held", "offence")
+    __slots__ = ("_held", "_normalize", "offence")
 
-    def __init__(self) -> None:
+    def __init__(self, *, normalize: bool = False) -> None:
         self.offence = False
         self._held = b""
+        self._normalize = normalize
 
     def feed(self, octets: bytes) -> bytes:
         """The clean octets among what was kept back and `octets`."""
@@ -63,6 +73,9 @@ class LineEnds:
         clean = octets[:-1] if self._held else octets
         length = clean_length(clean)
         if length == len(clean):
+            return clean
+        if self._normalize:
+            clean, self.offence = _normalized(clean)
             return clean
         self.offence = True
         return clean[:length]
@@ -77,13 +90,16 @@ class Undotter:
     """Reads mail data, from after the 354 to the dot that ends them.
 
     `offence` becomes True at the first bare CR, bare LF or NUL. Content is dropped from there on,
-    but still only CRLF dot CRLF ends the data.
+    but still only CRLF dot CRLF ends the data. With `normalize`, a bare LF becomes CRLF, and a dot
+    behind it is undone like any other: whoever sends "LF dot LF" for the end has not ended, and
+    whoever passes it on for text has said nothing else.
     """
 
-    __slots__ = ("_held", "_started", "offence")
+    __slots__ = ("_held", "_normalize", "_started", "offence")
 
-    def __init__(self) -> None:
+    def __init__(self, *, normalize: bool = False) -> None:
         self.offence = False
+        self._normalize = normalize
         # The data begin as if after a CRLF: a dot may stand at their very start.
         self._held = b"\r\n"
         self._started = False
@@ -99,7 +115,8 @@ class Undotter:
         end = buffer.find(_END) if dotted else -1
         if end >= 0:
             return self._content(buffer[: end + 2], dotted), True, buffer[end + len(_END) :]
-        kept = _unfinished(buffer)
+        # Behind a bare LF there may come a dot.
+        kept = _unfinished(buffer) or (self._normalize and buffer.endswith(b"\n"))
         self._held = buffer[len(buffer) - kept :]
         return self._content(buffer[: len(buffer) - kept], dotted), False, b""
 
@@ -108,8 +125,12 @@ class Undotter:
             return b""
         length = clean_length(octets)
         if length < len(octets):
-            self.offence = True
-            octets = octets[:length]
+            if self._normalize:
+                octets, self.offence = _normalized(octets)
+                dotted = _is_dotted(octets)
+            else:
+                self.offence = True
+                octets = octets[:length]
         if dotted:
             octets = octets.replace(_DOTTED, b"\r\n")
         if not self._started:

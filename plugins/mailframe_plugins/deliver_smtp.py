@@ -138,7 +138,7 @@ def _check(settings: Settings) -> None:
             raise SettingError("bind", f"{address!r} is not an IP address")
     if settings.helo is not None:
         try:
-            to_ascii(parse_domain(settings.helo))
+            to_ascii(parse_domain(settings.helo, strict=True))
         except (AddressError, ValueError) as wrong:
             raise SettingError("helo", str(wrong)) from wrong
 

@@ -310,3 +310,11 @@ def test_relative_to_where_it_is_called_from(folder: Path, monkeypatch: pytest.M
     composition = load(Path("mailframe.toml"))
     assert composition.settings.state == folder / "state"
     assert composition.file == folder / "mailframe.toml"
+
+
+def test_what_is_no_header_field_cannot_be_dropped(folder: Path) -> None:
+    """`drop_fields` are names."""
+    for name in ("Bcc:", "X Y", "Bücc", ""):
+        text = GOOD.replace('name = "mx"\n', f'name = "mx"\ndrop_fields = ["{name}"]\n')
+        (found,) = mistakes(folder, text)
+        assert "listen.drop_fields: expected names of header fields" in found, found

@@ -27,6 +27,7 @@ from fuzz_rules import (
     decoded,
     good_plain,
     is_text,
+    kept,
     too_much,
 )
 
@@ -52,7 +53,7 @@ class Awaits(Enum):
 
 @dataclass
 class Sent:
-    """A message as the client means it; `recipients` only those of plain spelling."""
+    """A message as it is to be stored; `recipients` only those of plain spelling."""
 
     recipients: frozenset[bytes]
     accepted: int
@@ -279,7 +280,7 @@ class Model:
         if not self._open or self.chunks:
             raise Broken(f"{reply} to RCPT out of order")
         path = _SIMPLE_PATH.fullmatch(line)
-        if path and not self.user and path[1].lower().rpartition(b"@")[2] != OURS:
+        if path and not self.user and as_compared(path[1]).rpartition(b"@")[2] != OURS:
             raise Broken(f"an open relay: {reply} to {line!r}")
         if len(set(self.paths) - {b""}) >= RECIPIENTS:
             raise Broken("too many recipients were accepted")
@@ -357,7 +358,8 @@ class Model:
 
     def _end(self, content: bytes, wrong: bool, last: bool) -> Generator[Awaits, None, bool]:
         """The replies to content; `wrong` where its line ends are."""
-        message = Sent(frozenset(self.paths) - {b""}, len(self.paths), content, self.user)
+        paths = frozenset(self.paths) - {b""}
+        message = Sent(paths, len(self.paths), kept(content), self.user)
         if last:
             self.unheard = message
         due = len(self.paths) if self.lmtp and last else 1

@@ -10,6 +10,7 @@ from fuzz_model import Model
 from fuzz_place import InProcess, Stored
 from fuzz_plan import make_plan
 from fuzz_replies import Broken, ReplyReader
+from fuzz_rules import kept
 from fuzz_run import Fuzz
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
@@ -100,19 +101,29 @@ def test_answers_that_are_not_allowed(told: tuple[bytes, ...]) -> None:
 def test_a_message_that_was_changed_is_found() -> None:
     """Other octets, another recipient, a stranger's domain."""
     model, reader = Model(), ReplyReader()
-    for at, octets in enumerate((*READY, b"a\r\n..b\r\n.\r\n", b"250 2.0.0 OK, queued as M\r\n")):
+    said = (b"A: a\r\n\r\n..b\r\n.\r\n", b"250 2.0.0 OK, queued as M\r\n")
+    for at, octets in enumerate((*READY, *said)):
         octets = octets.replace(b" M\r", b" 0123456789BCDFGH\r")
         if at % 2 == 0:
             model.sent(octets)
         else:
             _hear(model, reader, octets)
     (sent,) = model.acknowledged.values()
-    assert sent.content == b"a\r\n.b\r\n"
-    good = _stored(b"a\r\n.b\r\n", "b@example.org")
+    assert sent.content == b"A: a\r\n\r\n.b\r\n"
+    good = _stored(b"A: a\r\n\r\n.b\r\n", "b@example.org")
     good.check(sent)
-    for wrong in (_stored(b"a\r\n", "b@example.org"), _stored(b"a\r\n.b\r\n", "c@example.org")):
+    for octets, to in ((b"A: a\r\n\r\n", "b"), (b"A: a\r\n\r\n.b\r\n", "c")):
+        wrong = _stored(octets, f"{to}@example.org")
         with pytest.raises(Broken):
             wrong.check(sent)
+
+
+def test_the_model_knows_what_is_stored() -> None:
+    """A header section that ends, without what is for nobody's eyes."""
+    assert kept(b"hello\r\nBcc: x\r\n") == b"\r\nhello\r\nBcc: x\r\n"
+    assert kept(b"From a\r\nBCC: x\r\n y\r\nA: b\r\n c\r\n\r\n d") == b"A: b\r\n c\r\n\r\n d"
+    assert kept(b"A: b\r\nc\r\n\r\n") == b"A: b\r\n\r\nc\r\n\r\n"
+    assert kept(b" a: b") == b"\r\n a: b"
 
 
 def _hear(model: Model, reader: ReplyReader, octets: bytes) -> None:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from mailframe.mime import header
 from mailframe.mime.separator import Separator
 
+WITHOUT = frozenset({b"bcc", b"x"})
 
-def separated(*chunks: bytes) -> bytes:
-    separator = Separator()
+
+def separated(*chunks: bytes, without: frozenset[bytes] = frozenset()) -> bytes:
+    separator = Separator(without)
     return b"".join([*map(separator.feed, chunks), separator.finish()])
 
 
@@ -24,6 +26,7 @@ def separated(*chunks: bytes) -> bytes:
         (b" indented first line\r\n", b"\r\n indented first line\r\n"),
         (b"From alice Mon Nov 23 10:00:00 2026\r\nA: b\r\n\r\nc", b"A: b\r\n\r\nc"),
         (b">From alice x\r\nA: b\r\n\r\nFrom c", b"A: b\r\n\r\nFrom c"),
+        (b">>From alice x\r\nA: b\r\n", b"A: b\r\n"),
         (b"From alice x\r\n indented\r\n", b"\r\n indented\r\n"),
         (b"From alice without end", b""),
         (b"Subject: x\r\nbody\r\n", b"Subject: x\r\n\r\nbody\r\n"),
@@ -57,6 +60,7 @@ def test_what_is_right_stays_as_it_is(octets: bytes) -> None:
 
 
 _PIECES = [
+    b"Bcc:", b"Bcc", b"x: y\r\n", b"\r\n ",
     b"From", b">", b" ", b"a", b":", b"\r\n", b"\r", b"\n", b"\t", b"\xff", b"x" * 999, b" " * 999,
 ]  # fmt: skip
 
@@ -68,9 +72,23 @@ def test_any_cut_gives_the_same(pieces: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(pieces)
     edges = [0, *sorted(cuts), len(octets)]
     chunks = [octets[start:stop] for start, stop in pairwise(edges)]
-    result = separated(*chunks)
-    assert result == separated(octets)
-    assert result == separated(*(octets[at : at + 1] for at in range(len(octets))))
+    for without in (frozenset[bytes](), WITHOUT):
+        result = separated(*chunks, without=without)
+        assert result == separated(octets, without=without)
+        single = (octets[at : at + 1] for at in range(len(octets)))
+        assert result == separated(*single, without=without)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([piece for piece in _PIECES if piece not in (b"\r", b"\n")])))
+def test_fields_are_left_out(pieces: list[bytes]) -> None:
+    """With the lines that continue them; all others and the body are as they would be."""
+    whole = separated(b"".join(pieces))
+    fields = [field for field in header.read(whole) if field.name]
+    body = whole[fields[-1].end if fields else 0 :]
+    left = [field for field in fields if field.key not in WITHOUT]
+    expected = b"".join(whole[field.start : field.end] for field in left) + body
+    assert separated(b"".join(pieces), without=WITHOUT) == expected
 
 
 @settings(deadline=None)

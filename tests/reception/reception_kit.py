@@ -394,6 +394,11 @@ class Talk:
         if self.wire.closed and self.wire.connected:
             self.disconnect()
 
+    def half_close(self):
+        """The client sends nothing more, and reads on; what is heard then, as codes."""
+        self.protocol.readConnectionLost()
+        return self.codes()
+
     def disconnect(self):
         """The connection is gone."""
         if self.wire.connected:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from OpenSSL import SSL
 from reception_kit import MemoryStore, Open, Passwords, Router, bind
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
@@ -24,6 +25,11 @@ from mailframe.wire.certificates import Certificates
 from mailframe.wire.transport import make_prompt
 
 AUTHORITY = make_authority()
+SCRIPT = (
+    b"HELO x\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
+    b"Subject: t\r\n\r\nx\r\n.\r\nQUIT\r\n"
+)
+CODES = [b"220 ", b"250 ", b"250 ", b"250 ", b"354 ", b"250 ", b"221 "]
 
 
 class LoopbackTests(TestCase):
@@ -96,6 +102,40 @@ class LoopbackTests(TestCase):
                 return refused.exception.smtp_code
 
         self.assertEqual(await deferToThread(client), 535)
+
+    async def test_a_client_that_closes_its_sending_side(self):
+        """As `nc -N` does: all replies come, and the message is there once."""
+        port = self.listen()
+
+        def client():
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+                sock.sendall(SCRIPT)
+                sock.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: sock.recv(4096), b""))
+
+        heard = await deferToThread(client)
+        self.assertEqual([line[:4] for line in heard.splitlines()], CODES)
+        self.assertEqual(len(self.store.entries), 1)
+
+    async def test_the_same_in_tls(self):
+        """By its close_notify (RFC 8446 section 6.1)."""
+        port = self.listen(tls="implicit")
+
+        def client():
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+                sock.settimeout(None)
+                tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), sock)
+                tls.set_connect_state()
+                tls.sendall(SCRIPT)
+                tls.shutdown()
+                heard = b""
+                while heard.count(b"\r\n") < len(CODES):
+                    heard += tls.recv(4096)
+                return heard
+
+        heard = await deferToThread(client)
+        self.assertEqual([line[:4] for line in heard.splitlines()], CODES)
+        self.assertEqual(len(self.store.entries), 1)
 
     async def test_a_client_that_never_reads_is_dropped(self):
         """Commands without end, no reply read: the connection is closed by the server."""

@@ -339,3 +339,37 @@ def test_a_bug_in_the_content_is_a_451_at_its_end():
     assert talk.codes("", "RSET", ".") == ["451"]
     assert place.store.drafts[0].aborted
     assert talk.mail("bob") == ["250", "250"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_odd_spellings_are_taken_unless_the_listener_is_strict(strict):
+    """`strict` in [[listen]]: the letter of RFC 5321; or else what other hosts take, too."""
+    place = Place(strict=strict)
+    talk = place.connect()
+    assert talk.codes("EHLO my computer (x)")[0] == ("501" if strict else "250")
+    sender, odd = f"bounces+{'7' * 80}@web_server.example", "john..doe@example.org"
+    if strict:
+        talk.say("EHLO client.example")
+        assert talk.codes(f"MAIL FROM:<{sender}>", "MAIL FROM:a@b.example") == ["501", "501"]
+        return
+    assert talk.codes(f"MAIL FROM:<{sender}>", f"RCPT TO:{odd}") == ["250", "250"]
+    assert talk.message().startswith("250")
+    message = place.handed[0][0].message
+    assert str(message.envelope.sender) == sender
+    assert message.envelope.recipients[0].address == Mailbox("john..doe", "example.org")
+    received = message.content.at_hand.partition(b"\r\n\t")[0]
+    assert received == b"Received: from my?computer??x? ([192.0.2.7])"
+
+
+def test_a_listener_may_take_bare_lfs():
+    """`bare_lf` in [[listen]]: "normalize" makes CRLF of LF, "refuse" is the default."""
+    for bare_lf in ("normalize", "refuse"):
+        place = Place(bare_lf=bare_lf)
+        talk = place.greeted()
+        talk.mail("bob")
+        talk.say("DATA")
+        talk.send(b"Subject: x\n\nhello\n\r\n.\r\n")
+        assert talk.codes() == ["250" if bare_lf == "normalize" else "554"]
+        assert [body[-24:] for body in place.stored] == (
+            [b"\nSubject: x\r\n\r\nhello\r\n\r\n"] if bare_lf == "normalize" else []
+        )

@@ -3,7 +3,7 @@
 A file is played three times: its octets whole, one by one, and in sevens. The first line is
 the rule with its RFC. After it, lines that begin with `#` set the scene:
 
-    # session: lmtp                            LMTP instead of SMTP
+    # session: lmtp strict normalize           LMTP instead of SMTP; how it reads (ServerDialogue)
     # offer: size=1000 starttls auth=PLAIN,LOGIN recipients=10 messages=5
     # offer after tls: auth=PLAIN              what the session offers once TLS is on
     # answer RCPT: 550 5.1.1 No such mailbox   the session's answer to every RCPT
@@ -121,9 +121,16 @@ class Scene:
 
     def __init__(self, directives: dict[str, str]) -> None:
         self.directives = directives
-        self.lmtp = directives.get("session") == "lmtp"
+        session = directives.get("session", "").split()
+        self.lmtp = "lmtp" in session
         offer = read_offer(directives.get("offer", ""))
-        self.dialogue = ServerDialogue("mx.example", offer, lmtp=self.lmtp)
+        self.dialogue = ServerDialogue(
+            "mx.example",
+            offer,
+            lmtp=self.lmtp,
+            strict="strict" in session,
+            normalize="normalize" in session,
+        )
         self.accepted: list[bytes] = []
         self._asked: Counter[str] = Counter()
         self._content = b""

@@ -152,7 +152,7 @@ def test_refused(line: bytes, code: int) -> None:
         Mail(Mailbox("a", "client.example> SIZE=1")),
         Mail(Mailbox("a", "client example")),
         Mail(Mailbox("a", "CLIENT.example")),
-        Mail(Mailbox("a" * 65, "client.example")),
+        Mail(Mailbox("a" * 250, "client.example")),
         Mail(Mailbox("a", "b" * 64 + ".example")),
         Mail(Mailbox("a", "client..example")),
         Mail(Mailbox("a", "x." * 130 + "example")),

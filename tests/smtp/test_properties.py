@@ -236,6 +236,34 @@ def test_undotting_is_what_the_words_say(octets: bytes, cuts: list[int]) -> None
 
 @COMMON
 @given(DIRTY.map(b"".join), st.lists(st.integers(0, 80)))
+def test_normalizing_is_what_the_words_say(octets: bytes, cuts: list[int]) -> None:
+    """Cut anyhow, LFs become CRLFs, dots are undone behind each; CRLF dot CRLF alone is the end."""
+    wire = b"\r\n" + octets
+    end = wire.find(b"\r\n.\r\n")
+    text = wire[2 : end + 2] if end >= 0 else wire[2:]
+    offence = re.search(rb"\r(?!\n)|\0", text if end >= 0 else text + b"a")
+    clean = re.sub(rb"\r?\n", b"\r\n", text[: offence.start()] if offence else text)
+    expected = re.sub(rb"(?:^|(?<=\r\n))\.", b"", clean)
+    undotter, ends, got, ended = Undotter(normalize=True), LineEnds(normalize=True), b"", False
+    for piece in cut_up(octets, cuts):
+        if not ended:
+            content, ended, _ = undotter.feed(piece)
+            got += content
+    assert ended is (end >= 0)
+    if ended:
+        assert got == expected and undotter.offence is (offence is not None)
+    else:
+        assert expected.startswith(got) and len(expected) - len(got) <= 4
+    text = b"".join([ends.feed(piece) for piece in cut_up(octets, cuts)])
+    ends.finish()
+    offence = re.search(rb"\r(?!\n)|\0", octets)
+    assert ends.offence is (offence is not None)
+    assert text == re.sub(rb"\r?\n", b"\r\n", octets[: offence.start()] if offence else octets)
+    assert not undotter.offence or not got.endswith(b"\r")
+
+
+@COMMON
+@given(DIRTY.map(b"".join), st.lists(st.integers(0, 80)))
 def test_nothing_dirty_is_dotted(octets: bytes, cuts: list[int]) -> None:
     """A bare CR, a bare LF or a NUL raises at the latest at the end, at any cut."""
     dirty = re.search(rb"\r(?!\n)|(?<!\r)\n|\0", octets) is not None

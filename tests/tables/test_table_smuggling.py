@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from scripted_peer import Network, Peer, message, recipients
 from tables_kit import inbound
 
 from mailframe.message import Status
+from mailframe.smtp.transparency import Dotter
 
 #: octets that some server took, or might take, for the end of data -> who, or by which rule
 ENDS = {
@@ -69,8 +71,8 @@ def test_inbound_data_with_a_real_end_refuses_only_that_message(tmp_path: Path) 
     talk.send(b"a\nb\r\n.\r\n")
     assert talk.codes() == ["554"]
     talk.mail("bob")
-    assert talk.message("fine")[:3] == "250"
-    assert place.bodies == [b"fine\r\n"]
+    assert talk.message("Subject: fine")[:3] == "250"
+    assert place.bodies == [b"Subject: fine\r\n"]
 
 
 @pytest.mark.parametrize("end", HARMLESS, ids=HARMLESS.values())
@@ -104,10 +106,35 @@ def test_inbound_binary(tmp_path: Path, end: bytes) -> None:
     place = inbound(tmp_path)
     talk = place.greeted()
     talk.say("MAIL FROM:<a@client.example> BODY=BINARYMIME", "RCPT TO:<bob@example.org>")
-    octets = b"x" + end + HIDDEN + b"\r\n.\r\n"
+    octets = b"Subject: x\r\n\r\nx" + end + HIDDEN + b"\r\n.\r\n"
     talk.send(b"BDAT %d LAST\r\n" % len(octets) + octets + b"NOOP\r\n")
     assert talk.codes() == ["250", "250"]
     assert place.bodies == [octets]
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["whole", "bytes"])
+@pytest.mark.parametrize("end", [*ENDS, *HARMLESS])
+def test_inbound_normalized(tmp_path: Path, end: bytes, cut: int) -> None:
+    """Of a neighbour that passes on what it was sent, with its dots doubled: one message or none.
+
+    What is stored can be told to any next host: no spelling of the end is in it any more.
+    """
+    place = inbound(tmp_path, bare_lf="normalize")
+    talk = place.greeted()
+    talk.mail("bob")
+    talk.say("DATA")
+    text = b"Subject: x\r\n\r\nx" + end + HIDDEN
+    octets = text.replace(b"\r\n.", b"\r\n..") + b"\r\n.\r\nNOOP\r\n"
+    for at in range(0, len(octets), cut or len(octets)):
+        talk.send(octets[at : at + (cut or len(octets))])
+    refused = re.search(rb"\r(?!\n)|\0", octets) is not None
+    assert talk.codes() == ["554" if refused else "250", "250"]
+    assert len(place.bodies) == (not refused)
+    for body in place.bodies:
+        assert body.endswith(HIDDEN + b"\r\n")
+        dotter = Dotter()
+        wire = dotter.feed(body) + dotter.finish()
+        assert re.findall(rb"[\r\n]\.[\r\n]", wire[:-3]) == []
 
 
 #: lines after which client and server, or a relay between them, may not agree on what is a

@@ -60,8 +60,8 @@ def test_commands_injected(tmp_path: Path, certificates: Certificates, injected:
     assert talk.codes("MAIL FROM:<a@client.example>") == ["503"]
     assert talk.say("EHLO client.example")[-1] == "250 HELP"
     assert talk.mail("bob") == ["250", "250"]
-    assert talk.message("fine")[:3] == "250"
-    assert place.bodies == [b"fine\r\n"]
+    assert talk.message("Subject: fine")[:3] == "250"
+    assert place.bodies == [b"Subject: fine\r\n"]
 
 
 #: octets of the server right behind its 220, in one piece with it -> their source
