@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from twisted.python import usage
 
@@ -51,8 +53,22 @@ def makeService(options: Options) -> Host | Supervisor:
         print(f"{file}: {wrong}", file=sys.stderr)  # noqa: T201
     else:
         spare_the_collector()
+        _take_early_signals()
         return host
     raise SystemExit(1)
+
+
+def _take_early_signals() -> None:
+    """Let a SIGTERM that comes before the reactor runs stop the host in order as soon as it does.
+
+    By then the ports are known and a pid file is there, so it may well come.
+    """
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # The reactor puts its own in this one's place when it begins.
+        signal.signal(signal.SIGTERM, lambda *_: running.callWhenRunning(running.stop))
 
 
 def _in_words(kind: type[BaseException], wrong: BaseException, trace: TracebackType | None) -> None:

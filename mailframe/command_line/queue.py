@@ -141,6 +141,7 @@ def summary(chosen: Chosen, as_json: bool) -> None:
     """Count the messages; name damaged ones, and destinations that are not tried now."""
     with session(chosen.composition(), chosen.reactor) as host:
         left_alone = [row for row in host.ask("gauges", of="queue") if row.get("down_for")]
+        left_alone += [row for row in host.ask("gauges", of="hooks") if row.get("open_for")]
         for row in [*host.ask("summary"), *left_alone]:
             if as_json:
                 say_json(row)
@@ -149,6 +150,10 @@ def summary(chosen: Chosen, as_json: bool) -> None:
             elif "down_for" in row:
                 who = f"{row['agent']} to {row['host']}"
                 say(f"left alone: {who}, for {span(row['down_for'])} more:", row["reply"])
+            elif "open_for" in row:
+                who = f"{row['stage']} plugin {row['plugin']} at {row['method']}"
+                again = f"{row['faults']} faults in a row"
+                say(f"left alone: {who}, for {span(row['open_for'])} more:", again)
             else:
                 for name, count in row["counts"].items():
                     say(f"{count:>9}  {name}")

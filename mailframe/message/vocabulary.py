@@ -28,6 +28,7 @@ class Stage(StrEnum):
     DEPARTURE = "departure"
     TLS_POLICY = "tls_policy"
     DELIVER = "deliver"
+    SERVE = "serve"
     OBSERVE = "observe"
 
 
@@ -268,6 +269,17 @@ VOCABULARY: tuple[Told, ...] = (
         )
     ),
     *_rows(Stage.DELIVER, "client sender", [_FAULT]),
+    *_rows(
+        Stage.SERVE,
+        "client listener",
+        [
+            (
+                Verdict.FAULT,
+                "a served protocol failed, its connection is closed",
+                "reference cause",
+            )
+        ],
+    ),
     *_rows(Stage.OBSERVE, "", [(Verdict.DROPPED, "an observer could not keep up", "dropped")]),
 )
 

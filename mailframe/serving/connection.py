@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..eventual import Eventual, at_once, is_later
-from ..hooks import Channel
+from ..hooks import Channel, new_reference
 from ..interfaces import IServedConnection
 from ..message import Client, new_id
 from ..message.vocabulary import Stage, Verdict
@@ -185,16 +185,28 @@ class ServedConnection(Protocol):
         told: dict[str, Any] = {**self._known_facts(), **facts}
         self._factory.hooks.tell(Stage.SESSION, verdict, session=self.client.session, **told)
 
-    def _known_facts(self) -> dict[str, object]:
+    def _known_facts(self) -> dict[str, Any]:
         return {"client": self.client.address, "listener": self.client.listener}
 
     def failed(self, failure: Failure | None = None) -> None:
         """See IServedConnection."""
+        factory, reference = self._factory, new_reference()
+        failure = failure or Failure()  # type: ignore[no-untyped-call]
         self._log.failure(
-            "the protocol {protocol} failed in session {session}",
+            "the protocol {protocol} failed in session {session}, ref {reference}",
             failure=failure,
-            protocol=self._factory.listener.protocol,
+            protocol=factory.listener.protocol,
             session=self.client.session,
+            reference=reference,
+        )
+        factory.hooks.tell(
+            Stage.SERVE,
+            Verdict.FAULT,
+            plugin=factory.name,
+            session=self.client.session,
+            reference=reference,
+            cause=failure.type.__name__ if failure.type else "error",
+            **self._known_facts(),
         )
         self.drop()
 

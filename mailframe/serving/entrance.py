@@ -29,6 +29,10 @@ class ServedEntrance(ListenerFactory):
         super().__init__(listener, limits, certificates, reactor)
         self.plugin = plugin
         self.hooks = hooks
+        #: The plugin's name, for observers.
+        self.name = next(
+            (each.name for each in hooks.services if each.plugin is plugin), listener.protocol
+        )
         self.now = now
 
     def no_header(self, proxy: str, why: str) -> None:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from mailframe.config import load
 from mailframe.eventual import at_once
+from mailframe.hooks.breaker import FAULTS_TO_OPEN
 from mailframe.host import Host
 from mailframe.message import Outcome, Status
 from mailframe.queue.destinations import Entrance
@@ -74,6 +75,22 @@ class RunningHostTests(TestCase):
         said = await self.command("queue", "summary", "--json")
         rows = [json.loads(line) for line in said.stdout.splitlines()]
         self.assertEqual([row["failures"] for row in rows if "down_for" in row], [3])
+
+    async def test_plugins_that_are_left_alone(self) -> None:
+        """The summary names each that is bypassed, for how long, and after how many faults."""
+        [question] = self.host.hooks._deliveries.questions()
+        said = await self.command("queue", "summary")
+        self.assertNotIn("left alone", said.stdout)
+        for _ in range(FAULTS_TO_OPEN):
+            question._breaker.failed(reactor.seconds())
+        said = await self.command("queue", "summary")
+        place = f"deliver plugin {question.bound.name} at deliver"
+        self.assertIn(f"left alone: {place}, for ", said.stdout)
+        self.assertIn(f": {FAULTS_TO_OPEN} faults in a row", said.stdout)
+        said = await self.command("queue", "summary", "--json")
+        rows = [json.loads(line) for line in said.stdout.splitlines()]
+        [row] = [row for row in rows if "open_for" in row]
+        self.assertEqual((row["of"], row["faults"]), ("hooks", FAULTS_TO_OPEN))
 
     async def test_release_makes_the_host_try(self) -> None:
         """A released message is attempted at once; its trace and its last reply say how."""

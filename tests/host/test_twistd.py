@@ -117,6 +117,31 @@ def test_daemon(tmp_path: Path) -> None:
     assert "stopped" in (tmp_path / "log").read_text()
 
 
+EARLY = """\
+import os, signal
+from twisted.application.service import Service
+
+class Early(Service):
+    def __init__(self, settings, site):
+        pass
+    def startService(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_that_comes_before_the_reactor(tmp_path: Path) -> None:
+    """The host stops in order: nothing is left of it."""
+    configure(tmp_path)
+    (tmp_path / "early.py").write_text(EARLY)
+    with (tmp_path / "mailframe.toml").open("a") as toml:
+        toml.write('\n[[serve]]\nplugin = "early:Early"\n')
+    process = twistd(tmp_path, "-n", "--pidfile=pid", "mailframe", "-c", "mailframe.toml")
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "stopped" in said
+    assert not (tmp_path / "pid").exists() and not (tmp_path / "state" / "control").exists()
+
+
 def test_a_daemon_delivers(tmp_path: Path) -> None:
     """Threads and files of the store live in the daemon, not in the process that forked it."""
     import smtplib

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -101,6 +102,9 @@ class ServingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.seen = Remembered()
+        self.logged: list[Any] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
 
     def listener(self, kind: Any = Echo, **limits: Any) -> ServedListener:
         self.plugin = Brings(kind)
@@ -152,6 +156,12 @@ class ServingTests(SynchronousTestCase):
         protocol.dataReceived(b"fail")
         assert wire.aborted
         assert len(self.flushLoggedErrors(ValueError)) == 1
+        [fault] = [event for event in self.seen.events if event.stage == "serve"]
+        assert (fault.verdict, fault.plugin) == ("fault", "echo")
+        assert fault.session == protocol.client.session and fault.facts["cause"] == "ValueError"
+        [logged] = [entry for entry in self.logged if "reference" in entry]
+        assert fault.facts["reference"] == logged["reference"]
+        assert f"ref {logged['reference']}" in formatEvent(logged)
         protocol.dataReceived(b"more")
         assert wire.value() == b"hello "
         _, other = self.connect(listener)
