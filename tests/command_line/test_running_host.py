@@ -66,8 +66,8 @@ class RunningHostTests(TestCase):
         parcel = Parcel("smtp", ("smtp", "mx.dead.example"), None, True)
         dead = Outcome(recipient("a@dead.example"), Status.DEFERRED, Reply(451, "Dead", "4.4.1"))
         for _ in range(3):
-            self.assertIs(destinations.enter(parcel), Entrance.OPEN)
-            destinations.leave(parcel.place, [dead], True)
+            self.assertIs(destinations.enter(parcel, "M"), Entrance.OPEN)
+            destinations.leave(parcel, "M", [dead])
         said = await self.command("queue", "summary")
         self.assertIn("left alone: smtp to mx.dead.example, for ", said.stdout)
         self.assertIn("451 4.4.1 Dead", said.stdout)
