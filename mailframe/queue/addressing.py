@@ -46,7 +46,10 @@ class Addressing:
     async def routes(self, due: Iterable[Pending]) -> list[Route]:
         """The routes of all; what is refused is settled here."""
         due = list(due)
-        self._remember(self._entry.pending, due)
+        if len(self._entry.pending) > 1:
+            self._remember(self._entry.pending, due)
+        elif due and due[0].recipient.came_from:
+            self._others = 1
         seconds = self._context.reactor.seconds
         began = seconds()
         for pending in due:
@@ -60,6 +63,8 @@ class Addressing:
             )
             if is_later(routing):
                 routing = await self._waits.wait(routing)
+            if len(due) == 1 and _is_plain(routing, recipient):
+                return list(routing.routes)
             self._take(pending, await self._without_loops(recipient, routing))
             if seconds() - began > TURN:
                 await self._waits.sleep(0.0)
@@ -170,6 +175,12 @@ class Addressing:
             else:
                 routes.append(way if way.recipient is recipient else way.of(recipient))
         return routes
+
+
+def _is_plain(routing: Routing, recipient: Recipient) -> bool:
+    """True if the recipient itself has a route, and nothing else came of it."""
+    routes = routing.routes
+    return len(routes) == 1 and routes[0].recipient is recipient and not routing.refusals
 
 
 def _refused(routing: Routing) -> Iterator[Recipient]:

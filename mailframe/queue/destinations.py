@@ -335,8 +335,11 @@ class Destinations:
             self._homes.popitem(last=False)
 
     def is_home(self, domain: str, place: Place) -> bool:
-        """Whether all mail for this domain goes there, as far as is known."""
-        return self._homes.get(domain) == place
+        """Whether all mail for this domain goes there, as far as is known.
+
+        Not for sure while others may be forgotten for it: claims could not leave all of them out.
+        """
+        return len(self._homes) < MAX_DOMAINS and self._homes.get(domain) == place
 
     def excluded(self) -> frozenset[str]:
         """Domains whose mail need not be claimed now: down, or busy with a queue of its own."""

@@ -134,6 +134,25 @@ def test_what_is_asked_for_together(first, second, both):
     assert merged_notify(second, first) == both
 
 
+def test_the_recipients_of_a_message_are_asked_about_in_turns():
+    """A thousand of 1 ms each: others have theirs after every ten."""
+    house = House()
+    ask = house.router.route
+
+    def route(envelope, recipient):
+        house.clock.rightNow += 0.001
+        return ask(envelope, recipient)
+
+    house.router.route = route
+    house.hooks.__dict__.pop("_questions", None)
+    house.hooks.__dict__.pop("_by_listener", None)
+    house.send(*people(1000))
+    assert len(house.router.asked) <= 12
+    house.clock.advance(0)
+    assert len(house.router.asked) == 1000
+    assert sorted(house.agent.delivered) == sorted(people(1000))
+
+
 def test_recipients_that_differ_have_hashes_of_their_own():
     """Two hundred ways to one address are no collision."""
     ways = {

@@ -12,9 +12,10 @@ from zope.interface import directlyProvides
 from mailframe.hooks import Bound
 from mailframe.interfaces import IBatchingAgent, IDeliveryAgent
 from mailframe.message import NextHop, Outcome, Route, Status
+from mailframe.queue import destinations
 from mailframe.queue.shares import Shares
 from mailframe.smtp.reply import OK, Reply
-from mailframe.testing.values import mailbox
+from mailframe.testing.values import envelope, mailbox
 
 LOST = Reply(451, "Lost", "4.4.2")
 TOO_MANY = Reply(421, "Too many sessions", "4.7.0")
@@ -150,6 +151,30 @@ def test_shares_of_the_window():
     assert not shares.holds("smtp", "M0")
     assert (shares.free("smtp"), shares.free("maildir")) == (1, 26)
     assert Shares(200, ["smtp"]).free("smtp") == 200
+
+
+def test_more_domains_than_are_remembered_do_not_go_round(monkeypatch):
+    """What is turned away and cannot be left out of claims is out of the way for a moment."""
+    monkeypatch.setattr(destinations, "MAX_DOMAINS", 5)
+    house = House(replace(TIMES, active=10), agent_timeout=3600.0)
+    for number in range(200):
+        domain = f"d{number}.example"
+        house.router.answers[domain] = Route("smtp", next_hop=NextHop("relay.example"))
+        hang(house, domain)
+        around = envelope("a@b.example", f"u@{domain}", id=f"M{number:03}", received=house.now())
+        house.store.begin(around).commit(around, b"")
+    claims, claim = [], house.store.claim
+
+    def counting(*arguments):
+        claims.append(arguments)
+        assert len(claims) < 1000
+        return claim(*arguments)
+
+    house.store.claim = counting
+    house.scheduler.look()
+    house.clock.advance(0)
+    assert len(house.agent.calls) >= 5
+    assert len(claims) < 100
 
 
 class Host:

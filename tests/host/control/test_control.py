@@ -135,7 +135,7 @@ class ControlTests(SynchronousTestCase):
     def test_change(self) -> None:
         """The ids that changed; what may be due now is looked for, a hold is not.
 
-        Only a retry insists on places that are left alone, those of its messages.
+        Both insist on places that are left alone, those of their messages.
         """
         rows = self.ask("change", ids=["M0001", "nothing"], verb="hold")
         self.assertEqual(rows, [{"id": "M0001"}])
@@ -143,10 +143,10 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(self.looks, [])
         self.ask("change", ids=["M0001"], verb="release")
         self.ask("change", ids=["M0001"], verb="retry")
-        self.assertEqual(self.looks, [[], ["b.example"]])
+        self.assertEqual(self.looks, [["b.example"], ["b.example"]])
         self.assertEqual(self.store.entries["M0001"].pending[0].due, NOW)
         self.ask("change", ids=["nothing"], verb="retry")
-        self.assertEqual(self.looks, [[], ["b.example"]])
+        self.assertEqual(self.looks, [["b.example"], ["b.example"]])
 
     def test_gauges(self) -> None:
         """A row for each thing that a part tells of itself, bounded; one part can be asked for."""

@@ -46,7 +46,7 @@ async def _change(control: Subject, ids: list[str], verb: str) -> Rows:
         raise Refused(f"at most {PAGE} messages at once")
     changed = await settled(control.queue.change([str(id) for id in ids], verb, control.now()))
     if changed and verb in {"retry", "release"}:
-        control.look(await _domains(control, changed) if verb == "retry" else ())
+        control.look(await _domains(control, changed))
     for id in changed:
         yield {"id": id}
 
