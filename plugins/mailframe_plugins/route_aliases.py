@@ -8,8 +8,9 @@ Addresses that stand for others: redirects, lists, catch-alls.
     @old.example: @example.org
 
 `team` is in each of `domains`. A list that has an owner is passed on in the owner's name, who
-gets the bounces. An address among its own targets keeps a copy, for the routes after this one;
-`alice: alice` takes alice out of a catch-all. The file is read again when it changes.
+gets the bounces. A tag goes on to targets in `domains` that have none: with `me: alice`, mail to
+me+shop is alice+shop's. An address among its own targets keeps a copy, for the routes after this
+one; `alice: alice` takes alice out of a catch-all. The file is read again when it changes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
 from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
-from mailframe.smtp.address import Mailbox
+from mailframe.smtp.address import MAX_PATH, Mailbox
 from mailframe.smtp.reply import Reply
 
 NO_MEMBERS = Reply(550, "The list has no members", "5.2.4")
@@ -43,6 +44,9 @@ class Settings:
         'where names without @ hold; ".example.org" is all below it', ()
     )
     separator: str = setting("what stands before a tag; empty: no tags", "+")
+    keep_tag: bool = setting(
+        "me+shop is alice+shop if `me: alice`; not for lists, members of files, other domains", True
+    )
 
 
 @implementer(IRouter)
@@ -51,6 +55,7 @@ class FileAliases:
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._domains = domains_setting("domains", settings.domains)
+        self._separator = settings.separator if settings.keep_tag else ""
         path = site.folder / settings.file
         self._file = watch_list(
             "file",
@@ -85,7 +90,20 @@ class FileAliases:
             return NO_MEMBERS
         if addresses == (asked,):
             return None
-        return Redirect(addresses, self._owner(name, domain))
+        owner = self._owner(name, domain)
+        if owner is None and self._separator and self._separator in asked.local and name:
+            written = len(entry.targets)
+            tagged = tuple(self._tagged(each, name, asked) for each in addresses[:written])
+            addresses = (*tagged, *addresses[written:])
+        return Redirect(addresses, owner)
+
+    def _tagged(self, target: Mailbox, name: str, asked: Mailbox) -> Mailbox:
+        """The target with the tag of the address asked for, if it is ours and has none."""
+        head, mark, tag = asked.local.partition(self._separator)
+        if folded(head) != name or mark in target.local or target.domain not in self._domains:
+            return target
+        mailbox = Mailbox(f"{target.local}{mark}{tag}", target.domain)
+        return mailbox if len(str(mailbox).encode()) <= MAX_PATH - 2 else target
 
     def _owner(self, name: str, domain: str) -> Mailbox | None:
         """The reverse-path of a list's copies: owner-NAME where the file has it."""
