@@ -18,6 +18,7 @@ from ..host.resources import Resources
 from ..settings import HostSettings
 from .postmaster import Unread, ask
 from .repeated_paths import repeated_paths
+from .shadowed import shadowed
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def _of_plugins(
 
     for waiting in ask(resources.hooks, composition.settings.listen, found):
         waiting.cancel()  # it would take the network to know
+    routes = [section for section in composition.sections if section.stage == "route"]
+    for lost in shadowed(resources.hooks, composition.settings.listen):
+        warnings.append(routes[lost.route].error("domains", f"warning: {lost}"))
     return ()
 
 

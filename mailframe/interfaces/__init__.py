@@ -23,7 +23,7 @@ from .observe import IObserver, ITrace
 from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
 from .resolver import IResolver
-from .route import IRouter
+from .route import IListedMailboxes, IRouter
 from .serve import IServedConnection, IServedProtocol
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "IDraft",
     "IFilter",
     "IInspected",
+    "IListedMailboxes",
     "ILocalDomains",
     "IObserver",
     "IQueueStore",

@@ -276,6 +276,23 @@ def test_circles(tmp_path: Path, text: str, line: int, way: str) -> None:
     assert f"aliases:{line}: the alias leads back to itself: " in caught.value.message
 
 
+def test_a_catch_all_that_catches_its_own(tmp_path: Path) -> None:
+    """The way out is said, and it is one."""
+    text = "@example.com: alice, bob\n"
+    with pytest.raises(SettingError) as caught:
+        Here(tmp_path, text, domains=("example.com",))
+    said = caught.value.message
+    own = "`alice@example.com: alice@example.com` and `bob@example.com: bob@example.com`"
+    assert own in said and "`catch_all` in [[route]] mailboxes" in said
+    lines = "".join(f"{line}\n" for line in said.split("`")[1:4:2])
+    here = Here(tmp_path, text + lines, domains=("example.com",))
+    assert here("bob@example.com") is None
+    assert here.targets("x@example.com") == ["alice@example.com", "bob@example.com"]
+    with pytest.raises(SettingError) as caught:
+        Here(tmp_path, "a: b\nb: a\n")
+    assert "`catch_all`" not in caught.value.message
+
+
 def test_no_circle(tmp_path: Path) -> None:
     """Two ways to one address, and copies kept, are no circle."""
     here = Here(tmp_path, "a: a, b, c\nb: d\nc: d\nd: d\n@example.net: b@example.net\n")
