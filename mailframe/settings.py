@@ -76,7 +76,10 @@ class Listener:
     """One `[[listen]]`: a place where clients connect."""
 
     name: str = setting("its name, for the `on` of plugins and for the log")
-    endpoint: str = setting('any Twisted server endpoint: "tcp:25", "tcp:587:interface=::"')
+    endpoint: str = setting(
+        'any Twisted server endpoint: "tcp:25" (IPv4 only), "tcp6:25" (IPv6 and IPv4), '
+        '"tcp:587:interface=::1"; or address and port: "[::1]:587"'
+    )
     protocol: str = setting(
         '"smtp", "lmtp", or the protocol that a [[serve]] plugin brings', "smtp"
     )

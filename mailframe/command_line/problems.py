@@ -19,6 +19,7 @@ from ..host.rights import hindrances_of, warnings_of
 from ..settings import HostSettings
 from .postmaster import Unread, ask
 from .repeated_paths import repeated_paths
+from .shadowed import shadowed
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ def _of_plugins(
     warnings += _of_rights(composition, resources)
     for waiting in ask(resources.hooks, composition.settings.listen, found):
         waiting.cancel()  # the answer would need the network
+    routes = [section for section in composition.sections if section.stage == "route"]
+    for lost in shadowed(resources.hooks, composition.settings.listen):
+        warnings.append(routes[lost.route].error("domains", f"warning: {lost}"))
     return ()
 
 

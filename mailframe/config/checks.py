@@ -17,6 +17,7 @@ from ..names.ip import NetworkSet
 from ..resolver.servers import parse_server
 from ..settings import HostSettings, Limits, Listener, LoginSettings, QueueTimes
 from ..smtp.address import AddressError, parse_domain
+from ..wire.endpoint import as_twisted_reads_it
 from .composition import Section
 from .suggest import did_you_mean
 from .toml_index import Path as Place
@@ -111,11 +112,12 @@ def _logins(logins: LoginSettings) -> Iterator[Complaint]:
 
 def _endpoint(place: Place, listener: Listener) -> Iterator[Complaint]:
     """Check that Twisted can read the endpoint; nothing is bound."""
-    kind = listener.endpoint.partition(":")[0]
-    port = _PORT.match(listener.endpoint)
+    endpoint = as_twisted_reads_it(listener.endpoint)
+    kind = endpoint.partition(":")[0]
+    port = _PORT.match(endpoint)
     try:
         # The parsers only keep the reactor for later use.
-        serverFromString(Clock(), listener.endpoint)  # type: ignore[no-untyped-call]
+        serverFromString(Clock(), endpoint)  # type: ignore[no-untyped-call]
     # The parsers of endpoints, those of third parties too, may raise any exception.
     except Exception as wrong:  # noqa: BLE001
         near = "" if kind in _ENDPOINTS else did_you_mean(kind, _ENDPOINTS)

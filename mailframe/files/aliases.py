@@ -147,7 +147,22 @@ class Aliases:
                 found = self.look(*circle[0]) if circle else None
                 if found:
                     way = " → ".join(f"{local or '…'}@{domain}" for local, domain in circle)
-                    raise LineError(found[1].line, f"the alias leads back to itself: {way}")
+                    said = f"the alias leads back to itself: {way}{self._caught(circle)}"
+                    raise LineError(found[1].line, said)
+
+    def _caught(self, circle: list[Name]) -> str:
+        """Advice if a catch-all takes the mail of those that it stands for, too."""
+        caught = []
+        for local, domain in circle[:-1]:
+            found = self.look(local, domain)
+            if local and found is not None and not found[0]:
+                caught.append(f"`{local}@{domain}: {local}@{domain}`")
+        if not caught:
+            return ""
+        return (
+            "; a catch-all takes all that has no line of its own: write "
+            f"{' and '.join(caught)}, or use `catch_all` in [[route]] mailboxes instead"
+        )
 
     def _circle(self, start: Name, settled: set[Name]) -> list[Name]:
         """Follow the aliases depth first, without recursion; the names of a loop, [] if there is

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ..settings import HostSettings, Listener
 from ..wire.certificates import Certificates, certificates_in
+from ..wire.endpoint import as_twisted_reads_it
 from ..wire.transport import make_prompt
 from .workers.adopted import AdoptedSocket
 
@@ -86,7 +87,7 @@ class Listening:
         reactor = self._reactor
         if listener.name in self._adopted:
             reactor = AdoptedSocket(reactor, self._adopted[listener.name])
-        binding = serverFromString(reactor, listener.endpoint).listen(factory)
+        binding = serverFromString(reactor, as_twisted_reads_it(listener.endpoint)).listen(factory)
         failed: list[StartError] = []
 
         def bound(port: Any) -> Any:

@@ -24,7 +24,7 @@ from .observe import IObserver, ITrace
 from .queue import IDraft, IQueueStore, IShardedStore, LeaseLost
 from .relay import ILocalDomains, IRelayPolicy
 from .resolver import IResolver
-from .route import IRouter
+from .route import IListedMailboxes, IRouter
 from .serve import IServedConnection, IServedProtocol
 from .tls_policy import ITlsPolicy
 
@@ -37,6 +37,7 @@ __all__ = [
     "IFilter",
     "IForeseeingAgent",
     "IInspected",
+    "IListedMailboxes",
     "ILocalDomains",
     "IObserver",
     "IPausingAgent",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from zope.interface import Interface
 
 from ..eventual import Eventual
 from ..message import Envelope, Recipient, Redirect, Route
+from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
 
 
@@ -25,3 +28,10 @@ class IRouter(Interface):
 
         Must be free of side effects: it is asked as often as somebody wants to know.
         """
+
+
+class IListedMailboxes(IRouter):
+    """A router that can say which mailboxes it routes to, for whoever checks a configuration."""
+
+    def mailboxes() -> Iterable[Mailbox]:
+        """Those that can be named; not those of domains that a pattern stands for."""

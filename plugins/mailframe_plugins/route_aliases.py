@@ -8,9 +8,10 @@ Replaces addresses by others: redirects, lists, catch-alls.
     @old.example: @example.org
 
 `team` is an alias in each of `domains`. If a list has an owner, its copies are sent in the owner's
-name, so the owner gets the bounces. If an address is among its own targets, it keeps a copy, which
-the next routes deliver; `alice: alice` takes alice out of a catch-all. The file is read again when
-it changes.
+name, so the owner gets the bounces. A tag goes on to targets in `domains` that have none: with
+`me: alice`, mail to me+shop is alice+shop's. If an address is among its own targets, it keeps a
+copy, which the next routes deliver; `alice: alice` takes alice out of a catch-all. The file is read
+again when it changes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
 from mailframe.plugin import Plugin, Site, setting
-from mailframe.smtp.address import Mailbox
+from mailframe.smtp.address import MAX_PATH, Mailbox
 from mailframe.smtp.reply import Reply
 
 NO_MEMBERS = Reply(550, "The list has no members", "5.2.4")
@@ -43,6 +44,9 @@ class Settings:
         'the domains of names without @; ".example.org" stands for all its subdomains', ()
     )
     separator: str = setting("the text before a tag; empty: no tags", "+")
+    keep_tag: bool = setting(
+        "me+shop is alice+shop if `me: alice`; not for lists, members of files, other domains", True
+    )
 
 
 @implementer(IRouter)
@@ -51,6 +55,7 @@ class FileAliases:
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._domains = domains_setting("domains", settings.domains)
+        self._separator = settings.separator if settings.keep_tag else ""
         path = site.folder / settings.file
         site.will_read("file", path)
         self._file = watch_list(
@@ -84,7 +89,20 @@ class FileAliases:
             return NO_MEMBERS
         if addresses == (asked,):
             return None
-        return Redirect(addresses, self._owner(name, domain))
+        owner = self._owner(name, domain)
+        if owner is None and self._separator and self._separator in asked.local and name:
+            written = len(entry.targets)
+            tagged = tuple(self._tagged(each, name, asked) for each in addresses[:written])
+            addresses = (*tagged, *addresses[written:])
+        return Redirect(addresses, owner)
+
+    def _tagged(self, target: Mailbox, name: str, asked: Mailbox) -> Mailbox:
+        """The target with the tag of the address asked for, if it is ours and has none."""
+        head, mark, tag = asked.local.partition(self._separator)
+        if folded(head) != name or mark in target.local or target.domain not in self._domains:
+            return target
+        mailbox = Mailbox(f"{target.local}{mark}{tag}", target.domain)
+        return mailbox if len(str(mailbox).encode()) <= MAX_PATH - 2 else target
 
     def _owner(self, name: str, domain: str) -> Mailbox | None:
         """The reverse-path of a list's copies: owner-NAME, if the file has it."""

@@ -9,6 +9,7 @@ so a file of passwords can be used too. Without `file`, a mailbox exists if its 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,7 +19,7 @@ from zope.interface import implementer
 
 from mailframe.files.watched import LineError, significant_lines
 from mailframe.files.watched_list import WatchedList, watch_list
-from mailframe.interfaces import IRouter
+from mailframe.interfaces import IListedMailboxes, IRouter
 from mailframe.maildir.mailboxes import USUAL_PATH, Mailboxes
 from mailframe.message import Envelope, Recipient, Redirect, Route
 from mailframe.names.domain_set import domains_setting, one_spelling
@@ -76,8 +77,11 @@ class Users(Protocol):
         It may be a Deferred of that.
         """
 
+    def listed(self) -> Iterable[tuple[str, str]]:
+        """Those that can be named without looking for them, in order; domain "": all of ours."""
 
-@implementer(IRouter)
+
+@implementer(IListedMailboxes)
 class MailboxRouter:
     """Routes to the mailboxes of this host's domains."""
 
@@ -113,6 +117,13 @@ class MailboxRouter:
         if isinstance(found, Deferred):
             return found.addCallback(self._decide, names, domain, recipient)
         return self._decide(found, names, domain, recipient)
+
+    def mailboxes(self) -> Iterator[Mailbox]:
+        """Those that a file lists, in the domains that are named in full."""
+        named = [domain for domain in self._domains if domain[0] not in ".["]
+        for local, domain in self._users.listed():
+            for each in [domain] if domain else named:
+                yield Mailbox(local, each)
 
     def _readings(self, local: str) -> list[tuple[str, str]]:
         """The possible meanings of the local part: the mailbox of that name, or one with a tag."""
@@ -161,6 +172,10 @@ class Listed:
                 return at
         return UNAVAILABLE if self._file.doubted else None
 
+    def listed(self) -> list[tuple[str, str]]:
+        """All of the file."""
+        return sorted(self._file.value())
+
 
 class Existing:
     """Mailboxes whose Maildirs exist.
@@ -181,6 +196,10 @@ class Existing:
         if self._known.get(names[0], 0.0) > self._now():
             return 0
         return self._in_thread(self._look, names).addCallback(self._remember, names)
+
+    def listed(self) -> tuple[tuple[str, str], ...]:
+        """None: there may be many folders, and slow ones."""
+        return ()
 
     def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:
         """Called in a thread. OSError if the file system fails."""

@@ -69,6 +69,36 @@ def test_a_postmaster_whose_mail_nobody_reads(tmp_path: Path) -> None:
     assert json.loads(command(file, "check", "--json").stdout)["warnings"] == []
 
 
+ALIASES = """
+[[route]]
+plugin = "aliases"
+file = "aliases"
+domains = ["example.org"]
+"""
+
+
+def test_mailboxes_behind_a_catch_all(tmp_path: Path) -> None:
+    """They are named; those with a line of their own, and those of `catch_all`, are reached."""
+    first, middle, last = TOML.partition("[[route]]")
+    (tmp_path / "boxes").write_text("alice\nbob\ncarol\npostmaster\n")
+    (tmp_path / "aliases").write_text("@example.org: alice\nteam: bob\npostmaster: postmaster\n")
+    listed = 'file = "boxes"\n'
+    file = configure(tmp_path, first + ALIASES + MAILBOXES + listed + middle + last)
+    said = command(file, "check")
+    assert said.exit_code == 0, said.stderr
+    (line,) = said.stderr.splitlines()
+    assert "route.domains: warning: mail for bob@example.org, carol@example.org never" in line
+    (tmp_path / "aliases").write_text("@example.org: alice\nbob: bob\ncarol: carol\nx: bob\n")
+    (tmp_path / "boxes").write_text("alice\nbob\ncarol\n")
+    assert command(file, "check").stderr == ""
+    (tmp_path / "aliases").write_text("bob: alice\nx: y@elsewhere.example\n")
+    more = f'{listed}catch_all = "alice"\n'
+    file = configure(tmp_path, first + ALIASES + MAILBOXES + more + middle + last)
+    assert command(file, "check").stderr == ""
+    (tmp_path / "aliases").write_text("@example.org: @example.net\n")
+    assert "alice@example.org, bob@example.org, carol" in command(file, "check").stderr
+
+
 WRONG = {"no-such-user": 1, "tpc:0": 7, "nowhere": 34, "certificates": 36, "no-ca": 40}
 
 

@@ -43,6 +43,15 @@ class ListeningTests(TestCase):
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection((host, port))
 
+    async def test_ipv6_addresses(self) -> None:
+        """They are written as everywhere else."""
+        self.bind("tcp:0:interface=::1")
+        self.bind("[::1]:0", "short")
+        await self.listening.all_bound()
+        for host, port in self.listening.addresses().values():
+            self.assertEqual(host, "::1")
+            socket.create_connection((host, port)).close()
+
     def test_a_taken_port(self) -> None:
         """The error names the listener, the endpoint and the reason."""
         with socket.create_server(("127.0.0.1", 0)) as other:

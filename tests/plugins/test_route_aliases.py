@@ -86,6 +86,28 @@ def test_lists(here: Here) -> None:
     ]
 
 
+def test_a_tag_goes_on_to_our_own(tmp_path: Path) -> None:
+    """It is what its mailbox sorts by; not to others, nor to a list's members, nor twice."""
+    (tmp_path / "members").write_text("erin\n")
+    text = "me: alice, bob+own, carol@elsewhere.example, :include:members, d@example.net\n"
+    here = Here(tmp_path, f"{text}all: alice\nowner-all: bob\n")
+    assert here.targets("Me+Shop@example.org") == [
+        "alice+Shop@example.org",
+        "bob+own@example.org",
+        "carol@elsewhere.example",
+        "d+Shop@example.net",
+        "erin@example.org",
+    ]
+    assert here.targets("all+x@example.org") == ["alice@example.org"]
+    assert here.targets("me+@example.org")[0] == "alice+@example.org"
+    longest = f"me+{'x' * 236}@example.org"
+    assert here.targets(longest)[0] == "alice+" + longest[3:]
+    assert here.targets(longest.replace("@", "xx@"))[0] == "alice@example.org"
+    assert Here(tmp_path, text, keep_tag=False).targets("me+x@example.org")[0] == (
+        "alice@example.org"
+    )
+
+
 def test_list_owner(here: Here) -> None:
     """A list with an owner is passed on in the owner's name; the owner's own mail is not."""
     assert here("team@example.net").sender == mailbox("owner-team@example.net")
@@ -102,16 +124,17 @@ def test_addresses(here: Here) -> None:
 
 def test_tags(here: Here, tmp_path: Path) -> None:
     """name+tag is the alias name, unless the file has the whole."""
-    assert here.targets("postmaster+x@example.org") == ["alice@example.org"]
+    assert here.targets("postmaster+x@example.org") == ["alice+x@example.org"]
     other = Here(tmp_path, "team: alice\nteam+x: bob\n")
     assert other.targets("team+X@example.org") == ["bob@example.org"]
+    assert other.targets("team+X+y@example.org") == ["alice+X+y@example.org"]
     assert Here(tmp_path, separator="")("postmaster+x@example.org") is None
 
 
 def test_keeping_a_copy(here: Here) -> None:
     """An alias among its own targets is there as it was asked for, tag and case kept."""
     assert here.targets("info@example.org") == ["alice@example.org", "info@example.org"]
-    assert here.targets("INFO+x@example.org") == ["alice@example.org", "INFO+x@example.org"]
+    assert here.targets("INFO+x@example.org") == ["alice+x@example.org", "INFO+x@example.org"]
 
 
 def test_the_kept_copy_asked_once_more(here: Here) -> None:
@@ -251,6 +274,23 @@ def test_circles(tmp_path: Path, text: str, line: int, way: str) -> None:
     with pytest.raises(SettingError, match=way) as caught:
         Here(tmp_path, text, domains=("example.org",))
     assert f"aliases:{line}: the alias leads back to itself: " in caught.value.message
+
+
+def test_a_catch_all_that_catches_its_own(tmp_path: Path) -> None:
+    """The way out is said, and it is one."""
+    text = "@example.com: alice, bob\n"
+    with pytest.raises(SettingError) as caught:
+        Here(tmp_path, text, domains=("example.com",))
+    said = caught.value.message
+    own = "`alice@example.com: alice@example.com` and `bob@example.com: bob@example.com`"
+    assert own in said and "`catch_all` in [[route]] mailboxes" in said
+    lines = "".join(f"{line}\n" for line in said.split("`")[1:4:2])
+    here = Here(tmp_path, text + lines, domains=("example.com",))
+    assert here("bob@example.com") is None
+    assert here.targets("x@example.com") == ["alice@example.com", "bob@example.com"]
+    with pytest.raises(SettingError) as caught:
+        Here(tmp_path, "a: b\nb: a\n")
+    assert "`catch_all`" not in caught.value.message
 
 
 def test_no_circle(tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def test_known_and_unknown(tmp_path: Path) -> None:
     assert here(Mailbox("", "example.org")) == NO_SUCH_MAILBOX
 
 
+def test_what_is_listed(tmp_path: Path) -> None:
+    """Each user in each domain that has a name; folders are not searched."""
+    here = Here(tmp_path, "alice\nbob@example.net\n", domains=("example.org", ".example.net"))
+    named = ["alice@example.org", "bob@example.net"]
+    assert [str(each) for each in here.router.mailboxes()] == named
+    path = tmp_path.absolute() / "{domain}/{user}/Maildir"
+    (tmp_path / "example.org" / "bob" / "Maildir").mkdir(parents=True)
+    assert list(Here(tmp_path, None, path=path).router.mailboxes()) == []
+
+
 def test_one_spelling(tmp_path: Path) -> None:
     """Case and U-labels lead to one mailbox, so that there is one Maildir."""
     here = Here(tmp_path, "Alice\nMÜLLER\n", domains=("münchen.example",), deliver="store")
