@@ -170,6 +170,7 @@ class Connection(Protocol):
         dialogue, flow = session.dialogue, self._flow
         if dialogue.in_content:
             self._patience.since = self._reception.seconds()
+            self._patience.brought += len(data)
             if len(data) == READ_AHEAD:
                 flow.read_much()
         dialogue.receive_data(data)
