@@ -32,10 +32,10 @@ from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
 from .resources import Resources
-from .rights import hindrances, warnings_of
 from .startup import account_of, check
 from .state_folder import InUse, StateFolder
 from .stopping import Stopping
+from .traps import CertificateWatch, traps
 from .watchdog import Watchdog
 from .workers.launch import Launch
 from .workers.supervisor import Supervisor
@@ -123,9 +123,11 @@ class Host(service.MultiService):
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
-        """Those of the plugins, and the watchdog."""
+        """Those of the plugins, and those that watch."""
         for each in self.resources.services():
             each.setServiceParent(self)
+        if self.certificates is not None and self._launch.number == 0:
+            CertificateWatch(self.certificates, self._reactor).setServiceParent(self)
         if self.settings.block_warning is not None:
             watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
             watchdog.setServiceParent(self)
@@ -205,7 +207,7 @@ class Host(service.MultiService):
                 self._log.info("running as {user}", user=self.settings.user)
             elif os.geteuid() == 0:
                 self._log.warn("running as root: `user` names who to be instead")
-            self._warn_of_rights()
+            self._warn()
             self.resources.open()
             super().startService()
             self.scheduler.startService()
@@ -215,13 +217,11 @@ class Host(service.MultiService):
         self._listen_for_hangup()
         self._listening.all_bound().addCallbacks(self._ready, self._not_ready)
 
-    def _warn_of_rights(self) -> None:
-        """Of what was read as root and cannot be read again, or never be written."""
-        if self._account is None or self._launch.number > 0:
-            return
-        needed = self.resources.needed
-        for warning in warnings_of(self._launch.composition, needed, hindrances(needed)):
-            self._log.warn("{warning}", warning=str(warning))
+    def _warn(self) -> None:
+        """Of what is right and yet a trap; one process does it for all."""
+        if self._launch.number == 0:
+            for trap in traps(self._launch.composition, self.resources):
+                self._log.warn("{trap}", trap=str(trap))
 
     def _given_up(self, message: str) -> StartError:
         """Let everything go that a failed start had taken; the error to raise."""

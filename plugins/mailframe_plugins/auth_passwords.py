@@ -185,13 +185,14 @@ class Passwords:
         self._scram = settings.scram
         self._counted: tuple[Mapping[str, Kept] | None, bool] = None, False
         self._watched = self._watch()
+        if self._watched is None:
+            site.warn("file", f"{self._path} is not there yet: nobody can log in")
 
     def _watch(self) -> WatchedFile[Mapping[str, Kept]] | None:
         try:
             return WatchedFile(self._path, parse, self._now)
         except FileNotFoundError:
-            # `mailframe user add` makes it: a first start without users is no error.
-            self._log.warn("{file}: not there yet, nobody can log in", file=str(self._path))
+            return None  # `mailframe user add` makes it: a first start without it is no error
         except LineError as wrong:
             raise SettingError("file", f"{self._path}:{wrong.line}: {wrong.message}") from wrong
         except OSError as failed:
@@ -321,10 +322,7 @@ class Passwords:
             os.close(folder)
 
     def _write(self, lines: Sequence[str]) -> None:
-        """Replace the file in one step; whoever owned it and could read it, still does.
-
-        The host can, too: made as root, it would be root's alone.
-        """
+        """Replace the file in one step; whoever owned or read it still does, and the host can."""
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
