@@ -17,7 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from ..config import Composition, load
+from ..config import Composition, ConfigErrors, load
 from ..eventual import at_once
 from ..interfaces import IInspected
 from ..queue.scheduler import Scheduler
@@ -26,6 +26,7 @@ from ..reception.shared import Shared
 from ..serving import ServedListener
 from ..settings import Listener
 from ..wire.listener import ListenerFactory
+from .changes import changed_tables
 from .control import ControlFactory, control_of
 from .inspection import Listeners
 from .listening import Listening, StartError, certificates_of, why
@@ -263,10 +264,29 @@ class Host(service.MultiService):
             )
 
     def reload(self) -> None:
-        """Read the certificates again, at SIGHUP; they are watched without it too."""
-        self._log.info("reloading")
+        """Read the certificates again, at SIGHUP, and say whether the configuration changed.
+
+        Certificates and lists are watched without it too. Under a supervisor, which replaces its
+        workers instead, the configuration is its business.
+        """
+        self._log.info("reloading the certificates; lists are read whenever they change")
         if self.certificates is not None:
             self.certificates.reload()
+        old = self._launch.composition
+        if old.file is None or self._launch.supervised:
+            return
+        try:
+            changed = changed_tables(old, load(old.file))
+        except ConfigErrors as wrong:
+            problem = "\n".join(map(str, wrong.errors))
+            self._log.error("the configuration is wrong now: {problem}", problem=problem)
+            return
+        if changed:
+            self._log.warn(
+                "{file} changed: restart to use it: {tables}",
+                file=str(old.file),
+                tables=", ".join(changed),
+            )
 
     def retire(self) -> Deferred[None]:
         """Let nobody in any more, while those who are here may finish; `stopService` is next.
