@@ -186,7 +186,7 @@ class Passwords:
         self._counted: tuple[Mapping[str, Kept] | None, bool] = None, False
         self._watched = self._watch()
         if self._watched is None:
-            site.warn("file", f"{self._path} is not there yet: nobody can log in")
+            site.warn("file", f"{self._path}: No such file or directory: nobody can log in")
 
     def _watch(self) -> WatchedFile[Mapping[str, Kept]] | None:
         try:

@@ -86,7 +86,7 @@ WARNINGS = {
     ),
     "no file of users": (
         WHOLE + '[[auth]]\nplugin = "passwords"\nfile = "users"\n',
-        ["24: auth.file: warning: HERE/users is not there yet: nobody can log in"],
+        ["24: auth.file: warning: HERE/users: No such file or directory: nobody can log in"],
     ),
     "no postmaster": (
         WHOLE.replace('"boxes"', '"lonely"'),
