@@ -41,6 +41,11 @@ class Limits:
     data_timeout: Duration = setting(
         "seconds to wait for the next octets of a message", Duration(180.0)
     )
+    data_rate: int = setting(
+        "octets of content a second that a client must bring, over each three minutes (each "
+        "data_timeout, if that is longer); less: 421 4.4.2",
+        100,
+    )
     data_total: Duration = setting(
         "seconds that the content of one message may take", Duration(3600.0)
     )

@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from .config import ConfigErrors
 from .host import Host, make_service
+from .host.descriptors import raise_limit
 from .host.listening import StartError
 from .host.startup import spare_the_collector
 from .host.workers.supervisor import Supervisor
@@ -45,6 +46,7 @@ def makeService(options: Options) -> Host | Supervisor:
     named = options["config"] or os.environ.get("MAILFRAME_CONFIG") or "mailframe.toml"
     file = Path(named).absolute()
     try:
+        raise_limit()
         host = make_service(file)
     except ConfigErrors as wrong:
         for error in wrong.errors:

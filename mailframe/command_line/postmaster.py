@@ -47,7 +47,7 @@ def ask(
     """
     hooks = replace(hooks, observers=())
     waiting: list[Deferred[None]] = []
-    for number, domain, listener in islice(_ours(hooks, listeners), MOST_DOMAINS):
+    for number, domain, listener in islice(ours(hooks, listeners), MOST_DOMAINS):
         recipient = Recipient(Mailbox("postmaster", domain))
         client = Client("127.0.0.1", listener=listener)
         routing = hooks.route(Envelope("postmaster", client, None, (recipient,)), recipient)
@@ -60,7 +60,7 @@ def ask(
     return waiting
 
 
-def _ours(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[tuple[int, str, str]]:
+def ours(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[tuple[int, str, str]]:
     """Each domain with the number of its relay policy, and a listener that the policy is for."""
     for number, bound in enumerate(hooks.relay):
         if ILocalDomains.providedBy(bound.plugin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,12 +12,15 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 
 from ..config import Composition, ConfigError, ConfigErrors, load
+from ..config.ports import Bound, bound_by
 from ..config.toml_index import index
+from ..host.descriptors import too_few
 from ..host.listening import StartError, certificates_of, client_ca_of
 from ..host.privileges import NoSuchAccount, account
 from ..host.resources import Resources
 from ..host.rights import hindrances_of, warnings_of
 from ..settings import HostSettings
+from .dead_routes import dead_routes
 from .postmaster import Unread, ask
 from .repeated_paths import repeated_paths
 from .shadowed import shadowed
@@ -48,6 +52,7 @@ def check(path: Path, reactor: Any) -> Checked:
     if sound is not None:
         errors += _of_plugins(sound, reactor, warnings)
         errors += _of_machine(sound.settings, path)
+        warnings += _traps(sound)
     ordered = tuple(sorted(errors, key=lambda error: error.line))
     traps = tuple(sorted(warnings, key=lambda warning: warning.line))
     return Checked(None if errors else composition, ordered, traps)
@@ -69,6 +74,7 @@ def _of_plugins(
         warnings.append(relays[unread.relay].error("domains", f"warning: {unread}"))
 
     warnings += _of_rights(composition, resources)
+    warnings += dead_routes(composition, resources.hooks)
     for waiting in ask(resources.hooks, composition.settings.listen, found):
         waiting.cancel()  # the answer would need the network
     routes = [section for section in composition.sections if section.stage == "route"]
@@ -88,6 +94,30 @@ def _of_rights(composition: Composition, resources: Resources) -> list[ConfigErr
         return []
     found = hindrances_of(whom, resources.needed)
     return warnings_of(composition, resources.needed, found)
+
+
+def _traps(composition: Composition) -> Iterator[ConfigError]:
+    """What is right and yet leads elsewhere than one may think, on this machine."""
+    settings = composition.settings
+    if settings.tls is not None:
+        try:
+            certificates = certificates_of(replace(settings, listen=()))
+            for trap in certificates.traps(time.time()) if certificates is not None else ():
+                yield composition.error("tls.certificates", f"warning: {trap}")
+        except (StartError, OSError, ValueError):
+            pass  # an error of its own
+    low = next((each for each in map(bound_by, settings.listen) if _is_low(each)), None)
+    if low is not None and settings.user is None and os.geteuid() == 0:
+        message = f"warning: missing: root, who may bind port {low[0]}, stays root without it"
+        yield composition.error("user", message)
+    few = too_few(settings)
+    if few:
+        yield composition.error("limits.connections", f"warning: {few}")
+
+
+def _is_low(bound: Bound | None) -> bool:
+    """Whether it is a port that is root's to bind."""
+    return bound is not None and isinstance(bound[0], int) and 0 < bound[0] < 1024
 
 
 def _of_machine(settings: HostSettings, path: Path) -> Iterator[ConfigError]:

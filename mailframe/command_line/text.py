@@ -64,4 +64,17 @@ def facts(row: Mapping[str, Any]) -> Iterator[str]:
     """key=value for each fact that has a value."""
     for key, value in row.items():
         if value not in (None, "", [], {}):
-            yield f"{key}={value}"
+            yield f"{key}={clock(value) if _is_moment(value) else value}"
+
+
+def took(milliseconds: float) -> str:
+    """How long something took: 12.3 ms, 4.5 s, 5m 3s."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else span(seconds)
+
+
+def _is_moment(value: object) -> bool:
+    """Whether it is seconds since the epoch: between the years 2001 and 2128, with a fraction."""
+    return isinstance(value, float) and 1e9 < value < 5e9

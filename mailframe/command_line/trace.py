@@ -10,7 +10,7 @@ import click
 from .commands import Chosen
 from .failures import no_such
 from .session import session
-from .text import clock, facts, say, say_json
+from .text import clock, facts, say, say_json, took
 
 if TYPE_CHECKING:
     from ..host.control import Row
@@ -50,10 +50,10 @@ def _print(events: Iterable[Row]) -> bool:
             say(about)
             of = about
         stage = f"{event['stage']} {event['plugin']}".strip()
-        took = f"{event['milliseconds']:.1f} ms" if event["milliseconds"] else ""
+        length = event["milliseconds"]
         say(
             f"  {clock(event['time'])}  {stage:<24} {event['verdict']}",
-            *([f"({took})"] if took else []),
+            *([f"({took(length)})"] if length else []),
             *facts(event["facts"]),
         )
     return of is not None

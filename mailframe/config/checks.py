@@ -19,6 +19,7 @@ from ..settings import HostSettings, Limits, Listener, LoginSettings, QueueTimes
 from ..smtp.address import AddressError, parse_domain
 from ..wire.endpoint import as_twisted_reads_it
 from .composition import Section
+from .ports import taken_twice
 from .suggest import did_you_mean
 from .toml_index import Path as Place
 from .units import expected, shown
@@ -55,6 +56,7 @@ def check(settings: HostSettings, sections: Iterable[Section]) -> Iterator[Compl
         except ValueError as wrong:
             yield ("dns", "servers", number), str(wrong)
     yield from _numbers(settings)
+    yield from taken_twice(settings.listen)
     names: dict[str, int] = {}
     authenticating = [section.on for section in sections if section.stage == "auth"]
     for number, listener in enumerate(settings.listen):

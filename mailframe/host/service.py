@@ -17,7 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from ..config import Composition, load
+from ..config import Composition, ConfigErrors, load
 from ..eventual import at_once
 from ..interfaces import IInspected
 from ..queue.scheduler import Scheduler
@@ -26,16 +26,17 @@ from ..reception.shared import Shared
 from ..serving import ServedListener
 from ..settings import Listener
 from ..wire.listener import ListenerFactory
+from .changes import changed_tables
 from .control import ControlFactory, control_of
 from .inspection import Listeners
 from .listening import Listening, StartError, certificates_of, why
 from .own_addresses import OwnAddresses
 from .privileges import become
 from .resources import Resources
-from .rights import hindrances, warnings_of
 from .startup import account_of, check
 from .state_folder import InUse, StateFolder
 from .stopping import Stopping
+from .traps import CertificateWatch, traps
 from .watchdog import Watchdog
 from .workers.launch import Launch
 from .workers.supervisor import Supervisor
@@ -123,9 +124,11 @@ class Host(service.MultiService):
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
-        """Add the plugins' services and the watchdog."""
+        """Add the plugins' services, and those that watch."""
         for each in self.resources.services():
             each.setServiceParent(self)
+        if self.certificates is not None and self._launch.number == 0:
+            CertificateWatch(self.certificates, self._reactor).setServiceParent(self)
         if self.settings.block_warning is not None:
             watchdog = Watchdog(self._reactor, self.settings.block_warning, self.hooks.bounds)
             watchdog.setServiceParent(self)
@@ -213,7 +216,7 @@ class Host(service.MultiService):
                 self._log.info("running as {user}", user=self.settings.user)
             elif os.geteuid() == 0:
                 self._log.warn("running as root: `user` names who to be instead")
-            self._warn_of_rights()
+            self._warn()
             self.resources.open()
             super().startService()
             self.scheduler.startService()
@@ -223,13 +226,11 @@ class Host(service.MultiService):
         self._listen_for_hangup()
         self._listening.all_bound().addCallbacks(self._ready, self._not_ready)
 
-    def _warn_of_rights(self) -> None:
-        """Of what was read as root and cannot be read again, or never be written."""
-        if self._account is None or self._launch.number > 0:
-            return
-        needed = self.resources.needed
-        for warning in warnings_of(self._launch.composition, needed, hindrances(needed)):
-            self._log.warn("{warning}", warning=str(warning))
+    def _warn(self) -> None:
+        """Of what is right and yet a trap; one process does it for all."""
+        if self._launch.number == 0:
+            for trap in traps(self._launch.composition, self.resources):
+                self._log.warn("{trap}", trap=str(trap))
 
     def _given_up(self, message: str) -> StartError:
         """Release everything that a failed start has taken; returns the error to raise."""
@@ -271,10 +272,29 @@ class Host(service.MultiService):
             )
 
     def reload(self) -> None:
-        """Read the certificates again, at SIGHUP. They are also watched without it."""
-        self._log.info("reloading")
+        """Read the certificates again, at SIGHUP, and say whether the configuration changed.
+
+        Certificates and lists are watched without it too. Under a supervisor, which replaces its
+        workers instead, the configuration is its business.
+        """
+        self._log.info("reloading the certificates; lists are read whenever they change")
         if self.certificates is not None:
             self.certificates.reload()
+        old = self._launch.composition
+        if old.file is None or self._launch.supervised:
+            return
+        try:
+            changed = changed_tables(old, load(old.file))
+        except ConfigErrors as wrong:
+            problem = "\n".join(map(str, wrong.errors))
+            self._log.error("the configuration is wrong now: {problem}", problem=problem)
+            return
+        if changed:
+            self._log.warn(
+                "{file} changed: restart to use it: {tables}",
+                file=str(old.file),
+                tables=", ".join(changed),
+            )
 
     def retire(self) -> Deferred[None]:
         """Accept no more clients and let the present ones finish; `stopService` comes next.

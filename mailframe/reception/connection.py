@@ -166,6 +166,7 @@ class Connection(Protocol):
         dialogue, flow = session.dialogue, self._flow
         if dialogue.in_content:
             self._patience.since = self._reception.seconds()
+            self._patience.brought += len(data)
             if len(data) == READ_AHEAD:
                 flow.read_much()
         dialogue.receive_data(data)
@@ -305,9 +306,8 @@ class Connection(Protocol):
 
     def _start_tls(self) -> None:
         options, transport = self._reception.options, self.transport
-        assert options is not None
         self._patience.since = self._reception.seconds()
-        self._tls = ServerTls(options, self._secured)
+        self._tls = ServerTls(options, self._secured)  # type: ignore[arg-type]
         transport.startTLS(self._tls)  # type: ignore[union-attr]
 
     def handshakeCompleted(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -272,9 +273,21 @@ def _garbled(heard: Garbled, name: str) -> Reply:
 
 
 def _cause(reason: Failure) -> str:
-    """OpenSSL's or the verification's own words, without anything of the peer's text."""
+    """OpenSSL's words, or ours for what is wrong with a certificate; none of the peer's text."""
     error = reason.value
+    if isinstance(error, VerificationError):
+        wanted = ", ".join(sorted({_wanted(each) for each in error.errors} - {""}))
+        return f"the certificate does not name {wanted or 'the host'}"
+    if isinstance(error, CertificateError):
+        return "the certificate names nobody, or cannot be read"
     if isinstance(error, SSL.Error):
         words = [entry[-1] for entry in error.args[0]] if error.args and error.args[0] else []
         return ", ".join(word for word in words if word) or "the server hung up"
     return type(error).__name__
+
+
+def _wanted(mismatch: Any) -> str:
+    """The name or address that a certificate should have had."""
+    wanted = mismatch.mismatched_id
+    name = getattr(wanted, "hostname", None) or getattr(wanted, "ip", b"")
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)

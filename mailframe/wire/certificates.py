@@ -9,7 +9,7 @@ cipher would be sent without TLS (RFC 7435).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..names.domains import to_ascii
 from ..settings import TlsSettings
 from .handshake import ask_for_certificate
 
+RENEWED_BEFORE = 14 * 86400.0  # seconds before its end a certificate should be renewed
 CHECK_EVERY = 1.0  # seconds between two looks at the files
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
@@ -86,6 +87,28 @@ class Certificates:
     def names(self) -> tuple[str, ...]:
         """The names that have a certificate, including wildcards."""
         return tuple(sorted(self._loaded[None].contexts))
+
+    def traps(self, seconds: float) -> Iterator[str]:
+        """What is wrong with certificates that can be served, at this time since the epoch.
+
+        Reads them anew: OSError and ValueError as at first.
+        """
+        named: set[str] = set()
+        for _, chain_path, _ in self._pairs():
+            own = certificates_in(chain_path)[0]
+            named.update(_names_in(own))
+            left = own.not_valid_after_utc.timestamp() - seconds
+            day = f"{own.not_valid_after_utc:%Y-%m-%d}"
+            if left <= 0:
+                yield f"{chain_path} expired on {day}"
+            elif left < RENEWED_BEFORE:
+                yield f"{chain_path} expires on {day} and was not renewed yet"
+            elif own.not_valid_before_utc.timestamp() > seconds:
+                yield f"{chain_path} is not valid before {own.not_valid_before_utc:%Y-%m-%d}"
+        hostname = _plain(self._hostname)
+        if not {hostname, f"*.{hostname.partition('.')[2]}"} & named:
+            names = ", ".join(sorted(named)) or "nobody"
+            yield f"no certificate names {self._hostname}, the hostname; they name {names}"
 
     def server_options(self, client_ca: Path | None = None) -> ServerOptions:
         """What `startTLS` takes; it always uses the present certificates.

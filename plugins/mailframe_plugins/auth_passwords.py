@@ -189,13 +189,15 @@ class Passwords:
         self._scram = settings.scram
         self._counted: tuple[Mapping[str, Kept] | None, bool] = None, False
         self._watched = self._watch()
+        if self._watched is None:
+            site.warn("file", f"{self._path}: No such file or directory: nobody can log in")
 
     def _watch(self) -> WatchedFile[Mapping[str, Kept]] | None:
         try:
             return WatchedFile(self._path, parse, self._now)
         except FileNotFoundError:
             # `mailframe user add` makes the file, so a first start without it is no error.
-            self._log.warn("{file}: not there yet, nobody can log in", file=str(self._path))
+            return None
         except LineError as wrong:
             raise SettingError("file", f"{self._path}:{wrong.line}: {wrong.message}") from wrong
         except OSError as failed:

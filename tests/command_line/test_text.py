@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailframe.command_line.text import facts, octets, path, safe, span
+from mailframe.command_line.text import clock, facts, octets, path, safe, span, took
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,19 @@ def test_facts_and_paths() -> None:
     row = {"client": "192.0.2.1", "user": None, "hello": "", "size": 0}
     assert list(facts(row)) == ["client=192.0.2.1", "size=0"]
     assert (path("a@b.example"), path("")) == ("<a@b.example>", "<>")
+
+
+def test_how_long_it_took() -> None:
+    """In the unit that can be read."""
+    assert [took(ms) for ms in (0.04, 32.2, 999.9, 1500, 59_900, 300_500)] == [
+        "0.0 ms", "32.2 ms", "999.9 ms", "1.5 s", "59.9 s", "5m",
+    ]  # fmt: skip
+
+
+def test_moments_among_facts() -> None:
+    """Seconds since the epoch are a date; sizes and counts stay numbers."""
+    row = {"due": 1795823137.5395494, "size": 1795823137, "attempts": 1, "share": 0.5, "none": ""}
+    moment = clock(1795823137.5395494)
+    assert list(facts(row)) == [
+        f"due={moment}", "size=1795823137", "attempts=1", "share=0.5",
+    ]  # fmt: skip

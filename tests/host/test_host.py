@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from mailframe.config import Composition, ConfigErrors, load
@@ -274,6 +275,33 @@ class HostTests(TestCase):
         self.patch(host.certificates, "reload", lambda: reloads.append(True))
         host.reload()
         self.assertEqual(reloads, [True])
+
+    def test_reload_says_what_needs_a_restart(self) -> None:
+        """One worker reads no configuration again, and does not pretend to."""
+        file = self.write()
+        host = Host(load(file), reactor)
+        said: list[str] = []
+
+        def hear(event: Any) -> None:
+            if event["log_level"].name != "info":
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        text = file.read_text()
+        file.write_text(f"# the same, a line later\n{text}")
+        host.reload()
+        self.assertEqual(said, [])
+        more = '[[route]]\nplugin = "mx"\n[deliver.smtp]\nplugin = "smtp"\n[limits]\nerrors = 5\n'
+        file.write_text(f'user = "nobody"\n{text}{more}')
+        host.reload()
+        tables = {"[limits]", "user", "[[route]]", "[deliver]"}
+        self.assertIn(f"{file} changed: restart to use it: ", said[0])
+        self.assertEqual(set(said[0].rpartition(": ")[2].split(", ")), tables)
+        file.write_text(text + "[limit]\n")
+        host.reload()
+        self.assertIn("the configuration is wrong now: ", said[1])
+        self.assertIn("unknown table", said[1])
 
     def test_make_service(self) -> None:
         """A file's path or a Composition give the same host."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,24 @@ def test_what_root_made_is_given_to_the_hosts_user(place: Path) -> None:
         give(whom, file)
         assert os.fstat(file).st_uid == becomes
         os.close(file)
+
+
+def test_the_hook_for_certbot_lets_the_host_read(place: Path) -> None:
+    """As certbot leaves them, root alone reads certificates; the example's hook changes that."""
+    name = "mx.example.org"
+    for folder in ("live", "archive"):
+        (place / folder).mkdir(mode=0o700)
+        (place / folder / name).mkdir()
+    for file, mode in (("fullchain", 0o644), ("privkey", 0o600)):
+        (place / f"archive/{name}/{file}1.pem").touch(mode)
+        (place / f"live/{name}/{file}.pem").symlink_to(f"../../archive/{name}/{file}1.pem")
+    needed = [
+        Needed(None, "a", place / f"live/{name}/{file}.pem") for file in ("fullchain", "privkey")
+    ]
+    whom = account("nobody", None)
+    assert all(hindrances_of(whom, needed))
+    hook = Path(__file__).parents[2] / "examples/small_host/letsencrypt-hook"
+    script = hook.read_text().replace("chgrp mailframe", f"chgrp {NOBODY.pw_gid}")
+    environment = {"RENEWED_LINEAGE": str(place / "live" / name), "PATH": os.environ["PATH"]}
+    subprocess.run(["/bin/sh", "-c", script], env=environment, check=True, timeout=20)
+    assert hindrances_of(whom, needed) == ["", ""]

@@ -60,6 +60,22 @@ def test_content_may_come_slowly_but_not_for_ever():
     assert place.store.drafts[0].aborted
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("piece", "is_taken"), [(b"x\r\n", False), (b"x" * 98 + b"\r\n", True)])
+def test_content_may_not_trickle(chunked, piece, is_taken):
+    """By DATA or by BDAT: a hundred octets a second are enough, three are not."""
+    place = Place()
+    talk = place.greeted()
+    talk.mail("bob")
+    talk.say("DATA" if not chunked else "BDAT 100000")
+    for _ in range(900):
+        if not talk.closed:
+            talk.send(piece)
+            wait(place, 1)
+    assert talk.heard() == ([] if is_taken else [TIMEOUT])
+    assert talk.closed is not is_taken
+
+
 def test_content_that_stops_is_timed_out():
     """And leaves nothing."""
     place = Place(limits=Limits(data_timeout=10))

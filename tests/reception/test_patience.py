@@ -1,5 +1,6 @@
 """How long a client may take, by what it is its turn to do."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -70,3 +71,67 @@ def test_a_message_and_a_session_have_limits_in_all():
     patience.since = 10_000.0
     assert patience.spent(10_000.0, Phase.OPEN, None, session()) is None
     assert patience.spent(10_001.0, Phase.OPEN, None, session()) is CLOSE
+
+
+class Slow:
+    """A client in the middle of a message, looked at every second."""
+
+    def __init__(self, **limits):
+        self.patience = Patience(replace(LIMITS, data_total=10_000, **limits), 0.0)
+        self.now = 0.0
+        self.talk = session(in_content=True, began=1.0)
+
+    def brings(self, octets, seconds, phase=Phase.OPEN):
+        """So many octets a second for so long: after how many seconds it is closed, else None."""
+        for second in range(1, seconds + 1):
+            self.now += 1.0
+            if octets:
+                self.patience.since = self.now
+                self.patience.brought += octets
+            if self.patience.spent(self.now, phase, None, self.talk) is CLOSE:
+                return second
+        return None
+
+
+def test_content_that_trickles_is_not_waited_for():
+    """An octet a second is no block, though each comes in time."""
+    assert Slow().brings(1, 3600) == 182
+    assert Slow().brings(99, 3600) == 182
+    assert Slow(data_rate=1).brings(1, 3600) is None
+    assert Slow(data_timeout=10).brings(1, 3600) == 182
+    assert Slow(data_timeout=400).brings(1, 3600) == 402
+
+
+def test_a_slow_client_has_its_time():
+    """RFC 5321 section 4.5.3.2.5: three minutes for a block, however many there are."""
+    assert Slow().brings(100, 3600) is None
+    slow = Slow()
+    for _ in range(20):
+        assert slow.brings(0, 150) is None
+        assert slow.brings(18_000, 1) is None
+
+
+def test_our_own_time_is_not_the_clients():
+    """While we write, and it waits, the block is not overdue."""
+    slow = Slow()
+    assert slow.brings(1, 100) is None
+    assert slow.brings(0, 1000, Phase.ANSWERING) is None
+    assert slow.brings(1, 1000) == 82
+
+
+def test_another_message_begins_anew():
+    """What came of the last one is neither counted nor held against it."""
+    slow = Slow()
+    assert slow.brings(1, 170) is None
+    slow.talk = session(in_content=True, began=171.0)
+    assert slow.brings(1, 1000) == 182
+
+
+def test_between_chunks_there_is_time_for_a_command():
+    """RFC 3030: five minutes more; but chunks of one octet trickle as well."""
+    slow = Slow()
+    slow.talk.dialogue.in_content = False
+    assert slow.brings(0, 290) is None
+    slow.patience.since = slow.now
+    slow.talk.dialogue.in_content = True
+    assert slow.brings(1, 1000) == 192

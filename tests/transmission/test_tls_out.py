@@ -325,15 +325,16 @@ class TestTls(TestCase):
 
     async def test_not_verified(self) -> None:
         """Another name, another authority, out of date: nothing is sent."""
-        for certificate in (
-            AUTHORITY.issue("else.example"),
-            STRANGER.issue("mx.peer.example"),
-            AUTHORITY.issue("mx.peer.example", days=-1),
+        for certificate, words in (
+            (AUTHORITY.issue("else.example"), "failed: the certificate does not name "),
+            (STRANGER.issue("mx.peer.example"), "failed: certificate verify failed"),
+            (AUTHORITY.issue("mx.peer.example", days=-1), "failed: certificate verify failed"),
         ):
             factory = TlsPeerFactory(certificate)
             outcome = await self.send(factory, "verify")
             assert outcome.status is Status.DEFERRED and outcome.reply.status == "4.7.5"
             assert "TLS handshake" in outcome.reply.text
+            assert words in outcome.reply.text, outcome.reply.text
             assert factory.heard == ["EHLO us.example", "STARTTLS"]
 
     async def test_implicit(self) -> None:
