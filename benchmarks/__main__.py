@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "live"))
 
 from . import load
 from .load import Sink
-from .peers import PEERS_BY_NAME, Peer, Running, of_tree
+from .peers import PEERS_BY_NAME, Running, of_tree
 from .scenarios import SCENARIOS, Scenario, idle, play
 from .table import Results, medians, table, verdicts
 from .watch import usage
@@ -53,23 +53,17 @@ def main() -> None:
     for name in ("smtp-source", "smtp-sink"):
         if shutil.which(load.program(name)) is None:
             parser.error(f"{name} is needed; it comes with Postfix (.ci/run --install-only)")
-    peers = dict(PEERS_BY_NAME)
     if options.beside:
         there = options.beside.resolve()
-        peers |= {"before": of_tree(there), "before-2": of_tree(there, workers=2)}
-    if unknown := set(options.peers.split(",")) - set(peers):
-        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(peers)}")
+        PEERS_BY_NAME.update({"before": of_tree(there), "before-2": of_tree(there, workers=2)})
+    if unknown := set(options.peers.split(",")) - set(PEERS_BY_NAME):
+        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS_BY_NAME)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = Results()
     interrupted = False
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="mailframe-bench-") as place:
         try:
-            run(
-                options,
-                {name: peers[name] for name in options.peers.split(",")},
-                Path(place),
-                results,
-            )
+            run(options, Path(place), results)
         except KeyboardInterrupt:
             interrupted = True
         if options.json:
@@ -83,14 +77,14 @@ def main() -> None:
     sys.exit(1 if any("mailframe" in failure for failure in results.failed) else 0)
 
 
-def run(options: argparse.Namespace, peers: dict[str, Peer], place: Path, results: Results) -> None:
+def run(options: argparse.Namespace, place: Path, results: Results) -> None:
     """All tasks, one after another; a task's servers all run while it is measured."""
     scenarios = [each for each in SCENARIOS if options.only in each.name]
     began = time.monotonic()
     for task in dict.fromkeys(each.task for each in scenarios):
         with ExitStack() as stack:
             sink = stack.enter_context(Sink())
-            servers = ready(stack, place / task, task, sink, peers, results)
+            servers = ready(stack, place / task, task, sink, options.peers.split(","), results)
             say(f"{task}: {', '.join(servers)} are ready")
             bench = Bench(sink, servers, results, options.seconds, began)
             bench.begin(task)
@@ -100,18 +94,13 @@ def run(options: argparse.Namespace, peers: dict[str, Peer], place: Path, result
 
 
 def ready(
-    stack: ExitStack,
-    folder: Path,
-    task: str,
-    sink: Sink,
-    peers: dict[str, Peer],
-    results: Results,
+    stack: ExitStack, folder: Path, task: str, sink: Sink, names: list[str], results: Results
 ) -> dict[str, Running]:
     """The servers that can do this task, started. Who does not start is a failure."""
     servers: dict[str, Running] = {}
-    for name, peer in peers.items():
+    for name in names:
         try:
-            server = stack.enter_context(peer(folder / name, task, sink.port))
+            server = stack.enter_context(PEERS_BY_NAME[name](folder / name, task, sink.port))
         except TROUBLE as trouble:
             results.failed.append(f"{task}: {name}: {trouble!r}")
             say(results.failed[-1])

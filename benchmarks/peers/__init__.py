@@ -12,7 +12,7 @@ from .opensmtpd import opensmtpd
 from .postfix import postfix, postfix_eager
 from .running import Peer, Running
 
-__all__ = ["PEERS_BY_NAME", "Peer", "Running", "of_tree"]
+__all__ = ["PEERS_BY_NAME", "Running", "of_tree"]
 
 PEERS_BY_NAME: dict[str, Peer] = {
     "postfix": postfix,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..eventual import is_later
@@ -15,7 +16,7 @@ from ..smtp.reply import Reply
 from . import answers
 from .expansion import Expansion
 from .question import Bound, Fault, Question
-from .routing import Asking, Routing, routing_of
+from .routing import Asking, Opinion, Routing, routing_of
 
 PATIENCE = 30.0  # seconds that an agent may take: a client waits
 
@@ -43,11 +44,15 @@ async def accepted(
     envelope: Envelope,
     recipient: Recipient,
     asking: Asking,
+    asked: Opinion | Deferred[Opinion],
     most: int,
     foreseeing: Mapping[str, Question],
 ) -> Routing:
-    """See `Hooks.accepts`. `most` is how many addresses the recipient may stand for."""
-    answer, decided = await asking.ask(recipient, 0)
+    """See `Hooks.accepts`. `asked` is what was said of the recipient itself.
+
+    `most` is how many addresses it may stand for.
+    """
+    answer, decided = await asked if is_later(asked) else asked
     if isinstance(answer, Redirect):
         return await Expansion(asking, recipient, most, {}).accepts(answer, decided)
     if isinstance(answer, Route) and answer.agent in foreseeing:

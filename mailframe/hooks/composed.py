@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..eventual import at_once
+from ..eventual import at_once, is_later
 from ..interfaces import IInspected, IQueueStore
 from ..message import (
     Client,
@@ -44,12 +44,12 @@ from . import answers
 from .acceptance import accepted, foreseeing
 from .delivering import Deliveries
 from .departing import InThread, departed
-from .expansion import Expansion
+from .expansion import routed
 from .filtering import FILTER_STAGES, PASSED, Filtered, FilterStage, filtered
 from .guesses import Guesses
 from .login import Logins
 from .observers import Audience, about
-from .panel import Witness, ask
+from .panel import Asked, Witness, ask
 from .question import Bound, Fault, Question
 from .routing import MAX_ADDRESSES, Asking, Known, Routing, routing_of
 from .tls_policies import demanded
@@ -117,19 +117,23 @@ class Hooks:
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
     ) -> Reply | Deferred[Reply]:
         """relay: always an answer; RELAYING_DENIED if nobody speaks, 451 for a fault."""
-        return at_once(self._judge(envelope, recipient, witness))
-
-    async def _judge(
-        self, envelope: Envelope, recipient: Recipient, witness: Witness | None
-    ) -> Reply:
         started = self._started(Stage.RELAY)
         questions = self._asked("judge", envelope.client.listener)
-        answer, index = await ask(
-            questions,
-            (envelope, recipient),
-            seconds=None if witness is None else self.reactor.seconds,
-            witness=witness,
-        )
+        seconds = None if witness is None else self.reactor.seconds
+        asked = ask(questions, (envelope, recipient), seconds=seconds, witness=witness)
+        if is_later(asked):
+            return asked.addCallback(self._judged, questions, started, envelope, recipient)
+        return self._judged(asked, questions, started, envelope, recipient)
+
+    def _judged(
+        self,
+        asked: Asked,
+        questions: Sequence[Question],
+        started: float | None,
+        envelope: Envelope,
+        recipient: Recipient,
+    ) -> Reply:
+        answer, index = asked
         verdict: Reply = RELAYING_DENIED
         if answer is not None:
             # A policy that cannot speak may have wanted to refuse: nobody after it opens.
@@ -152,16 +156,11 @@ class Hooks:
 
         What takes long is done in turns. Of those that are `known` the message has an entry.
         """
-        return at_once(self._route(envelope, recipient, known or {}, witness))
-
-    async def _route(
-        self, envelope: Envelope, recipient: Recipient, known: Known, witness: Witness | None
-    ) -> Routing:
         asking = self._asking(envelope, witness)
-        answer, decided = await asking.ask(recipient, 0)
-        if not isinstance(answer, Redirect):
-            return routing_of(recipient, answer)
-        return await Expansion(asking, recipient, self.expansion, known).run(answer, decided)
+        asked = asking.ask(recipient, 0)
+        if not is_later(asked) and not isinstance(asked[0], Redirect):
+            return routing_of(recipient, asked[0])
+        return at_once(routed(recipient, asking, asked, self.expansion, known or {}))
 
     def accepts(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
         """Whether mail for this recipient can go anywhere, at RCPT: no further than needed.
@@ -170,8 +169,15 @@ class Hooks:
         of which as many members are refused as are asked about. Of a Route for the recipient
         itself the agent may know that it would not take the mail (IForeseeingAgent).
         """
-        asking = self._asking(envelope, None)
-        return at_once(accepted(envelope, recipient, asking, self.expansion, self._foreseeing))
+        asking, foreseeing = self._asking(envelope, None), self._foreseeing
+        asked = asking.ask(recipient, 0)
+        if not is_later(asked):
+            answer = asked[0]
+            if isinstance(answer, Reply) or (
+                isinstance(answer, Route) and answer.agent not in foreseeing
+            ):
+                return routing_of(recipient, answer)
+        return at_once(accepted(envelope, recipient, asking, asked, self.expansion, foreseeing))
 
     def _asking(self, envelope: Envelope, witness: Witness | None) -> Asking:
         told = self._audience.way if self._audience.wants(Stage.ROUTE) else None

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..eventual import at_once
+from ..eventual import at_once, is_later
 from ..message import Content, Departed, Departure, Message, Recipient, Route
 from ..message.rewritten import is_ascii, on_top, shortened
 from ..smtp.address import Mailbox
@@ -38,7 +38,9 @@ async def departed(
     """
     leaving = _Leaving(message, routes, in_thread, audience)
     clock = seconds if audience is not None or witness is not None else None
-    await ask(questions, leaving.asked, goes_on=leaving.goes_on, seconds=clock, witness=witness)
+    waiting = ask(questions, leaving.asked, goes_on=leaving.goes_on, seconds=clock, witness=witness)
+    if is_later(waiting):
+        await waiting
     return leaving.result()
 
 

@@ -9,18 +9,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ..eventual import TURN, pause
+from twisted.internet.defer import Deferred
+
+from ..eventual import TURN, is_later, pause
 from ..message import Recipient, Redirect, Route
 from ..message.notify import merged_notify
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
-from .routing import Asking, Known, Routing
+from .routing import Asking, Known, Opinion, Routing, routing_of
 
 MAX_DEPTH = 20  # redirects one after the other
 ASKED = 100  # members refused, after which a list is believed to have others
 
 LOOP = Reply(554, "Mail loop detected: this address redirects to itself", "5.4.6")
 TOO_DEEP = Reply(554, f"More than {MAX_DEPTH} redirects one after the other", "5.4.6")
+
+
+async def routed(
+    recipient: Recipient,
+    asking: Asking,
+    asked: Opinion | Deferred[Opinion],
+    most: int,
+    known: Known,
+) -> Routing:
+    """See `Hooks.route`. `asked` is what was said of the recipient itself."""
+    answer, decided = await asked if is_later(asked) else asked
+    if not isinstance(answer, Redirect):
+        return routing_of(recipient, answer)
+    return await Expansion(asking, recipient, most, known).run(answer, decided)
 
 
 class Expansion:
@@ -86,7 +102,8 @@ class Expansion:
                 await pause(reactor)
                 began = reactor.seconds()
             asked, first = following
-            answer, decided = await self._asking.ask(asked, first)
+            found = self._asking.ask(asked, first)
+            answer, decided = await found if is_later(found) else found
 
     def _next(self) -> tuple[Recipient, int] | None:
         """The next one to ask about, and the first router to ask."""

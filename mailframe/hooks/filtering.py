@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal, get_args
 
+from ..eventual import is_later
 from ..message import AuthResult, Envelope, Finding, Without
 from ..smtp.address import Mailbox
 from ..smtp.reply import Reply
@@ -56,7 +57,9 @@ async def filtered(
     """
     gathering = _Gathering(stage, arguments, audience)
     clock = seconds if audience is not None or witness is not None else None
-    await ask(questions, arguments, goes_on=gathering.goes_on, seconds=clock, witness=witness)
+    waiting = ask(questions, arguments, goes_on=gathering.goes_on, seconds=clock, witness=witness)
+    if is_later(waiting):
+        await waiting
     return gathering.filtered()
 
 

@@ -23,6 +23,7 @@ from twisted.cred.error import Unauthorized
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from ..eventual import is_later
 from ..message import Client
 from ..message.vocabulary import Stage, Verdict
 from ..sasl import (
@@ -234,9 +235,8 @@ class Logins:
 
         questions = self._asked_at(client.listener).get(ability, ())
         clock = None if witness is None else self.reactor.seconds
-        answer, index = await ask(
-            questions, arguments, goes_on=goes_on, seconds=clock, witness=witness
-        )
+        asked = ask(questions, arguments, goes_on=goes_on, seconds=clock, witness=witness)
+        answer, index = await asked if is_later(asked) else asked
         return (no, "") if answer is None else (answer, questions[index].bound.name)
 
     def _asked_at(self, listener: str) -> Mapping[Ability, Sequence[Question]]:

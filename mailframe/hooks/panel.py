@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from ..eventual import is_later
+from ..eventual import at_once, is_later
 from .question import Question
 
 
@@ -30,8 +30,11 @@ class Witness(Protocol):
 #: reactor's seconds at which it was asked for (0.0 if there is no clock).
 GoesOn: TypeAlias = Callable[[Any, Question, float], bool | Deferred[bool]]
 
+#: The answer that decides, and the index of who gave it.
+Asked: TypeAlias = tuple[Any, int]
 
-async def ask(
+
+def ask(
     questions: Sequence[Question],
     arguments: Sequence[Any],
     *,
@@ -39,12 +42,13 @@ async def ask(
     goes_on: GoesOn | None = None,
     seconds: Callable[[], float] | None = None,
     witness: Witness | None = None,
-) -> tuple[Any, int]:
+) -> Asked | Deferred[Asked]:
     """The answer that decides and the index of who gave it; (None, their number) if none does.
 
     Asked are those from `first` on. The first opinion decides, a Fault too, unless `goes_on`
     says that it does not. `arguments` may be changed by `goes_on` for those who are asked next.
-    With a `witness` there must be a clock (`seconds`).
+    With a `witness` there must be a clock (`seconds`). If all that is needed is at hand, no
+    Deferred and no coroutine is made.
     """
     started = 0.0
     for index in range(first, len(questions)):
@@ -54,19 +58,63 @@ async def ask(
         answer = question.ask(*arguments)
         if answer is None and witness is None:
             continue
-        if is_later(answer):
-            answer = await answer
-        if witness is not None and seconds is not None:
-            witness.asked(question, answer, seconds() - started)
-        if answer is None:
-            continue
-        more = goes_on is not None and goes_on(answer, question, started)
-        if is_later(more):
-            more = await more
-        if not more:
-            if witness is not None:
-                witness.decided(question, answer)
-            return answer, index
+        more: bool | Deferred[bool] = True
+        if not is_later(answer):
+            more = _weighed(question, answer, started, goes_on, seconds, witness)
+            if more is True:
+                continue
+            if more is False:
+                return answer, index
+        return at_once(
+            _later(questions, arguments, index, answer, more, started, goes_on, seconds, witness)
+        )
     if witness is not None:
         witness.decided(None, None)
     return None, len(questions)
+
+
+def _weighed(
+    question: Question,
+    answer: Any,
+    started: float,
+    goes_on: GoesOn | None,
+    seconds: Callable[[], float] | None,
+    witness: Witness | None,
+) -> bool | Deferred[bool]:
+    """Whether to go on after this answer; a Deferred of a bool may be waited for by `_later`."""
+    if witness is not None and seconds is not None:
+        witness.asked(question, answer, seconds() - started)
+    if answer is None:
+        return True
+    more = goes_on is not None and goes_on(answer, question, started)
+    if witness is not None and more is False:
+        witness.decided(question, answer)
+    return more
+
+
+async def _later(
+    questions: Sequence[Question],
+    arguments: Sequence[Any],
+    index: int,
+    answer: Any,
+    more: bool | Deferred[bool],
+    started: float,
+    goes_on: GoesOn | None,
+    seconds: Callable[[], float] | None,
+    witness: Witness | None,
+) -> Asked:
+    """The rest of `ask`, from an answer, or from the word whether to go on, that is waited for."""
+    question = questions[index]
+    if is_later(answer):
+        answer = await answer
+        more = _weighed(question, answer, started, goes_on, seconds, witness)
+    if is_later(more):
+        more = await more
+        if witness is not None and not more:
+            witness.decided(question, answer)
+    if not more:
+        return answer, index
+    rest = ask(
+        questions, arguments, first=index + 1, goes_on=goes_on, seconds=seconds, witness=witness
+    )
+    return await rest if is_later(rest) else rest

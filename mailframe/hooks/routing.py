@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from ..eventual import is_later
 from ..message import Envelope, Recipient, Redirect, Route
 from ..message.notify import Notify
 from ..smtp.address import Mailbox
 from ..smtp.reply import NO_SUCH_DOMAIN, Reply
-from .panel import Witness, ask
+from .panel import Asked, Witness, ask
 from .question import Fault, Question
 
 MAX_ADDRESSES = 5000  # that one recipient may stand for
@@ -19,6 +21,9 @@ MAX_ADDRESSES = 5000  # that one recipient may stand for
 #: Called with (envelope, recipient, answer, plugin's name, milliseconds) for every decision.
 Told = Callable[[Envelope, Recipient, Route | Redirect | Reply, str, float], None]
 
+
+#: A router's answer, and the index of who gave it.
+Opinion = tuple[Route | Redirect | Reply, int]
 
 #: What a message has one entry of (`Recipient.key`), with what is asked for by NOTIFY.
 Known = Mapping[tuple[Mailbox, Mailbox | None], Notify]
@@ -63,29 +68,33 @@ class Asking:
         self._told = told
         self._seconds = reactor.seconds
 
-    async def ask(self, recipient: Recipient, first: int) -> tuple[Route | Redirect | Reply, int]:
-        """The first answer from router `first` on, and the index of who gave it."""
-        if self._told is None:
-            return await self._first_opinion(recipient, first)
-        started = self._seconds()
-        answer, decided = await self._first_opinion(recipient, first)
-        self.tell(recipient, answer, self.name(decided), (self._seconds() - started) * 1e3)
-        return answer, decided
+    def ask(self, recipient: Recipient, first: int) -> Opinion | Deferred[Opinion]:
+        """The first answer from router `first` on, and the index of who gave it.
 
-    async def _first_opinion(
-        self, recipient: Recipient, first: int
-    ) -> tuple[Route | Redirect | Reply, int]:
-        """A fault is a 451."""
-        answer, index = await ask(
+        A fault is a 451.
+        """
+        started = 0.0 if self._told is None else self._seconds()
+        asked = ask(
             self._routers,
             (self._envelope, recipient),
             first=first,
             seconds=self._seconds if self._witness is not None else None,
             witness=self._witness,
         )
+        if is_later(asked):
+            return asked.addCallback(self._opinion, recipient, started)
+        return self._opinion(asked, recipient, started)
+
+    def _opinion(self, asked: Asked, recipient: Recipient, started: float) -> Opinion:
+        answer, index = asked
         if answer is None:
-            return NO_SUCH_DOMAIN, index
-        return (answer.reply() if isinstance(answer, Fault) else answer), index
+            answer = NO_SUCH_DOMAIN
+        elif isinstance(answer, Fault):
+            answer = answer.reply()
+        if self._told is not None:
+            took = (self._seconds() - started) * 1e3
+            self.tell(recipient, answer, self.name(index), took)
+        return answer, index
 
     def name(self, index: int) -> str:
         """The router's name, "" for none."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..eventual import is_later
 from ..message import CertificateJudge, TlsDemand
 from ..smtp.reply import Reply
 from .observers import Audience
@@ -42,7 +43,9 @@ async def demanded(
     gathering = _Demands(domain, exchange, audience)
     clock = seconds if audience is not None or witness is not None else None
     asked = (domain, exchange)
-    await ask(questions, asked, goes_on=gathering.goes_on, seconds=clock, witness=witness)
+    waiting = ask(questions, asked, goes_on=gathering.goes_on, seconds=clock, witness=witness)
+    if is_later(waiting):
+        await waiting
     return gathering.result()
 
 

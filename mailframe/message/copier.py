@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from operator import attrgetter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,19 +21,18 @@ def copier(cls: type[T], field: str, *more: str) -> Callable[..., T]:
     if any(each.kw_only or not each.init for each in fields(known)):
         raise ValueError(f"{cls.__name__} is not made of its fields by position")
     names = [each.name for each in fields(known)]
-    first, *others = [names.index(name) for name in (field, *more)]
-    taken: Callable[[T], tuple[Any, ...]] = attrgetter(*names)
+    changed = [field, *more]
+    for each in changed:
+        names.index(each)  # ValueError
+    # Written out as one would by hand, as dataclasses does with its __init__.
+    values = (f"new_{each}" if each in changed else f"value.{each}" for each in names)
+    given = ", ".join(f"new_{each}" for each in changed)
+    made: Callable[..., T] = eval(f"lambda value, {given}: cls({', '.join(values)})", {"cls": cls})
+    if len(changed) == 1:
+        return made
 
-    def copy_one(value: T, new: Any) -> T:
-        values = list(taken(value))
-        values[first] = new
-        return cls(*values)
+    def copy(value: T, *new: Any) -> T:
+        by_field = dict(zip(changed, new, strict=True))
+        return made(value, *by_field.values())
 
-    def copy(value: T, new: Any, *rest: Any) -> T:
-        values = list(taken(value))
-        values[first] = new
-        for place, each in zip(others, rest, strict=True):
-            values[place] = each
-        return cls(*values)
-
-    return copy if others else copy_one
+    return copy
