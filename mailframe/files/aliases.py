@@ -188,7 +188,8 @@ class Aliases:
         if found is None:
             return []
         steps = []
-        for address in found[1].addresses(name[0], Mailbox(*name), name[1]):
+        known_by, alias = found
+        for address in alias.addresses(known_by, Mailbox(*name), name[1]):
             step = (folded(address.local), one_spelling(address.domain))
             if step != name:
                 steps.append(step)

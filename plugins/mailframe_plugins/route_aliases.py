@@ -26,6 +26,7 @@ from mailframe.files.watched_list import watch_list
 from mailframe.interfaces import IRouter
 from mailframe.message import Envelope, Recipient, Redirect
 from mailframe.names.domain_set import domains_setting, one_spelling
+from mailframe.names.local_parts import folded
 from mailframe.plugin import Plugin, Site, setting
 from mailframe.smtp.address import MAX_PATH, Mailbox
 from mailframe.smtp.reply import Reply
