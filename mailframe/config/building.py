@@ -119,13 +119,15 @@ def _bound(section: Section, plugin: Any, composition: Composition) -> Bound:
     patience = (
         composition.settings.retry.attempt_timeout if section.stage == "deliver" else _TIMEOUT
     )
+    name = section.agent if section.stage == "deliver" else section.plugin
     return Bound(
         section.stage,
-        section.agent if section.stage == "deliver" else section.plugin,
+        name,
         plugin,
         section.timeout or patience,
         section.on_error,
         section.on,
+        "" if name == section.plugin else section.plugin,
     )
 
 

@@ -106,7 +106,7 @@ class Deliveries:
         fault = Fault(new_reference(), "; ".join(dict.fromkeys(wrong)))
         self._log.error(
             "deliver plugin {plugin} gave {cause} for message {id}, ref {reference}",
-            plugin=question.bound.name,
+            plugin=question.bound.label,
             cause=fault.cause,
             id=message.id,
             reference=fault.reference,

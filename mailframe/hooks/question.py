@@ -45,6 +45,12 @@ class Bound:
     timeout: float = 30.0
     on_error: Literal["defer", "skip"] = "defer"
     on: frozenset[str] | None = None
+    written: str = ""  # what `plugin` of the section says, if that is not the name
+
+    @property
+    def label(self) -> str:
+        """What the log calls it: an agent is named for its section, not for whose code it is."""
+        return f"{self.written} ([{self.stage}.{self.name}])" if self.written else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,11 @@ class Question:
         self._silence = silence
         self._patient = patient
         self._no = no
-        self._names: dict[str, Any] = {"stage": bound.stage, "plugin": bound.name, "method": method}
+        self._names: dict[str, Any] = {
+            "stage": bound.stage,
+            "plugin": bound.label,
+            "method": method,
+        }
         self._breaker = Breaker()
         self._last_fault = Fault("", "")
         self._most = min(bound.timeout, BLOCKING)

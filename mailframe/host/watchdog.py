@@ -191,7 +191,7 @@ def _places(plugins: Iterable[Bound]) -> Mapping[str, str]:
         module: Any = sys.modules.get(type(each.plugin).__module__)
         file = getattr(module, "__file__", None)
         if file is not None:
-            found.setdefault(file, []).append(f"{each.stage} plugin {each.name}")
+            found.setdefault(file, []).append(f"{each.stage} plugin {each.label}")
     return {file: " or ".join(names) for file, names in found.items()}
 
 

@@ -110,6 +110,19 @@ def test_plugins_are_built_in_their_places(folder: Path) -> None:
     assert hooks.judge(envelope(), recipient()) == RECIPIENT_OK
 
 
+def test_whose_code_it_is_is_named(folder: Path) -> None:
+    """An agent goes by its section's name; the log must not blame the stock plugin of that name."""
+    hooks = composed(
+        folder,
+        Section("deliver", "pieces:Agent", "maildir"),
+        Section("deliver", "discard", "deliver.discard"),
+        Section("relay", "pieces:Policy"),
+    )
+    assert hooks.agents["maildir"].label == "pieces:Agent ([deliver.maildir])"
+    assert hooks.agents["discard"].label == "discard"
+    assert hooks.relay[0].label == "pieces:Policy"
+
+
 def test_every_complaint_comes_at_once(folder: Path) -> None:
     """A plugin's SettingError at its key, what else it raises at its section."""
     file = folder / "mailframe.toml"
