@@ -60,6 +60,8 @@ def ask(
             continue
         more: bool | Deferred[bool] = True
         if not is_later(answer):
+            if goes_on is None and witness is None:
+                return answer, index
             more = _weighed(question, answer, started, goes_on, seconds, witness)
             if more is True:
                 continue

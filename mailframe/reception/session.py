@@ -6,12 +6,13 @@ requires, how many commands and messages are allowed, and what the hooks answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from ..eventual import at_once, is_later
 from ..message import Client, Envelope, Tls, new_id
 from ..message.vocabulary import Stage, Verdict
 from ..smtp.command import (
@@ -121,6 +122,7 @@ class Session:
         refusal = self._tally.command(event)
         if refusal is not None:
             return refusal
+        answer: Any
         try:
             answer = _ANSWERS[type(event)](self, event)
         # A bug in mailframe is answered with 451, and the session goes on.
@@ -129,10 +131,17 @@ class Session:
         if answer is None:
             return None
         if type(answer) is CoroutineType:
-            return self._answer_later(event, answer)
+            if type(event) is ContentEnd:  # it waits for the disk, so it waits
+                return self._answer_later(event, answer)
+            try:
+                answer = at_once(answer)
+            except Exception:  # noqa: BLE001
+                answer = self._broken(event)
+            if is_later(answer):
+                return self._answer_later(event, answer)
         return self._judged(event, answer)
 
-    async def _answer_later(self, event: Event, coming: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _answer_later(self, event: Event, coming: Awaitable[Answer]) -> Answer:
         try:
             answer = await coming
         except Exception:  # noqa: BLE001

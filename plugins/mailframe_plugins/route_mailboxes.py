@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -33,6 +34,7 @@ UNAVAILABLE = Reply(451, "Mailboxes cannot be looked up now, try again later", "
 
 REMEMBERED = 10.0  # seconds for which a Maildir that was found is believed to exist
 MAX_REMEMBERED = 10_000
+MAX_MEANINGS = 4096  # addresses of which it is remembered what they may stand for
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Users(Protocol):
         """Those that can be named without looking for them, in order; domain "": all of ours."""
 
 
+#: Our domain in its one spelling, the readings of the local part, and the names to look for.
+Meaning: TypeAlias = tuple[str, list[tuple[str, str]], list[tuple[str, str]]]
+
+
 @implementer(IListedMailboxes)
 class MailboxRouter:
     """Routes to the mailboxes of this host's domains."""
@@ -99,6 +105,8 @@ class MailboxRouter:
             self._users = Existing(self._mailboxes, site)
         self._postmaster = _target("postmaster", settings.postmaster)
         self._catch_all = _target("catch_all", settings.catch_all)
+        # Asked at RCPT and again at the delivery, and what it says of a name does not change.
+        self._meaning = lru_cache(MAX_MEANINGS)(self._mean)
 
     def route(
         self, envelope: Envelope, recipient: Recipient
@@ -108,12 +116,13 @@ class MailboxRouter:
         The bare Postmaster is the one of the first domain.
         """
         address = recipient.address
-        domain = address.domain or self._domains.first
-        if domain is None or domain not in self._domains:
+        meaning = self._meaning(address.local, address.domain)
+        if meaning is None:
             return None
-        domain = one_spelling(domain)
-        names = self._readings(address.local)
-        found = self._users.find([(local, domain) for local, _ in names]) if names else None
+        domain, names, sought = meaning
+        found = self._users.find(sought) if sought else None
+        if type(found) is int:
+            return self._mailbox(found, names, domain)
         if isinstance(found, Deferred):
             return found.addCallback(self._decide, names, domain, recipient)
         return self._decide(found, names, domain, recipient)
@@ -125,6 +134,15 @@ class MailboxRouter:
             for each in [domain] if domain else named:
                 yield Mailbox(local, each)
 
+    def _mean(self, local: str, domain: str) -> Meaning | None:
+        """What an address may stand for here; None for other domains."""
+        ours = domain or self._domains.first
+        if ours is None or ours not in self._domains:
+            return None
+        ours = one_spelling(ours)
+        names = self._readings(local)
+        return ours, names, [(name, ours) for name, _ in names]
+
     def _readings(self, local: str) -> list[tuple[str, str]]:
         """The possible meanings of the local part: the mailbox of that name, or one with a tag."""
         separator, sensitive = self._settings.separator, self._mailboxes.settings.case_sensitive
@@ -134,14 +152,17 @@ class MailboxRouter:
             readings.append((user, tag))
         return [(folded(user, sensitive), tag) for user, tag in readings if user]
 
+    def _mailbox(self, found: int, names: list[tuple[str, str]], domain: str) -> Route:
+        local, tag = names[found]
+        return Route(self._settings.deliver, mailbox=Mailbox(local, domain), tag=tag)
+
     def _decide(
         self, found: Any, names: list[tuple[str, str]], domain: str, recipient: Recipient
     ) -> Route | Redirect | Reply | None:
         if isinstance(found, Reply):
             return found
         if found is not None:
-            local, tag = names[found]
-            return Route(self._settings.deliver, mailbox=Mailbox(local, domain), tag=tag)
+            return self._mailbox(found, names, domain)
         is_postmaster = any(local.lower() == "postmaster" for local, _ in names)
         for target in (self._postmaster if is_postmaster else None, self._catch_all):
             if target is None:
