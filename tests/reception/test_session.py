@@ -1,13 +1,17 @@
 """What a session answers: greeting, hello, mail, recipients, and the rest."""
 
+from typing import get_args
+
 import pytest
 from reception_kit import HOST, Open, Place, Router, Speaks, Watching
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
 from mailframe.message import Finding, Redirect
+from mailframe.reception.session import _ANSWERS
 from mailframe.settings import Limits
 from mailframe.smtp.address import Mailbox
+from mailframe.smtp.event import Event
 from mailframe.smtp.reply import NO_SUCH_MAILBOX, Reply
 
 REFUSED = Reply(550, "Not you", "5.7.1")
@@ -373,3 +377,8 @@ def test_a_listener_may_take_bare_lfs():
         assert [body[-24:] for body in place.stored] == (
             [b"\nSubject: x\r\n\r\nhello\r\n\r\n"] if bare_lf == "normalize" else []
         )
+
+
+def test_every_event_has_an_answer() -> None:
+    """One that was forgotten would be a 451 at run time."""
+    assert set(_ANSWERS) == set(get_args(Event))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from mailframe.smtp import grammar
 from mailframe.smtp.command import (
     Auth,
     Bdat,
@@ -73,3 +74,12 @@ def test_the_deaf_states() -> None:
     """After 221 or 421, and before the handshake, nothing is read."""
     assert not ORDER[State.CLOSED]
     assert not ORDER[State.SECURING]
+
+
+def test_no_table_forgets_a_command() -> None:
+    """Each can be read, written and come in some state; a verb that is read is one of them."""
+    kinds = set(get_args(Command))
+    assert set(grammar._WRITERS) == kinds
+    assert kinds <= set().union(*ORDER.values())
+    spelled = {kind.__name__.upper() for kind in kinds}
+    assert set(grammar._READERS) >= spelled
