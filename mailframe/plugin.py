@@ -128,7 +128,7 @@ class Site:
     give: Callable[[int], None] = lambda file: None
     #: Checks a name and password: the user's name, or a Reply that says why not.
     authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
-    #: The rows with which this process of the host answers a question (`mailframe.host.control`).
+    #: The rows with which the host, all its workers, answers a question (`mailframe.host.control`).
     ask: Callable[..., Eventual[Sequence[Mapping[str, Any]]]] = not_lent
     #: A message as `[[departure]]` lets it go to another host, or a Reply that says why it stays.
     depart: Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]] = unchanged

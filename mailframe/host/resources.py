@@ -28,7 +28,7 @@ from ..resolver import Resolver
 from ..serving import served_protocols
 from ..smtp.reply import Reply
 from ..wire.certificates import Certificates
-from .control import Control
+from .control import Control, ask_everywhere
 from .privileges import NoSuchAccount, account, give, may_give
 from .rights import Needed, Use, needed_by_host, needed_by_mailboxes
 from .shards import whole_queue
@@ -149,7 +149,13 @@ class Resources:
         """See Site."""
         if self.control is None:
             raise LookupError("no host runs here, so nothing can be asked")
-        return [row async for row in self.control.answer({"ask": question, **fields})]
+        return await ask_everywhere(
+            self.control,
+            lambda number: StateFolder(self.settings.state, number).control,
+            self.reactor,
+            question,
+            **fields,
+        )
 
     def _read_mailboxes(
         self, composition: Composition, stages: Collection[str] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import socket
@@ -40,6 +41,37 @@ class Beat(Service):
 """
 
 
+ASKS = """\
+import json
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet import defer, task
+
+
+class Asks(Service):
+    def __init__(self, settings, site):
+        self.site = site
+        self.file = Path(site.folder, f"asked.{site.worker}")
+
+    def startService(self):
+        super().startService()
+        self.loop = task.LoopingCall(lambda: defer.ensureDeferred(self.ask()))
+        self.loop.start(0.2, now=False)
+
+    async def ask(self):
+        try:
+            rows = await self.site.ask("gauges", of="listeners")
+        except ValueError as refused:  # the other worker is not there yet
+            rows = [{"refused": str(refused)}]
+        self.file.write_text(json.dumps(rows))
+
+    def stopService(self):
+        self.loop.stop()
+        return super().stopService()
+"""
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     folder = tmp_path / "host"
@@ -52,6 +84,8 @@ def host(tmp_path: Path) -> Iterator[Host]:
     shutil.copy(EXAMPLE / "whoami.py", folder / "whoami.py")
     toml += '\n[[serve]]\nplugin = "beat:Beat"\n'
     (folder / "beat.py").write_text(BEAT)
+    toml += '\n[[serve]]\nplugin = "asks:Asks"\n'
+    (folder / "asks.py").write_text(ASKS)
     host = Host(folder, toml, users="")
     host.command("user", "add", "bob", "--stdin", stdin="secret\n")
     with host:
@@ -93,6 +127,17 @@ def test_who_am_i(host: Host, tmp_path: Path) -> None:
     assert talk.say("WHOAMI") == "bob at 127.0.0.1, in TLSv1.3"
     assert talk.say("STARTTLS") == "- no"
     assert talk.say("QUIT") == "+ bye" and talk.read() == ""
+
+
+def test_a_plugin_asks_the_whole_host(host: Host) -> None:
+    """Whichever worker it is in, it hears of both."""
+
+    def workers(number: int) -> set[int]:
+        file = host.folder / f"asked.{number}"
+        rows = json.loads(file.read_text() or "[]") if file.exists() else []
+        return {row["worker"] for row in rows if "worker" in row}
+
+    wait_for(lambda: workers(0) == workers(1) == {0, 1}, name="both workers' answers")
 
 
 def test_limits_are_the_hosts(host: Host) -> None:
