@@ -6,12 +6,17 @@ import re
 import shutil
 import smtplib
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from live_servers import MAILFRAME, Host, wait_for
+from mailframe.message import Route, Status
 from mailframe.testing.certificates import make_authority
+from mailframe.testing.values import message, site
 
 pytestmark = pytest.mark.live
 
@@ -50,15 +55,29 @@ def test_the_ten_line_host_delivers_and_relays_nothing(tmp_path: Path) -> None:
         assert send(host, "victim@elsewhere.example")[1].startswith(b"5.7.1")
 
 
-def test_the_ten_line_plugin_delivers(tmp_path: Path) -> None:
-    """README's delivery plugin in place of the Maildir."""
-    (tmp_path / "archive").mkdir()
+def test_the_plugin_delivers(tmp_path: Path) -> None:
+    """README's delivery plugin in place of the Maildir; it makes its folder, and blocks nobody."""
     toml = ten_lines().split("[deliver.maildir]")[0] + blocks("toml")[1]
     files = {"mailboxes": "alice\n", "my_delivery.py": blocks("python")[0]}
     with Host(tmp_path, toml, **files) as host:
         send(host, "alice@example.org")
         (mail,) = wait_for(lambda: list((tmp_path / "archive").glob("*.eml")), name="the archive")
-        assert mail.read_bytes().endswith(b"Subject: x\r\n\r\nhello\r\n")
+        wait_for(lambda: mail.read_bytes().endswith(b"Subject: x\r\n\r\nhello\r\n"))
+
+
+def test_the_plugin_does_its_work_in_a_thread(tmp_path: Path) -> None:
+    """Nothing is on the disk before the thread that the host lends has done it."""
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)
+    later: list[Callable[[], Any]] = []
+    lent = site(tmp_path, in_thread=lambda *work: later.append(partial(*work)))
+    agent = names["Archive"]({"folder": "archive"}, lent)
+    given = message()
+    agent.deliver(given, [Route("archive", recipient=given.envelope.recipients[0])])
+    assert list(tmp_path.iterdir()) == []
+    [outcome] = later[0]()
+    assert outcome.status is Status.DELIVERED
+    assert (tmp_path / "archive" / f"{given.id}.eml").read_bytes() == given.content.at_hand
 
 
 @pytest.mark.parametrize(
