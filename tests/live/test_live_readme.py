@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import smtplib
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,3 +126,36 @@ def test_make_demo_shows_all_five_messages() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "550 5.7.1 Relaying denied" in done.stdout
+
+
+def test_make_demo_looks_at_its_ports_before_it_installs(tmp_path: Path) -> None:
+    """Whoever has to free a port is told so at once, by a Python without mailframe."""
+    shutil.copytree(HOUSE / "examples" / "sandbox", tmp_path / "examples" / "sandbox")
+    shutil.copy(HOUSE / "Makefile", tmp_path)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # if it is taken by somebody else, so much the better
+            other.bind(("127.0.0.1", 2526))
+            other.listen()
+        done = subprocess.run(
+            ["make", "demo", f"PYTHON={sys.executable} -I -S"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "in use already:" in done.stdout and "2526 (the world's MX)" in done.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_free_port_of_the_demo_is_free() -> None:
+    """A listening one is not, nor a UDP one where the name server would be."""
+    names: dict[str, Any] = {"__name__": "ports"}
+    exec((HOUSE / "examples" / "sandbox" / "ports.py").read_text("utf-8"), names)
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        for one in (tcp, udp):
+            one.bind(("127.0.0.1", 0))
+        tcp.listen()
+        taken, datagrams = tcp.getsockname()[1], udp.getsockname()[1]
+        names["PORTS"].clear()
+        names["PORTS"].update({"MX": taken, "DNS": datagrams})
+        assert names["in_use"]() == [f"{taken} (MX)", f"{datagrams} (DNS)"]
+    assert names["in_use"]() == []
