@@ -84,7 +84,8 @@ def test_the_plugin_does_its_work_in_a_thread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["small_host", "submission_relay", "sandbox", "sandbox/world", "sink", "leaving"]
+    "name",
+    ["small_host", "submission_relay", "sandbox", "sandbox/world", "sink", "leaving", "metrics"],
 )
 def test_the_examples_are_correct_as_they_stand(name: str) -> None:
     """`mailframe check` has nothing to say against them but what this machine lacks."""
