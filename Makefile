@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+RUNNING := .venv/.running
 
 .PHONY: help install demo test test-pythons check format unit live crash fuzz bench coverage clean
 
@@ -24,15 +25,29 @@ help:
 
 install: $(INSTALLED)
 
+VENV = test -x $(BIN)/python || { echo "Making .venv …" && $(PYTHON) -m venv .venv; } \
+  || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+
 # After the installation nothing here uses the network until pyproject.toml changes.
 $(INSTALLED): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
-	  || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(VENV)
+	@echo "Installing mailframe and the tools that check it into .venv: a minute, once."
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $(RUNNING) $@
+
+# What the host itself needs, without the tools.
+$(RUNNING): pyproject.toml
+	@$(VENV)
+	@echo "Installing mailframe into .venv: less than a minute, once."
+	@$(PIP_INSTALL) -e .
 	@touch $@
 
-demo: $(INSTALLED)
-	$(BIN)/python examples/sandbox/demo.py
+# The ports are looked at first: whoever has to free one need not wait for the installation.
+demo:
+	@$(PYTHON) examples/sandbox/ports.py
+	@$(MAKE) --no-print-directory $(RUNNING)
+	$(BIN)/python examples/sandbox/demo.py $(WITH)
 
 # A virtualenv for each Python on this machine that the README promises, the newest last.
 test-pythons: $(INSTALLED)

@@ -129,6 +129,15 @@ def test_every_hook_is_shown_tested_and_documented() -> None:
     assert not missing, "\n  ".join(missing)
 
 
+def test_the_keys_that_the_host_takes_are_documented() -> None:
+    """The guide's table has each stage's keys, and no others."""
+    guide = docs()["plugin-author.md"]
+    table = guide.partition("<!-- common keys -->")[2].partition("<!-- end -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    told = {stage: tuple(re.findall(r"`(\w+)`", keys)) for stage, keys in rows[1:]}
+    assert told == dict(registry.COMMON_KEYS)
+
+
 def test_every_setting_of_the_host_is_documented() -> None:
     """Each key that is not a plugin's stands in backticks in docs/."""
     text = "\n".join(docs().values())

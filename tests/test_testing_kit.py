@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import unittest
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,7 +163,34 @@ def test_a_contract_finds_what_is_wrong(contract: type[Any], do: Any, test: str)
     """Each promise that is broken has its test."""
     failed = broken(contract, Answering(do))
     assert any(name.startswith(test) for name in failed)
-    assert "test_it_provides_the_interface" in failed
+
+
+class Undeclared:
+    """What a class beside the configuration looks like."""
+
+    def judge(self, envelope: Any, recipient: Any) -> Any:
+        return None
+
+
+class Misnamed:
+    """Its method has another name."""
+
+    def decide(self, envelope: Any, recipient: Any) -> Any:
+        return None
+
+
+class Short:
+    """Its method takes too little."""
+
+    def judge(self, envelope: Any) -> Any:
+        return None
+
+
+def test_a_contract_wants_methods_and_no_declaration() -> None:
+    """As the host does: what is missing or takes other arguments is found."""
+    assert broken(RelayPolicyContract, Undeclared()) == []
+    for plugin in (Misnamed(), Short()):
+        assert "test_it_provides_the_interface" in broken(RelayPolicyContract, plugin)
 
 
 def test_contracts_find_a_router_that_remembers() -> None:
@@ -225,6 +255,25 @@ def test_a_site_needs_no_network_and_no_threads() -> None:
         lent.store()
     store: Any = object()
     assert site(store=store).store() is store
+
+
+def test_a_site_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Not the current one, nor another test's; or the one that is asked for."""
+    one, other = site(), site()
+    assert one.folder == one.state != other.folder
+    assert one.folder.is_dir() and list(one.folder.iterdir()) == []
+    assert Path.cwd() not in (one.folder, other.folder)
+    assert site(tmp_path).folder == tmp_path
+
+
+def test_a_sites_folder_is_gone_after_the_tests() -> None:
+    """Whatever was written into it."""
+    code = (
+        "from mailframe.testing.values import site; folder = site().folder; "
+        "(folder / 'x').write_text(''); print(folder)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
 
 
 def test_results_must_be_there() -> None:

@@ -25,6 +25,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import ports
+from ports import PORTS
+
 from mailframe.testing.certificates import make_authority
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +37,6 @@ CONFIG = HERE / "mailframe.toml"
 WORLD = HERE / "world" / "mailframe.toml"
 PROGRAMS = Path(sys.executable).parent
 USER, PASSWORD = "alice@sandbox.example", "wonderland"
-PORTS = {"the host's MX": 2525, "submission": 2587, "the world's MX": 2526, "DNS": 2553}
 PATIENCE = 60.0  # seconds within which a message must end as it should
 
 
@@ -214,17 +216,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the messages")
     once = parser.parse_args().once
-    busy = [f"{name} ({port})" for name, port in PORTS.items() if answers(port)]
-    if busy:
-        say(f"These ports of 127.0.0.1 are in use already: {', '.join(busy)}")
-        return 69
+    if unavailable := ports.main():
+        return unavailable
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     prepare()
     twistd = PROGRAMS / "twistd"
     with ExitStack() as stack:
         say("Starting a name server, the rest of the world, and the host …")
         enter = stack.enter_context
-        enter(running("names", (2553,), sys.executable, HERE / "names.py"))
+        enter(running("names", (PORTS["DNS"],), sys.executable, HERE / "names.py"))
         enter(running("world", (2526,), twistd, "-n", "--pidfile=", "mailframe", "-c", WORLD))
         enter(running("host", (2525, 2587), twistd, "-n", "--pidfile=", "mailframe", "-c", CONFIG))
         failed = [scene.title for scene in SCENES if not play(scene)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -73,8 +75,14 @@ def _to_bob() -> Envelope:
     return envelope("alice@client.example", "bob@example.org")
 
 
+@cache
+def _folders() -> TemporaryDirectory[str]:
+    """Where `site` makes its folders; removed when the process ends."""
+    return TemporaryDirectory(prefix="mailframe-test-")
+
+
 def site(
-    folder: Path | str = ".",
+    folder: Path | str | None = None,
     *,
     reactor: Any = None,
     resolver: IResolver | None = None,
@@ -85,10 +93,13 @@ def site(
 ) -> Site:
     """What the host offers to a plugin, for a test.
 
-    The reactor is a Clock, DNS has no records, and work for a thread is done at once; pass your own
-    for anything else. `now` follows the Clock. Whoever runs the test, the host is not root.
+    `folder` is both the state folder and the configuration's; by default a new one, which is
+    removed when the process ends. The reactor is a Clock, DNS has no records, and work for a
+    thread is done at once; pass your own for anything else. `now` follows the
+    Clock. Whoever runs the test, the host is not root.
     """
     clock = Clock() if reactor is None else reactor
+    place = Path(mkdtemp(dir=_folders().name) if folder is None else folder)
 
     def lent_store() -> IQueueStore:
         if store is None:
@@ -97,8 +108,8 @@ def site(
 
     lent = Site(
         hostname="mx.example.org",
-        state=Path(folder),
-        folder=Path(folder),
+        state=place,
+        folder=place,
         reactor=clock,
         now=now or clock.seconds,
         in_thread=in_thread,

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import smtplib
+import socket
 import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from live_servers import MAILFRAME, Host, wait_for
+from mailframe.message import Route, Status
 from mailframe.testing.certificates import make_authority
+from mailframe.testing.values import message, site
 
 pytestmark = pytest.mark.live
 
@@ -50,19 +58,34 @@ def test_the_ten_line_host_delivers_and_relays_nothing(tmp_path: Path) -> None:
         assert send(host, "victim@elsewhere.example")[1].startswith(b"5.7.1")
 
 
-def test_the_ten_line_plugin_delivers(tmp_path: Path) -> None:
-    """README's delivery plugin in place of the Maildir."""
-    (tmp_path / "archive").mkdir()
+def test_the_plugin_delivers(tmp_path: Path) -> None:
+    """README's delivery plugin in place of the Maildir; it makes its folder, and blocks nobody."""
     toml = ten_lines().split("[deliver.maildir]")[0] + blocks("toml")[1]
     files = {"mailboxes": "alice\n", "my_delivery.py": blocks("python")[0]}
     with Host(tmp_path, toml, **files) as host:
         send(host, "alice@example.org")
         (mail,) = wait_for(lambda: list((tmp_path / "archive").glob("*.eml")), name="the archive")
-        assert mail.read_bytes().endswith(b"Subject: x\r\n\r\nhello\r\n")
+        wait_for(lambda: mail.read_bytes().endswith(b"Subject: x\r\n\r\nhello\r\n"))
+
+
+def test_the_plugin_does_its_work_in_a_thread(tmp_path: Path) -> None:
+    """Nothing is on the disk before the thread that the host lends has done it."""
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)
+    later: list[Callable[[], Any]] = []
+    lent = site(tmp_path, in_thread=lambda *work: later.append(partial(*work)))
+    agent = names["Archive"]({"folder": "archive"}, lent)
+    given = message()
+    agent.deliver(given, [Route("archive", recipient=given.envelope.recipients[0])])
+    assert list(tmp_path.iterdir()) == []
+    [outcome] = later[0]()
+    assert outcome.status is Status.DELIVERED
+    assert (tmp_path / "archive" / f"{given.id}.eml").read_bytes() == given.content.at_hand
 
 
 @pytest.mark.parametrize(
-    "name", ["small_host", "submission_relay", "sandbox", "sandbox/world", "sink", "leaving"]
+    "name",
+    ["small_host", "submission_relay", "sandbox", "sandbox/world", "sink", "leaving", "metrics"],
 )
 def test_the_examples_are_correct_as_they_stand(name: str) -> None:
     """`mailframe check` has nothing to say against them but what this machine lacks."""
@@ -104,3 +127,36 @@ def test_make_demo_shows_all_five_messages() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "550 5.7.1 Relaying denied" in done.stdout
+
+
+def test_make_demo_looks_at_its_ports_before_it_installs(tmp_path: Path) -> None:
+    """Whoever has to free a port is told so at once, by a Python without mailframe."""
+    shutil.copytree(HOUSE / "examples" / "sandbox", tmp_path / "examples" / "sandbox")
+    shutil.copy(HOUSE / "Makefile", tmp_path)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # if it is taken by somebody else, so much the better
+            other.bind(("127.0.0.1", 2526))
+            other.listen()
+        done = subprocess.run(
+            ["make", "demo", f"PYTHON={sys.executable} -I -S"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "in use already:" in done.stdout and "2526 (the world's MX)" in done.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_free_port_of_the_demo_is_free() -> None:
+    """A listening one is not, nor a UDP one where the name server would be."""
+    names: dict[str, Any] = {"__name__": "ports"}
+    exec((HOUSE / "examples" / "sandbox" / "ports.py").read_text("utf-8"), names)
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        for one in (tcp, udp):
+            one.bind(("127.0.0.1", 0))
+        tcp.listen()
+        taken, datagrams = tcp.getsockname()[1], udp.getsockname()[1]
+        names["PORTS"].clear()
+        names["PORTS"].update({"MX": taken, "DNS": datagrams})
+        assert names["in_use"]() == [f"{taken} (MX)", f"{datagrams} (DNS)"]
+    assert names["in_use"]() == []

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from example_files import load
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailframe.message import Departure, Route
@@ -19,20 +16,7 @@ from mailframe.testing.certificates import Issued, make_authority
 from mailframe.testing.leaving import DepartureContract, TlsPolicyContract
 from mailframe.testing.values import envelope, message, recipient, site
 
-FILE = Path(__file__).parents[2] / "examples" / "leaving" / "leaving.py"
-
-
-def load() -> ModuleType:
-    """The example's module."""
-    spec = importlib.util.spec_from_file_location("leaving_example", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-LEAVING: Any = load()
+LEAVING: Any = load("leaving/leaving.py")
 
 
 class TestVerp(DepartureContract, SynchronousTestCase):
