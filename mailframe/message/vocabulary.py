@@ -49,6 +49,7 @@ class Verdict(StrEnum):
     REDIRECTED = "redirected"
     ACCEPTED = "accepted"
     DISCARDED = "discarded"
+    ABANDONED = "abandoned"
     REWRITTEN = "rewritten"
     DEFERRED = "deferred"
     FAILED = "failed"
@@ -82,7 +83,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "certificates": "whether the certificates are judged by the policy as well",
         "cipher": "the cipher suite of TLS",
         "client": "the client's IP address",
-        "command": "the SMTP command that was refused",
+        "command": "the SMTP command that was refused, or that ended a transaction",
         "content": '"replaced", if other octets leave',
         "discard": "whether the filter wants the message gone",
         "domain": "the next hop's domain",
@@ -157,7 +158,11 @@ VOCABULARY: tuple[Told, ...] = (
         "client listener",
         [
             (Verdict.CONNECTED, "a client is let in", ""),
-            (None, "a client, or one of its commands, is refused in these words", "command"),
+            (
+                None,
+                "a client, a command, or the content is refused in these words",
+                "command sender recipient",
+            ),
             (Verdict.REFUSED, "a client of a served protocol is not let in", "why"),
             (Verdict.SPOKE_TOO_EARLY, "a client did not wait for the greeting", ""),
             (Verdict.NO_PROXY_HEADER, "a listed proxy did not say for whom it speaks", "why"),
@@ -213,6 +218,11 @@ VOCABULARY: tuple[Told, ...] = (
                 f"{_WHOLE} held",
             ),
             (Verdict.DISCARDED, "the client reads 250, and nothing is kept", _WHOLE),
+            (
+                Verdict.ABANDONED,
+                "the client gave the transaction up, by this command",
+                "client sender command",
+            ),
             (Verdict.REWRITTEN, "the message lost fields and got another id", "becomes"),
         ],
     ),
