@@ -113,6 +113,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "signals": "what filters found, by name",
         "size": "octets of the message",
         "to": "the first ten addresses that it was redirected to",
+        "tried": "the exchanges that failed in this attempt, with the words of each",
         "user": "the user who logged in, null or empty for nobody",
         "version": "the version of TLS",
         "why": "the reason, in a few words",
@@ -150,7 +151,7 @@ _FAULT = (
 )
 _TRANSACTION = "client sender recipient"
 _WHOLE = "client listener hello user protocol sender recipients size signals"
-_OUTCOME = f"{_TRANSACTION} reply remote"
+_OUTCOME = f"{_TRANSACTION} reply remote tried"
 
 VOCABULARY: tuple[Told, ...] = (
     *_rows(
