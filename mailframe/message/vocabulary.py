@@ -231,7 +231,7 @@ VOCABULARY: tuple[Told, ...] = (
         Stage.QUEUE,
         "",
         [
-            (Verdict.ACCEPTED, "a message of the host's own is durable", "sender recipient size"),
+            (Verdict.ACCEPTED, "a message of the host's own is durable", "sender recipients size"),
             (Verdict.DEFERRED, "a recipient is tried again later", "recipient reply due attempts"),
             (Verdict.FAILED, "a recipient has failed for good", "recipient reply due attempts"),
             (Verdict.FINISHED, "nothing of the message is left to do", ""),
