@@ -1,4 +1,4 @@
-"""`mailframe trace ID|ADDRESS`: shows the decisions about a message, or about an address."""
+"""`mailframe trace ID|SESSION|ADDRESS`: shows the decisions about a message, or several."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command("trace")
-@click.argument("of", metavar="ID|ADDRESS")
+@click.argument("of", metavar="ID|SESSION|ADDRESS")
 @click.option("--limit", type=click.IntRange(1, 5000), default=1000, help="At most so many events.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def command(chosen: Chosen, of: str, limit: int, as_json: bool) -> None:
     """Show every decision about a message: which plugin made it, and why.
 
-    Give the message's ID, or the ADDRESS of a sender or recipient.
+    Give the message's ID, a SESSION's, or the ADDRESS of a sender or recipient.
     """
     with session(chosen.composition(), chosen.reactor) as host:
         events = host.ask("trace", of=of, limit=limit)

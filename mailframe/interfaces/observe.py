@@ -23,7 +23,8 @@ class ITrace(IObserver):
     """An observer that remembers: what `mailframe trace` asks."""
 
     def events(of: str, limit: int = 1000) -> Eventual[Sequence[Event]]:
-        """The decisions about a message, by its id, or about an address's latest messages.
+        """The decisions about a message, about a session, or about an address's latest messages.
 
-        `of` is an id, or a mailbox that was sender or recipient; oldest first.
+        `of` is the id of a message or of a session, or a mailbox that was sender or recipient;
+        oldest first. Of a session, its messages are part until their end.
         """

@@ -49,6 +49,7 @@ class Verdict(StrEnum):
     REDIRECTED = "redirected"
     ACCEPTED = "accepted"
     DISCARDED = "discarded"
+    ABANDONED = "abandoned"
     REWRITTEN = "rewritten"
     DEFERRED = "deferred"
     FAILED = "failed"
@@ -82,7 +83,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "certificates": "whether the certificates are judged by the policy as well",
         "cipher": "the cipher suite of TLS",
         "client": "the client's IP address",
-        "command": "the SMTP command that was refused",
+        "command": "the SMTP command that was refused, or that ended a transaction",
         "content": '"replaced", if other octets leave',
         "discard": "whether the filter wants the message gone",
         "domain": "the next hop's domain",
@@ -112,6 +113,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "signals": "what filters found, by name",
         "size": "octets of the message",
         "to": "the first ten addresses that it was redirected to",
+        "tried": "the exchanges that failed in this attempt, with the words of each",
         "user": "the user who logged in, null or empty for nobody",
         "version": "the version of TLS",
         "why": "the reason, in a few words",
@@ -149,7 +151,7 @@ _FAULT = (
 )
 _TRANSACTION = "client sender recipient"
 _WHOLE = "client listener hello user protocol sender recipients size signals"
-_OUTCOME = f"{_TRANSACTION} reply remote"
+_OUTCOME = f"{_TRANSACTION} reply remote tried"
 
 VOCABULARY: tuple[Told, ...] = (
     *_rows(
@@ -157,7 +159,11 @@ VOCABULARY: tuple[Told, ...] = (
         "client listener",
         [
             (Verdict.CONNECTED, "a client is let in", ""),
-            (None, "a client, or one of its commands, is refused in these words", "command"),
+            (
+                None,
+                "a client, a command, or the content is refused in these words",
+                "command sender recipient",
+            ),
             (Verdict.REFUSED, "a client of a served protocol is not let in", "why"),
             (Verdict.SPOKE_TOO_EARLY, "a client did not wait for the greeting", ""),
             (Verdict.NO_PROXY_HEADER, "a listed proxy did not say for whom it speaks", "why"),
@@ -213,6 +219,11 @@ VOCABULARY: tuple[Told, ...] = (
                 f"{_WHOLE} held",
             ),
             (Verdict.DISCARDED, "the client reads 250, and nothing is kept", _WHOLE),
+            (
+                Verdict.ABANDONED,
+                "the client gave the transaction up, by this command",
+                "client sender command",
+            ),
             (Verdict.REWRITTEN, "the message lost fields and got another id", "becomes"),
         ],
     ),
@@ -220,7 +231,7 @@ VOCABULARY: tuple[Told, ...] = (
         Stage.QUEUE,
         "",
         [
-            (Verdict.ACCEPTED, "a message of the host's own is durable", "sender recipient size"),
+            (Verdict.ACCEPTED, "a message of the host's own is durable", "sender recipients size"),
             (Verdict.DEFERRED, "a recipient is tried again later", "recipient reply due attempts"),
             (Verdict.FAILED, "a recipient has failed for good", "recipient reply due attempts"),
             (Verdict.FINISHED, "nothing of the message is left to do", ""),

@@ -88,7 +88,7 @@ class Submission:
             Verdict.ACCEPTED,
             id=envelope.id,
             sender="<>" if envelope.sender is None else str(envelope.sender),
-            recipient=", ".join(str(recipient.address) for recipient in envelope.recipients),
+            recipients=[str(recipient.address) for recipient in envelope.recipients],
             size=len(octets),
         )
         return envelope.id

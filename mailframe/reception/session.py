@@ -18,6 +18,7 @@ from ..message.vocabulary import Stage, Verdict
 from ..smtp.command import (
     Auth,
     Bdat,
+    Command,
     Data,
     Ehlo,
     Expn,
@@ -71,6 +72,7 @@ class Session:
 
     __slots__ = (
         "_admit",
+        "_over",
         "_shared",
         "_tally",
         "dialogue",
@@ -100,6 +102,7 @@ class Session:
             normalize=shared.listener.bare_lf == "normalize",
         )
         self.transaction: Transaction | None = None
+        self._over: Envelope | None = None  # of the transaction that this answer has ended
         self.gone = False
         self._tally = Tally(shared.limits)
 
@@ -150,7 +153,8 @@ class Session:
 
     def _judged(self, event: Event, answer: Any) -> Answer:
         if type(answer) is Reply and answer.code >= 400:
-            return self._counted(event, answer)
+            answer = self._counted(event, answer)
+        self._over = None
         return answer  # type: ignore[no-any-return]
 
     def _broken(self, event: Event) -> Reply | None:
@@ -162,26 +166,44 @@ class Session:
                 self.transaction.fail(reply)
             return None
         if kind is ContentEnd:
-            self._reset()
+            self._finish()
         return reply
 
     def _counted(self, event: Event, refusal: Reply) -> Reply:
         """The refusal, or the last reply if there were too many refusals."""
         kind = type(event)
-        self.tell(refusal, command=kind.__name__.lower())
+        if self._shared.hooks.observers:
+            self.tell(refusal, command=kind.__name__.lower(), **self._paths(event))
         return self._tally.refused(kind, refusal)
+
+    def _paths(self, event: Event) -> dict[str, str]:
+        """The sender of the transaction, and the recipient that was refused, as facts."""
+        if type(event) is Mail:
+            return {"sender": str(event.sender or "<>")}
+        envelope = self._envelope
+        if envelope is None:
+            return {}
+        sender = str(envelope.sender or "<>")
+        if type(event) is Rcpt:
+            return {"sender": sender, "recipient": str(event.recipient)}
+        return {"sender": sender}
+
+    @property
+    def _envelope(self) -> Envelope | None:
+        """Of the transaction that is open, or that the answer under way has ended."""
+        return self._over if self.transaction is None else self.transaction.envelope
 
     async def _hello(self, command: Helo | Ehlo | Lhlo) -> Reply:
         refusal = await self.introduction.hello(command)
         if refusal is not None:
             return refusal
         # RFC 5321 section 4.1.4: the same as RSET.
-        self._reset()
+        self._reset(command)
         return self.dialogue.hello_reply(command)
 
     async def _xclient(self, command: Xclient) -> Reply:
         """The session of another client begins (Postfix's XCLIENT_README)."""
-        self._reset()
+        self._reset(command)
         client = self.introduction.speak_for(command)
         refusal = self._admit(client)
         if refusal is None:
@@ -200,7 +222,7 @@ class Session:
 
     def forget(self) -> None:
         """TLS begins: forget everything that the client said before it (RFC 3207 section 4.2)."""
-        self._reset()
+        self._finish()
         self.introduction.forget()
 
     def secured(self, tls: Tls, channel: TlsChannel) -> None:
@@ -219,7 +241,7 @@ class Session:
         too_many = self._tally.message()
         if too_many is not None:
             return too_many
-        self._reset()
+        self._reset(command)
         now = shared.now()
         # RFC 4954 section 5: AUTH= from a client that has not logged in is ignored.
         auth = command.auth if client.user is not None else command.auth and "<>"
@@ -238,6 +260,7 @@ class Session:
         transaction = Transaction(shared, envelope, self.introduction.found())
         refusal = await transaction.sender()
         if refusal is not None:
+            self._over = transaction.envelope
             return refusal
         self.transaction = transaction
         return SENDER_OK
@@ -269,7 +292,7 @@ class Session:
         if not end.last and transaction.failure is None:
             return OK
         reply = await transaction.end()
-        self.transaction = None
+        self._finish()
         if reply.positive:
             self._tally.accepted()
             transaction.tell_accepted()
@@ -280,14 +303,32 @@ class Session:
         return reply
 
     def _rset(self, command: Rset) -> Reply:
-        self._reset()
+        self._reset(command)
         return OK
 
-    def _reset(self) -> None:
-        """Forget the transaction and its draft."""
-        if self.transaction is not None:
-            self.transaction.abort()
-            self.transaction = None
+    def _reset(self, command: Command) -> None:
+        """Forget the transaction and its draft, for this command."""
+        if self.transaction is None:
+            return
+        if self._shared.hooks.observers:
+            envelope, client = self.transaction.envelope, self.introduction.client
+            self._shared.hooks.tell(
+                Stage.RECEPTION,
+                Verdict.ABANDONED,
+                id=envelope.id,
+                session=client.session,
+                client=client.address,
+                sender=str(envelope.sender or "<>"),
+                command=type(command).__name__.lower(),
+            )
+        self._finish()
+
+    def _finish(self) -> None:
+        """The transaction is over; of its draft nothing is left."""
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None:
+            transaction.abort()
+            self._over = transaction.envelope
 
     def _rejected(self, event: Rejected) -> Answer:
         if event.last:
@@ -299,7 +340,7 @@ class Session:
         return self.dialogue.help_reply()
 
     def _quit(self, command: Quit) -> Reply:
-        self._reset()
+        self._reset(command)
         return BYE
 
     def hang_up(self) -> None:
@@ -312,8 +353,9 @@ class Session:
     def close(self) -> None:
         """No answer is under way, and none will follow: drop the draft."""
         self.hang_up()
-        self._reset()
+        # Told while the transaction is there: it ends with the session.
         self.tell(Verdict.DISCONNECTED)
+        self._finish()
 
     def _faulty(self, what: str, code: int = 451) -> Reply:
         """Log the exception that is being handled; the reply with its reference."""
@@ -330,12 +372,11 @@ class Session:
         hooks = self._shared.hooks
         if not hooks.observers:
             return
-        client = self.introduction.client
-        id = self.transaction.envelope.id if self.transaction is not None else ""
+        client, envelope = self.introduction.client, self._envelope
         hooks.tell(
             Stage.SESSION,
             verdict,
-            id=id,
+            id="" if envelope is None else envelope.id,
             session=client.session,
             client=client.address,
             listener=client.listener,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from itertools import count
+from typing import Any, TypeAlias
 
 from ..eventual import Eventual, settled
 from ..message import Message, NextHop, Outcome, Recipient, Route, Status, TlsDemand, TlsUse
@@ -22,6 +23,8 @@ from .times import Timeouts
 from .transaction import RecipientVerdict, Transaction, Verdicts
 
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
+_TRIED = 10  # exchanges whose words an outcome tells
+_WORDS = 200  # characters of each
 
 
 #: What is demanded of TLS with the exchange of a domain; see `mailframe.plugin.Site`.
@@ -81,7 +84,8 @@ class Courier:
 class _Failure:
     """Why mail was not taken: the words, the host they are about, and whether they are its own.
 
-    `no_session`: it refused to talk at all.
+    `no_session`: it refused to talk at all. `place` is what was tried, as it is shown, and `turn`
+    its number among all failures of the attempt.
     """
 
     reply: Reply
@@ -89,6 +93,13 @@ class _Failure:
     ours: bool = True
     no_session: bool = False
     connection: ServerConnection | None = None
+    place: str = ""
+    turn: int = 0
+
+    def __str__(self) -> str:
+        words = str(self.reply)
+        words = f"{words[:_WORDS]}…" if len(words) > _WORDS else words
+        return f"{self.place}: {words}"
 
 
 class _Attempt:
@@ -111,6 +122,7 @@ class _Attempt:
         self._failures: list[_Failure] = []  # of hosts
         self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share
         self._asked: set[tuple[Recipient, Target]] = set()  # and answered
+        self._turns = count()
 
     def _forms_of(self, message: Message) -> MessageForms:
         courier = self._courier
@@ -159,7 +171,7 @@ class _Attempt:
         try:
             return await self._courier.exchanges.hosts(self._hop)
         except Nowhere as failed:
-            self._nowhere(failed.reply)
+            self._nowhere(failed.reply, self._hop.host)
             return []
 
     async def _targets(self, host: str) -> list[Target] | None:
@@ -172,11 +184,11 @@ class _Attempt:
         try:
             targets = await self._courier.exchanges.targets(host, self._hop)
         except Nowhere as failed:
-            self._nowhere(failed.reply)
+            self._nowhere(failed.reply, host)
             return None if failed.reply == OURSELVES else []
         demand = await self._demanded(targets[0].host) if targets else None
         if isinstance(demand, Reply):
-            self._failures.append(_Failure(demand))
+            self._failures.append(self._failure(demand, host))
             return []
         return [_secured(each, self._hop, demand) for each in targets]
 
@@ -192,9 +204,13 @@ class _Attempt:
         demand = await self._demanded(resting.host)
         return not isinstance(demand, Reply) and _secured(resting, self._hop, demand) == resting
 
-    def _nowhere(self, reply: Reply) -> None:
+    def _nowhere(self, reply: Reply, place: str) -> None:
         # A host that the operator named is a mistake in the settings, not the sender's.
-        self._failures.append(_Failure(for_now(reply) if self._hop.by_operator else reply))
+        reply = for_now(reply) if self._hop.by_operator else reply
+        self._failures.append(self._failure(reply, place))
+
+    def _failure(self, reply: Reply, place: object, host: str = "", **more: Any) -> _Failure:
+        return _Failure(reply, host, place=str(place), turn=next(self._turns), **more)
 
     async def _at(self, target: Target, only_resting: bool = False) -> None:
         """Hand over as much as this target takes, some recipients at a time.
@@ -211,12 +227,14 @@ class _Attempt:
                 # Nobody spoke: what waits for a dead host is known by that (Outcome.remote).
                 spoken = failed.spoken
                 host = target.remote if spoken else ""
-                self._failures.append(_Failure(failed.reply, host, not spoken, spoken))
+                self._failures.append(
+                    self._failure(failed.reply, target, host, ours=not spoken, no_session=spoken)
+                )
                 return
             verdicts = await self._transaction(target, connection, waiting)
             if verdicts.lost is not None:
                 if not used:
-                    self._failures.append(_Failure(verdicts.lost, target.remote))
+                    self._failures.append(self._failure(verdicts.lost, target, target.remote))
                     return
                 # It had gone while it rested, which says nothing about the host.
                 fresh = True
@@ -242,7 +260,9 @@ class _Attempt:
         for verdict in verdicts.said:
             waiting.remove(verdict.recipient)
             self._asked.add((verdict.recipient, target))
-            failure = _Failure(verdict.reply, target.remote, verdict.ours, connection=connection)
+            failure = self._failure(
+                verdict.reply, target, target.remote, ours=verdict.ours, connection=connection
+            )
             if self._is_final(verdict):
                 self._settle(verdict.recipient, failure)
             else:
@@ -279,6 +299,9 @@ class _Attempt:
         connection = reason.connection
         if connection is not None:
             facts = {"peer": connection.name, "tls": connection.tls_words}
+        tried = self._tried(recipient, reason)
+        if tried:
+            facts["tried"] = tried
         status = self._status(reason.reply, connection)
         self.outcomes[recipient] = Outcome(
             recipient,
@@ -289,6 +312,15 @@ class _Attempt:
             ours=reason.ours,
             no_session=reason.no_session,
         )
+
+    def _tried(self, recipient: Recipient, reason: _Failure) -> str:
+        """What failed first, in the words of each, for the trace; "" if the reason says all."""
+        refusals = self._refusals.get(recipient, ())
+        failures = sorted((*self._failures, *refusals), key=lambda failure: failure.turn)
+        if not failures or failures == [reason]:
+            return ""
+        more = [f"and {len(failures) - _TRIED} more"] if len(failures) > _TRIED else []
+        return "; ".join([*map(str, failures[:_TRIED]), *more])
 
     def _status(self, reply: Reply, connection: ServerConnection | None) -> Status:
         if reply.permanent:

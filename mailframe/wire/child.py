@@ -7,7 +7,10 @@ dies, the code that keeps it waits for `pause` seconds before it starts the next
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -26,6 +29,23 @@ T = TypeVar("T")
 def pause(deaths: int, first: float, longest: float) -> float:
     """Seconds to wait after so many deaths in a row: `first`, doubled each time up to `longest`."""
     return float(min(longest, first * 2 ** min(deaths - 1, 20)))
+
+
+def keep_beyond_limit() -> list[int]:
+    """Let no process inherit open files whose numbers are beyond RLIMIT_NOFILE; their numbers.
+
+    They were opened before the limit was lowered, by whatever started this process. A new process
+    is told to close what it should not inherit, and the C library fails with EBADF for such a
+    number ("Bad file descriptor"). Close-on-exec needs nobody to be told.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    kept = []
+    for number in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # listing them has opened, and closed, one more
+            if number >= limit and os.get_inheritable(number):
+                os.set_inheritable(number, False)
+                kept.append(number)
+    return kept
 
 
 class Once(Generic[T]):
@@ -82,7 +102,16 @@ class Child(ProcessProtocol):
         # The same modules as here, wherever this Python found them.
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         argv = [sys.executable, *arguments]
-        reactor.spawnProcess(self, sys.executable, argv, env, childFDs=dict(descriptors))
+
+        def spawn() -> None:
+            reactor.spawnProcess(self, sys.executable, argv, env, childFDs=dict(descriptors))
+
+        try:
+            spawn()
+        except OSError as failed:
+            if failed.errno != errno.EBADF or not keep_beyond_limit():
+                raise
+            spawn()
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
 """[[observe]] plugin = "trace", max_age = "7d", max_size = "100M"
 
-Remembers each message's decisions in STATE/trace.sqlite, for `mailframe trace ID|ADDRESS`. The
-oldest are forgotten by age and by size. It is no part of the queue: events that are not written yet
-when the machine fails are lost, and a damaged file is set aside.
+Remembers each message's decisions in STATE/trace.sqlite, for `mailframe trace`. The oldest are
+forgotten by age and by size. It is no part of the queue: events that are not written yet when the
+machine fails are lost, and a damaged file is set aside.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS event(n INTEGER PRIMARY KEY, time REAL, stage TEXT, verdict TEXT,
   plugin TEXT, id TEXT, session TEXT, milliseconds REAL, facts TEXT);
 CREATE INDEX IF NOT EXISTS event_id ON event(id) WHERE id <> '';
-CREATE INDEX IF NOT EXISTS event_session ON event(session) WHERE id = '';
+DROP INDEX IF EXISTS event_session;
+CREATE INDEX IF NOT EXISTS event_of_session ON event(session) WHERE session <> '';
 CREATE TABLE IF NOT EXISTS address(address TEXT, id TEXT, n INTEGER,
   PRIMARY KEY(address, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS address_n ON address(n);
@@ -88,7 +89,7 @@ class Trace(WriteBehind[Event]):
         self.add(event)
 
     async def events(self, of: str, limit: int = 1000) -> Sequence[Event]:
-        """The events of a message's id or of a mailbox. See ITrace.
+        """The events of a message, a session or a mailbox. See ITrace.
 
         Reads the file, so it also answers if no host runs; without a file there are no events.
         """
@@ -120,10 +121,12 @@ class Trace(WriteBehind[Event]):
                 n = database.execute(
                     f"INSERT INTO event({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?)", _row(event)
                 ).lastrowid
-                if event.id:
+                # A command that was refused before there was a message belongs to its session.
+                about = _text(event.id or event.session)
+                if about:
                     database.executemany(
                         "INSERT OR REPLACE INTO address VALUES(?,?,?)",
-                        [(address, event.id, n) for address in _addresses(event)],
+                        [(address, about, n) for address in _addresses(event)],
                     )
         if not 0 <= self._now() - self._forgot < FORGET_EVERY:
             self._forgot = self._now()
@@ -237,35 +240,45 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 def _found(database: sqlite3.Connection, of: str, limit: int) -> Iterator[Event]:
     """The events, message by message, the oldest message first."""
-    ids = [of]
+    ids, query = [of], _OF_ID
     if "@" in of:
         rows = database.execute(
             "SELECT id FROM address WHERE address = ? ORDER BY n DESC LIMIT ?",
             (_spelling(of), MAX_MESSAGES),
         )
-        ids = [id for (id,) in rows]
-    chosen: list[list[Event]] = []
+        ids, query = [id for (id,) in rows], _OF_MESSAGE
+    chosen: list[list[tuple[Any, ...]]] = []
+    seen: set[int] = set()  # two messages of a session share what comes before them
     for id in ids:
-        events = _of_message(database, id, limit)
-        limit -= len(events)
-        chosen.insert(0, events)
-        if limit <= 0:
+        rows = database.execute(query, (_text(id), limit - len(seen)))
+        found = [row for row in rows if row[0] not in seen]
+        seen.update(row[0] for row in found)
+        chosen.append(found)
+        if len(seen) >= limit:
             break
-    for events in chosen:
-        yield from events
+    for found in reversed(chosen):
+        yield from (_event(row[1:]) for row in reversed(found))
 
 
-def _of_message(database: sqlite3.Connection, id: str, limit: int) -> list[Event]:
-    """The decisions about a message, after those about its session before the message began."""
-    rows = database.execute(
-        f"SELECT {_COLUMNS} FROM event WHERE n IN (SELECT n FROM event WHERE id = ?1 AND id <> ''"
-        " UNION SELECT n FROM event WHERE id = '' AND session IN"
-        " (SELECT session FROM event WHERE id = ?1 AND id <> '' AND session <> '')"
-        " AND n <= (SELECT max(n) FROM event WHERE id = ?1 AND id <> ''))"
-        " ORDER BY n DESC LIMIT ?2",
-        (id, limit),
-    ).fetchall()
-    return [_event(row) for row in reversed(rows)]
+# The decisions about a message, after those about its session before the message ended; or those
+# about a session that belong to no message.
+_OF_MESSAGE = f"""
+SELECT n, {_COLUMNS} FROM event WHERE n IN (SELECT n FROM event WHERE id = ?1 AND id <> ''
+ UNION SELECT n FROM event WHERE id = '' AND session <> '' AND session IN
+  (SELECT session FROM event WHERE id = ?1 AND id <> '')
+  AND n <= (SELECT max(n) FROM event WHERE id = ?1 AND id <> '')
+ UNION SELECT n FROM event WHERE id = '' AND session = ?1 AND session <> '')
+ ORDER BY n DESC LIMIT ?2"""
+# The same; of a session all, and what became of its messages afterwards.
+_OF_ID = f"""
+SELECT n, {_COLUMNS} FROM event WHERE n IN (SELECT n FROM event WHERE id = ?1 AND id <> ''
+ UNION SELECT n FROM event WHERE id = '' AND session <> '' AND session IN
+  (SELECT session FROM event WHERE id = ?1 AND id <> '')
+  AND n <= (SELECT max(n) FROM event WHERE id = ?1 AND id <> '')
+ UNION SELECT n FROM event WHERE session = ?1 AND session <> ''
+ UNION SELECT n FROM event WHERE id <> '' AND id IN
+  (SELECT id FROM event WHERE session = ?1 AND session <> '' AND id <> ''))
+ ORDER BY n DESC LIMIT ?2"""
 
 
 def _event(row: tuple[Any, ...]) -> Event:
@@ -292,9 +305,9 @@ def _facts(event: Event) -> str:
 
 def _addresses(event: Event) -> set[str]:
     """The mailboxes that this event is about."""
-    to = event.facts.get("to")
     said = [event.facts.get("sender"), event.facts.get("recipient")]
-    said += to if isinstance(to, list | tuple) else [to]
+    for several in map(event.facts.get, ("to", "recipients")):
+        said += several if isinstance(several, list | tuple) else [several]
     return {_spelling(text) for text in said if isinstance(text, str) and "@" in text}
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,45 @@ def test_a_message_is_found_by_its_id_and_its_addresses(tmp_path: Path) -> None:
     assert list(found(to, "a@x.example", 2)) == two
     assert list(found(to, "nobody@x.example")) == []
     assert list(found(to, "M3")) == list(found(to, "")) == []
+
+
+def test_a_session_is_found_with_its_messages(tmp_path: Path) -> None:
+    """All that was told of it, and what became of its messages; nothing of another session."""
+    to = trace(tmp_path)
+    begin = Event(0.5, "session", "connected", session="SM1")
+    end = Event(1.2, "session", "disconnected", session="SM1")
+    one = of_message("M1", "a@x.example", "bob@example.org")
+    for event in (begin, one[0], end, *of_message("M2", "a@x.example", "eve@x.example"), one[1]):
+        to.observe(event)
+    assert list(found(to, "SM1")) == [begin, one[0], end, one[1]]
+    assert list(found(to, "SM1", 2)) == [end, one[1]]
+    assert list(found(to, "M1")) == [begin, one[0], end, one[1]]
+    assert list(found(to, "M1", 1)) == [one[1]]
+
+
+def test_refused_commands_are_found_by_their_address(tmp_path: Path) -> None:
+    """A sender that was refused before there was a message; each event once."""
+    to = trace(tmp_path)
+    begin = Event(0.5, "session", "connected", session="SM1")
+    facts = {"command": "mail", "sender": "a@x.example"}
+    refused = Event(0.7, "session", "530 5.7.0 Log in", session="SM1", facts=facts)
+    one = of_message("M1", "a@x.example", "bob@example.org")
+    later = of_message("M2", "a@x.example", "bob@example.org", 5.0)
+    later[0] = replace(later[0], session="SM1")
+    for event in (begin, refused, *one, *later):
+        to.observe(event)
+    assert list(found(to, "a@x.example")) == [*one, begin, refused, *later]
+    assert list(found(to, "A@X.example", 3)) == [refused, *later]
+
+
+def test_all_recipients_are_found(tmp_path: Path) -> None:
+    """Of an event that names several."""
+    to = trace(tmp_path)
+    facts = {"sender": "<>", "recipients": ["bob@example.org", "Eve@example.org"]}
+    event = Event(1.0, "queue", "accepted", id="M1", facts=facts)
+    to.observe(event)
+    for address in ("bob@example.org", "eve@example.org"):
+        assert list(found(to, address)) == [event]
 
 
 def test_what_was_decided_about_the_session_belongs_to_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from sqlite_case import LARGE, SqliteCase
@@ -22,6 +23,7 @@ from mailframe.testing.queue_drafts import HEADERS, NOW, StoreCase
 from mailframe.testing.queue_store import QueueStoreContract
 from mailframe.testing.values import envelope, site
 from mailframe_plugins.queue_sqlite import Settings, plugin
+from mailframe_plugins.sqlite_store import schema, writer
 
 
 class TestSqliteQueue(SqliteCase, QueueStoreContract, TestCase):
@@ -163,6 +165,49 @@ class TestSqliteFiles(SqliteCase, StoreCase, TestCase):
         with self.assertRaisesRegex(OSError, "version 7"):
             self.make_store().startService()
         assert list((self.queue / "corrupt").iterdir()) == []
+
+    async def test_after_a_burst_its_space_is_given_back(self):
+        """A megabyte at a time, while the queue works on."""
+        await self.put("M", body=b"x" * 50_000, claimed=True)
+        ids = [f"B{number:03}" for number in range(200)]
+        puts = [self.put(id, body=b"x" * 100_000, claimed=True) for id in ids]
+        await DeferredList([Deferred.fromCoroutine(put) for put in puts])
+        for id in ids:
+            await self.store.record(id, ())
+        database = self.queue / "queue.db"
+        self.assertEqual((await self.store.counts())["messages"], 1)
+        await self.store.close()
+        self.assertGreater(database.stat().st_size, 16 << 20)
+        self.patch(writer, "_SHRINK_AFTER", 0.0)
+        self.patch(writer, "_SHRINK_NEXT", 0.0)
+        self.store = self.make_store()
+        steps = set()
+        while database.stat().st_size > 5 << 20:
+            steps.add(database.stat().st_size)
+            await self.store.counts()
+            await self.store.renew(["M"], NOW + 300)
+        self.assertTrue(2 < len(steps) < 40, steps)
+        await self.whole("M")
+
+    async def test_a_database_of_before_can_shrink_as_well(self):
+        """It is written anew at the start, unless it is large."""
+
+        async def after(statement):
+            await self.damage(statement)
+            with closing(sqlite3.connect(self.queue / "queue.db")) as connection:
+                connection.isolation_level = None
+                connection.execute("PRAGMA auto_vacuum = NONE")
+                connection.execute("VACUUM")
+            self.store.startService()
+            await self.whole("M1")
+            with closing(sqlite3.connect(self.queue / "queue.db")) as connection:
+                return connection.execute("PRAGMA auto_vacuum").fetchone()[0]
+
+        await self.put("M1")
+        self.patch(schema, "SMALL", 0)
+        self.assertEqual(await after("SELECT 1"), 0)
+        self.patch(schema, "SMALL", 1 << 20)
+        self.assertEqual(await after("SELECT 1"), 2)
 
     async def test_what_waits_for_a_dead_domain_is_passed_over_once(self):
         """A claim beside thousands of excluded messages does not go over them again."""

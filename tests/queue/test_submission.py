@@ -29,7 +29,7 @@ def test_what_the_host_says_itself_is_delivered_at_once():
     accepted = [event for event in house.told.events if event.verdict == "accepted"]
     (facts,) = [event.facts for event in accepted]
     assert facts["sender"] == "<>"
-    assert facts["recipient"] == "bob@far.example, ann@far.example"
+    assert facts["recipients"] == ["bob@far.example", "ann@far.example"]
     assert facts["size"] == len(BODY)
 
 

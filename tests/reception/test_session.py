@@ -323,6 +323,69 @@ def test_observers_see_the_session():
     assert accepted.facts["size"] == len(b"Subject: hello\r\n\r\nhello\r\n")
 
 
+def _ends(watching):
+    """What was told last of each message, by its id, and the facts of the path."""
+    ends = {event.id: event for event in watching.events if event.id}
+    return [
+        (event.verdict, event.facts.get("sender"), event.facts.get("recipient"))
+        for event in ends.values()
+    ]
+
+
+ALICE = "alice@client.example"
+
+
+def test_observers_see_the_end_of_refused_mail():
+    """The message's id is told with the refusal of its sender, a recipient, or its content."""
+    watching, no = Watching(), Reply(550, "Not that", "5.7.1")
+    refuses = Speaks(
+        sender=lambda envelope: no if envelope.sender.local == "mallory" else None,
+        recipient=lambda envelope, recipient: no if recipient.address.local == "eve" else None,
+        content=lambda envelope, content: no,
+    )
+    talk = Place(observers=[watching], filters=[refuses]).greeted()
+    talk.say("MAIL FROM:<mallory@client.example>")
+    talk.mail("eve")
+    talk.say("RSET")
+    talk.mail("bob")
+    talk.message()
+    assert _ends(watching) == [
+        ("550 5.7.1 Not that", "mallory@client.example", None),
+        ("abandoned", ALICE, None),
+        ("550 5.7.1 Not that", ALICE, None),
+    ]
+    last = watching.events[-1]
+    assert (last.stage, last.facts["command"]) == ("session", "contentend")
+    refused = [event for event in watching.events if event.facts.get("command") == "rcpt"]
+    assert [event.facts["recipient"] for event in refused] == ["eve@example.org"]
+    talk.say("BLURB")
+    assert watching.events[-1].id == "", "the message was over"
+
+
+def test_observers_see_mail_that_is_given_up():
+    """By a command, or by the end of the session."""
+    for ends in ("RSET", "EHLO again.example", "QUIT"):
+        watching = Watching()
+        talk = Place(observers=[watching]).greeted()
+        talk.mail("bob")
+        talk.say(ends)
+        assert _ends(watching) == [("abandoned", ALICE, None)]
+    watching = Watching()
+    talk = Place(observers=[watching]).greeted()
+    talk.mail("bob")
+    talk.disconnect()
+    assert _ends(watching) == [("disconnected", None, None)]
+
+
+def test_observers_see_the_sender_that_a_listener_refuses():
+    """Before there is a message, and so without an id."""
+    watching = Watching()
+    talk = Place(observers=[watching], requires=("auth",)).greeted()
+    talk.say("MAIL FROM:<alice@client.example>")
+    told = watching.events[-1]
+    assert (told.id, told.facts["sender"]) == ("", ALICE)
+
+
 def test_a_bug_at_connect_is_a_421():
     """The connection closes; the log has the cause."""
     place = Place()

@@ -300,6 +300,53 @@ class TestLosses(CourierCase):
         assert outcome.status is Status.DEFERRED and outcome.reply.status == "4.4.1"
         assert "refused" in outcome.reply.text.lower()
 
+    def test_what_failed_first_is_told(self) -> None:
+        """Every exchange that failed, with its words, to those recipients whom it concerns."""
+        says = {"RCPT <r@peer.example>": "451 4.7.1 not now"}
+        network = Network(Peer(says=says))
+        _with_second_exchange(network)
+        network.zone.mxs["peer.example"] = [
+            (5, "gone.peer.example"),
+            (10, "mx.peer.example"),
+            (20, "mx2.peer.example"),
+        ]
+        one, two = self.deliver(network, "r@peer.example", "c@peer.example")
+        assert (one.status, two.status) == (Status.PASSED_ON, Status.PASSED_ON)
+        assert one.facts["peer"] == "mx2.peer.example[9.9.9.10]"
+        gone = "gone.peer.example: 550 5.1.2 No such domain: gone.peer.example"
+        assert one.facts["tried"] == f"{gone}; mx.peer.example[9.9.9.9]: 451 4.7.1 not now"
+        assert two.facts["tried"] == gone
+
+    def test_what_failed_is_told_in_few_words(self) -> None:
+        """The words of ten exchanges at most, each cut; of one alone, the reply says all."""
+        network = Network(addresses=20)
+        [outcome] = self.deliver(network)
+        assert "tried" not in outcome.facts
+        network = Network(addresses=20)
+        hosts = [f"mx{n}.peer.example" for n in range(12)]
+        network.zone.mxs["peer.example"] = [(n, host) for n, host in enumerate(hosts)]
+        for n, host in enumerate(hosts):
+            network.zone.hosts[host] = [f"9.9.8.{n}"]
+            says = {"EHLO": f"450 4.7.1 {'later ' * 90}"}
+            network.world.peers[f"9.9.8.{n}", 25] = Peer(says=says)
+        [outcome] = self.deliver(network)
+        tried = outcome.facts["tried"].split("; ")
+        assert len(tried) == 11 and tried[-1] == "and 2 more"
+        assert tried[0].startswith("mx0.peer.example[9.9.8.0]: 450 4.7.1 ")
+        assert all(len(each) <= 250 for each in tried)
+        network.zone.mxs["peer.example"] = [(1, hosts[0])]
+        [outcome] = self.deliver(network)
+        assert outcome.status is Status.DEFERRED and "tried" not in outcome.facts
+
+    def test_dead_addresses_of_the_first_exchange_leave_some_for_the_second(self) -> None:
+        """Each host has its share of the addresses that are dialled in one attempt."""
+        network = Network()
+        other = _with_second_exchange(network)
+        network.zone.hosts["mx.peer.example"] = [f"9.9.8.{n}" for n in range(6)]
+        [outcome] = self.deliver(network)
+        assert outcome.status is Status.PASSED_ON and len(other.messages) == 1
+        assert len(network.world.dialled) == 3
+
     def test_an_address_that_does_not_answer_is_left_after_thirty_seconds(self) -> None:
         """And then left alone for a while."""
         network = Network()

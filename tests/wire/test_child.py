@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
+import resource
 import sys
+from collections.abc import Iterator
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock
@@ -42,6 +47,17 @@ class Heard(Child):
         assert not self.ended
 
 
+@contextlib.contextmanager
+def limited_files(most: int) -> Iterator[None]:
+    """No file with this number, or a greater one, can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 class ChildTests(TestCase):
     timeout = 30
 
@@ -65,6 +81,32 @@ class ChildTests(TestCase):
         child.write(0, b"too late\n")
         child.kill("too late")
         assert await child.ended.wait() == "exit status 0"
+
+    async def test_too_many_open_files_are_said_and_pass(self) -> None:
+        """The system's own reason; once there is room, the next one starts."""
+        with limited_files(max(map(int, os.listdir("/dev/fd"))) + 1):
+            held = []
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.open(os.devnull, os.O_RDONLY))
+            try:
+                with self.assertRaises(OSError) as failed:
+                    self.begin("")
+            finally:
+                for number in held:
+                    os.close(number)
+        assert failed.exception.errno == errno.EMFILE
+        assert await self.begin("").ended.wait() == "exit status 0"
+
+    async def test_files_beyond_a_lowered_limit_are_no_obstacle(self) -> None:
+        """One that was inherited from the shell, say."""
+        beyond = fcntl.fcntl(0, fcntl.F_DUPFD, 900)
+        self.addCleanup(os.close, beyond)
+        os.set_inheritable(beyond, True)
+        with limited_files(beyond):
+            child = self.begin(f"import os; os.fstat({beyond})")
+        assert await child.ended.wait() == "exit status 1", "it is not inherited"
+        assert any(b"Bad file descriptor" in octets for _, octets in child.heard)
 
     async def test_one_that_does_not_end_is_killed(self) -> None:
         """After so many seconds; the first word about why is the last."""

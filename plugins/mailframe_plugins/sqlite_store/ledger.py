@@ -23,6 +23,7 @@ from .claims import Claims
 from .errors import damage
 from .leases import Lease, Leases
 from .rows import Broken, Opener, entries_of, read_rows
+from .schema import free_pages
 from .statements import NewMessage, at_a_time, insertion, marks
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _SET_ASIDE = (
     "SELECT m.id, ?, ?, m.created, m.envelope, m.pending, {body} WHERE m.key = ?"
 )
 _MOST_AT_ONCE = 64
+KEPT = 1024  # pages that hold nothing, and stay in the database
 
 
 class Ledger:
@@ -89,6 +91,22 @@ class Ledger:
             self._repeated.warn(
                 "the queue's log could not be shortened: {reason}", reason=str(wrong)
             )
+
+    def shrink(self, pages: int) -> bool:
+        """Give at most so many pages that hold nothing back to the disk; True if more are left.
+
+        As many as are in use are kept, and KEPT, for what comes. Raises sqlite3.Error.
+        """
+        free, count = free_pages(self._connection)
+        spare = free - max(KEPT, count - free)
+        if spare <= 0:
+            return False
+        pages = min(pages, spare)
+        # With execute() it would be one page, because it has a step for each, and no rows.
+        self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+        # The file gets shorter when the log is copied into it; nobody is waited for.
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return spare > pages and free_pages(self._connection)[0] < free
 
     def adopt(self, earlier: Ledger) -> None:
         """Take over the leases of the ledger that had this database before it was saved."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from twisted.logger import Logger
+
 VERSION = 1
 PAGE = 4096  # octets
+SMALL = 16 << 20  # octets in use; a database of more is not written anew at the start
 LOG = 8 << 20  # octets that the write-ahead log may hold before it is copied into the database
+
+_log = Logger()
 
 _TABLES = """
 CREATE TABLE message (
@@ -64,6 +69,8 @@ def connect(database: Path, *, reading: bool = False, log: int = LOG) -> sqlite3
 
 def _prepare(connection: sqlite3.Connection, log: int) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE}")
+    # Before the first page is written: afterwards it takes a VACUUM.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system allows no write-ahead log, only {mode}")
@@ -82,3 +89,29 @@ def _prepare(connection: sqlite3.Connection, log: int) -> None:
         raise sqlite3.OperationalError(
             f"the database has version {version}, this mailframe knows version {VERSION}"
         )
+    elif not _can_shrink(connection):
+        _make_shrinkable(connection)
+
+
+def free_pages(connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many pages of the database hold nothing, and how many it has."""
+    free, count = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("freelist_count", "page_count")
+    )
+    return free, count
+
+
+def _can_shrink(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA auto_vacuum").fetchone()[0])
+
+
+def _make_shrinkable(connection: sqlite3.Connection) -> None:
+    """Write a database of an earlier mailframe anew, unless that takes long or space is short."""
+    free, count = free_pages(connection)
+    if (count - free) * PAGE > SMALL:
+        return
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as wrong:
+        _log.warn("the queue's database cannot be made smaller now: {why}", why=str(wrong))

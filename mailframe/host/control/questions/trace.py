@@ -1,4 +1,4 @@
-"""The decisions about a message or an address: `trace`."""
+"""The decisions about a message, a session or an address: `trace`."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ async def _trace(control: Subject, of: str, limit: int = 1000) -> Rows:
         yield asdict(event)
 
 
-#: The events `of` an id or an address; each row has the fields of an Event.
+#: The events `of` a message's id, a session's or an address; rows have the fields of an Event.
 TRACE = Question("trace", _trace, known_to_any, of_queue=False)
