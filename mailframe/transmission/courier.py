@@ -216,7 +216,8 @@ class _Attempt:
             verdicts = await self._transaction(target, connection, waiting)
             if verdicts.lost is not None:
                 if not used:
-                    self._failures.append(_Failure(verdicts.lost, target.remote))
+                    failure = _Failure(verdicts.lost, target.remote, not verdicts.spoken)
+                    self._failures.append(failure)
                     return
                 # It had gone while it rested, which says nothing about the host.
                 fresh = True
