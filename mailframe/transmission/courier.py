@@ -234,7 +234,10 @@ class _Attempt:
             verdicts = await self._transaction(target, connection, waiting)
             if verdicts.lost is not None:
                 if not used:
-                    self._failures.append(self._failure(verdicts.lost, target, target.remote))
+                    failure = self._failure(
+                        verdicts.lost, target, target.remote, ours=not verdicts.spoken
+                    )
+                    self._failures.append(failure)
                     return
                 # It had gone while it rested, which says nothing about the host.
                 fresh = True

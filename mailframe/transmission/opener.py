@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
 )
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -94,9 +94,9 @@ class Opener:
             try:
                 return await self._opened(target, is_stranger, in_clear=True)
             except Ended as ended:
-                raise Unusable(ended.reply, spoken=ended.spoken) from ended
+                raise _gone(target, ended) from ended
         except Ended as ended:
-            raise Unusable(ended.reply, spoken=ended.spoken) from ended
+            raise _gone(target, ended) from ended
 
     async def _opened(self, target: Target, is_stranger: bool, in_clear: bool) -> ServerConnection:
         connection = await self._dial(target)
@@ -131,6 +131,8 @@ class Opener:
         try:
             connected: Deferred[Any] = self._endpoint(target).connect(factory)
             connection: ServerConnection = await connected
+        except ConnectingCancelledError as failed:
+            raise CancelledError from failed
         except ConnectTimeout as failed:
             raise Unreachable(Reply(451, f"{target} cannot be reached", "4.4.1")) from failed
         except (ConnectError, OSError) as failed:
@@ -251,6 +253,18 @@ def _unwelcome(target: Target, reply: Reply) -> Unusable:
         status = f"4{reply.status[1:]}" if reply.status else "4.3.2"
         reply = Reply(451, f"{target} refused to talk to us: {reply}", status)
     return Unusable(reply, spoken=True)
+
+
+def _gone(target: Target, ended: Ended) -> Unusable:
+    """A connection that ended before it was ready: the mail waits, whatever was said at its end.
+
+    A reply that nobody had asked for, such as the second one to EHLO, is about no message.
+    """
+    if ended.reply.positive:
+        return Unusable(Reply(451, f"{target} said what answers nothing", "4.5.0"))
+    if ended.reply.permanent:
+        return _unwelcome(target, ended.reply)
+    return Unusable(ended.reply, spoken=ended.spoken)
 
 
 def _first_word(greeting: Reply) -> str:

@@ -47,12 +47,14 @@ class Verdicts:
     `said` is what some recipients were answered. `again` want a transaction of their own here
     (there were too many, or
     their sender is another). The others were not answered when the server went away; nothing
-    was handed over for them. `lost` says how it went away, and is temporary.
+    was handed over for them. `lost` says how it went away, and is temporary; `spoken` is True if
+    these are the server's words.
     """
 
     said: list[RecipientVerdict] = field(default_factory=list)
     again: list[Recipient] = field(default_factory=list)
     lost: Reply | None = None
+    spoken: bool = False
 
 
 class Transaction:
@@ -94,6 +96,7 @@ class Transaction:
                 await self._converse(form)
         except Ended as ended:
             self._verdicts.lost = _deferring(ended.reply)
+            self._verdicts.spoken = ended.spoken and ended.reply.temporary
         except OSError:
             # Half a message is with the server perhaps: it must never see an end of it.
             self._connection.drop()
@@ -183,21 +186,24 @@ class Transaction:
             go_ahead = answers.pop().reply if data else None
             self._judge(answers)
             return go_ahead
-        answers = []
-        for command in commands:
-            wait = (
-                self._timeouts.mail
-                if isinstance(command.saying, Mail)
-                else self._timeouts.recipient
-            )
-            answers += await self._connection.ask(command, timeout=wait)
-            if not answers[0].reply.positive or self._connection.ended is not None:
-                break
-        self._judge(answers)
+        await self._one_by_one(commands)
         if not self._open or not data or self._connection.ended is not None:
             return None
         [answer] = await self._connection.ask(_DATA, timeout=self._timeouts.data)
         return answer.reply
+
+    async def _one_by_one(self, commands: list[Spelled]) -> None:
+        """MAIL and RCPT without PIPELINING; those answers that come before it ends count too."""
+        answers: list[Replied] = []
+        try:
+            for command in commands:
+                is_mail = isinstance(command.saying, Mail)
+                wait = self._timeouts.mail if is_mail else self._timeouts.recipient
+                answers += await self._connection.ask(command, timeout=wait)
+                if not answers[0].reply.positive or self._connection.ended is not None:
+                    break
+        finally:
+            self._judge(answers)
 
     def _judge(self, answers: list[Replied]) -> None:
         """What the replies to MAIL and to each RCPT mean; who was accepted stays open.

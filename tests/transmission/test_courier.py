@@ -364,6 +364,15 @@ class TestLosses(CourierCase):
         [at_last] = self.deliver(network)
         assert at_last.status is Status.PASSED_ON
 
+    def test_cancelled_while_it_dials(self) -> None:
+        """It fails as everything that is cancelled does."""
+        network = Network()
+        network.world.peers["9.9.9.9", 25] = "silent"
+        begun = network.begin(message(), recipients("r@peer.example"))
+        begun.cancel()
+        self.failureResultOf(begun, CancelledError)
+        assert not list(network.pool.state())
+
     def test_cancelled_while_the_server_thinks(self) -> None:
         """Who asked does not wait any more: the connection is dropped, no other is tried."""
         network = Network(Peer(extensions=(), says={"MAIL": HANG}))

@@ -24,6 +24,14 @@ class TestOpening(SynchronousTestCase):
         )
         return outcome
 
+    def test_a_reply_too_many(self) -> None:
+        """What answers nothing, before there is a message, fails none."""
+        for more, code in (("550 5.7.1 no", 451), ("250 fine", 451), ("421 4.3.2 later", 421)):
+            peer = Peer(says={"EHLO": f"250 mx.peer.example\n{more}"})
+            begun = Network(peer).begin(message(), recipients("r@peer.example"))
+            [outcome] = self.successResultOf(begun)
+            assert outcome.status is Status.DEFERRED and outcome.reply.code == code, outcome
+
     def test_plain_is_said_in_one_line(self) -> None:
         """RFC 4616."""
         peer = Peer(extensions=("AUTH LOGIN PLAIN",))

@@ -53,6 +53,26 @@ class TestRepliesBeforeTheEnd(Case):
                 assert outcome.status is Status.FAILED, (extensions, key)
                 assert str(outcome.reply) == "550 5.7.1 Your host is blocked"
 
+    def test_who_was_refused_before_the_end(self) -> None:
+        """One by one, too: the 550 that came is final though the next got no answer."""
+        for end in (DROP, "?", "250 fine\n250 and again"):
+            says = {"RCPT <a@peer.example>": "550 5.1.1 who?", "RCPT <b@peer.example>": end}
+            a, b = self.deliver(
+                Network(Peer(extensions=(), says=says)), "a@peer.example", "b@peer.example"
+            )
+            assert a.status is Status.FAILED and str(a.reply) == "550 5.1.1 who?"
+            assert b.status is Status.DEFERRED and b.reply.temporary
+
+    def test_a_421_is_the_words_of_who_says_it(self) -> None:
+        """Whichever command it answers; it is told as the host's words, not as ours."""
+        for key in ("MAIL", "RCPT", "DATA", "DOT"):
+            for extensions in (("PIPELINING",), ()):
+                peer = Peer(extensions=extensions, says={key: "421 4.3.2 going down"})
+                [outcome] = self.deliver(Network(peer))
+                assert outcome.status is Status.DEFERRED, (extensions, key)
+                assert str(outcome.reply) == "421 4.3.2 going down"
+                assert outcome.remote == FIRST and not outcome.ours
+
     def test_those_without_an_answer_are_tried_elsewhere(self) -> None:
         """One was refused; the server went away before it answered for the other."""
         first = Peer(
