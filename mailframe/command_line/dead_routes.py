@@ -1,6 +1,6 @@
-"""Routes that lead elsewhere than their author thinks, found by asking them.
+"""Finds routes that do not do what their author thinks, by asking them.
 
-Each `[[route]]` is asked alone about addresses that nobody has: in each domain of ours, and in
+Each `[[route]]` is asked by itself about addresses that nobody has, in each of our domains and in
 one that does not exist. Routes that would need the network to answer are left out.
 """
 
@@ -19,22 +19,22 @@ from ..message import Client, Envelope, Recipient
 from ..smtp.address import Mailbox
 from .postmaster import ours
 
-MOST_DOMAINS = 100  # of ours that are asked about
-NOBODY = "no-such-mailbox.3f1c9a7e"  # whom no list knows
+MOST_DOMAINS = 100  # of our domains that are asked about
+NOBODY = "no-such-mailbox.3f1c9a7e"  # a local part that is in no list
 FOREIGN = "no-such-domain.invalid"  # RFC 6761 section 6.4
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What one route does with addresses that nobody has."""
+    """The answers of one route about addresses that nobody has."""
 
     takes: frozenset[str]  # domains whose mail it sends somewhere
     redirects: frozenset[str]  # domains whose mail it sends to other addresses
-    agents: frozenset[str]  # who would take it there
+    agents: frozenset[str]  # that would deliver it
 
 
 def dead_routes(composition: Composition, hooks: Hooks) -> Iterator[ConfigError]:
-    """A warning for each route and each domain of ours that is a trap, at its own line."""
+    """A warning at its own line for each route, and each of our domains, that is a trap."""
     sections = [each for each in composition.sections if each.stage == "route"]
     places = list(islice(ours(hooks, composition.settings.listen), MOST_DOMAINS))
     domains = list(dict.fromkeys(domain for _, domain, _ in places))
@@ -59,7 +59,7 @@ def dead_routes(composition: Composition, hooks: Hooks) -> Iterator[ConfigError]
 def _hidden(
     section: Section, way: Way, later: Section, bound: Bound, domains: set[str]
 ) -> Iterator[ConfigError]:
-    """Mailboxes that can be listed are named one by one: see `shadowed`."""
+    """Warn of a route that hides a later one. For mailboxes that can be listed, see `shadowed`."""
     if section.on is not None and not (later.on and later.on <= section.on):
         return
     if way.takes >= domains | {FOREIGN}:
@@ -82,7 +82,7 @@ def _hidden(
 
 
 def _is_sent_away(routing: Routing | None, domain: str) -> bool:
-    """Whether mail for nobody in this domain of ours is sent to the domain's own exchanges."""
+    """True if mail for unknown addresses in our domain goes to the domain's own exchanges."""
     return routing is not None and any(
         route.next_hop is not None
         and route.next_hop.lookup == "mx"
@@ -107,7 +107,7 @@ def _way(hooks: Hooks, bound: Bound, domains: Sequence[str]) -> Way:
 
 
 def _asked(hooks: Hooks, domain: str, listener: str = "") -> Routing | None:
-    """What the routes say at once of somebody in this domain."""
+    """What the routes answer at once about an unknown address in this domain."""
     recipient = Recipient(Mailbox(NOBODY, domain))
     envelope = Envelope("dead-routes", Client("127.0.0.1", listener=listener), None, (recipient,))
     routing = hooks.route(envelope, recipient)

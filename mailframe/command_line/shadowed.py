@@ -1,4 +1,4 @@
-"""Whether mailboxes are never reached, because an earlier route takes all mail of their domain."""
+"""Finds mailboxes that get no mail, because an earlier route takes all mail of their domain."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from ..message import Client, Envelope, Recipient
 from ..settings import Listener
 from ..smtp.address import Mailbox
 
-MOST_MAILBOXES = 1000  # of a route that are asked about
-NAMED = 5  # of them that a warning names
+MOST_MAILBOXES = 1000  # of one route that are asked about
+NAMED = 5  # mailboxes that a warning names
 
 _UNKNOWN = "nobody-has-this-name"
 
 
 @dataclass(frozen=True, slots=True)
 class Shadowed:
-    """Mailboxes whose mail a catch-all takes before their route; `route` counts `[[route]]`s."""
+    """Mailboxes whose mail a catch-all takes before their own route.
+
+    `route` is the number of that `[[route]]`.
+    """
 
     route: int
     mailboxes: tuple[Mailbox, ...]
@@ -38,9 +41,10 @@ class Shadowed:
 
 
 def shadowed(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[Shadowed]:
-    """Ask the routes before each that lists mailboxes about these, and about unknown ones.
+    """For each route that lists mailboxes, ask the routes before it about them and about unknown
+    ones.
 
-    What cannot be answered at once is taken to be well. Observers are not told.
+    A question that is not answered at once counts as no problem. Observers are not told.
     """
     for number, bound in enumerate(hooks.routes):
         if number == 0 or not IListedMailboxes.providedBy(bound.plugin):
@@ -68,7 +72,7 @@ def shadowed(hooks: Hooks, listeners: Sequence[Listener]) -> Iterator[Shadowed]:
 
 
 def _meant(hooks: Hooks, client: Client, mailbox: Mailbox) -> frozenset[Mailbox]:
-    """Which addresses this one stands for, whether or not they have a route; or nothing."""
+    """The addresses that this one stands for, with or without a route; empty if unknown."""
     recipient = Recipient(mailbox)
     routing = hooks.route(Envelope("shadowed", client, None, (recipient,)), recipient)
     if isinstance(routing, Deferred):

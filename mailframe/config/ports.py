@@ -1,4 +1,4 @@
-"""Listeners that want the same port: the second one could not start."""
+"""Finds listeners that want the same port, of which the second one could not start."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from twisted.internet.task import Clock
 from ..settings import Listener
 from .toml_index import Path as Place
 
-_EVERYWHERE = ("", "0.0.0.0", "::")  # compared with, not bound
+_EVERYWHERE = ("", "0.0.0.0", "::")  # only compared with, never bound
 
 #: What a listener binds: its port and interface, or a path and "unix".
 Bound = tuple[int | str, str]
 
 
 def taken_twice(listeners: Sequence[Listener]) -> Iterator[tuple[Place, str]]:
-    """A complaint for each listener whose port another one before it has."""
+    """An error text for each listener whose port an earlier one already has."""
     before: list[tuple[str, Bound]] = []
     for number, listener in enumerate(listeners):
         bound = bound_by(listener)
@@ -31,23 +31,23 @@ def taken_twice(listeners: Sequence[Listener]) -> Iterator[tuple[Place, str]]:
 
 
 def bound_by(listener: Listener) -> Bound | None:
-    """What it will bind; None if that is for others to say, or its endpoint is wrong."""
+    """What the listener will bind; None if that is not known here, or its endpoint is wrong."""
     asked = _Asked()
     try:
-        # Nothing is bound: the endpoint is given a reactor that only notes what it is asked.
+        # Nothing is bound: the endpoint gets a reactor that only notes the request.
         serverFromString(asked, listener.endpoint).listen(None)  # type: ignore[no-untyped-call]
-    # The parsers of endpoints, third parties' too, raise what they like.
+    # The parsers of endpoints, some from third parties, may raise anything.
     except Exception:  # noqa: BLE001
         return None
     return asked.bound
 
 
 class _Asked(Clock):
-    """In place of a reactor: notes what is to be bound."""
+    """Stands in for a reactor, and notes what is to be bound."""
 
     bound: Bound | None = None
 
-    # Twisted's reactors return a port; the endpoints only pass it on.
+    # Twisted's reactors return a port, but the endpoints only pass it on.
     def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
         self.bound = port, interface
 

@@ -1,10 +1,9 @@
-"""FLOOR 8: the composed server: every hook asked, combined, timed, and kept from doing harm.
+"""FLOOR 8: the composed server, which asks every hook, combines the answers and contains faults.
 
-`composed` is all hooks as one value; `login` is logging in, for every protocol; `question` asks
-one plugin, `answers` judges what it says, `breaker` leaves alone what keeps failing; `routing`
-asks where a recipient's mail goes, `expansion` follows redirects, `acceptance` asks no further than
-RCPT needs; `observers` are told what was
-decided.
+`composed` is all hooks as one value, and `login` is logging in, for every protocol. `question` asks
+one plugin, `answers` checks what it says, and `breaker` stops asking a plugin that keeps failing.
+`routing` asks where a recipient's mail goes, `expansion` follows redirects, and `acceptance` asks
+only as much as RCPT needs. `observers` are told what was decided.
 """
 
 from .composed import Hooks

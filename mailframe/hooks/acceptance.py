@@ -1,4 +1,4 @@
-"""Whether mail for a recipient can go anywhere, asked at RCPT: no further than needed."""
+"""Finds out at RCPT if mail for a recipient can go anywhere, and asks no more than that needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .expansion import Expansion
 from .question import Bound, Fault, Question
 from .routing import Asking, Opinion, Routing, routing_of
 
-PATIENCE = 30.0  # seconds that an agent may take: a client waits
+PATIENCE = 30.0  # seconds that an agent may take, because a client waits
 
 
 def foreseeing(
@@ -26,7 +26,7 @@ def foreseeing(
     reactor: IReactorTime,
     told: Callable[[Bound, str, Fault, Any], None],
 ) -> dict[str, Question]:
-    """Those of the agents that can tell beforehand that they would not take mail."""
+    """Questions to the agents that can tell in advance that they would not take mail, by name."""
     return {
         name: Question(
             replace(bound, timeout=min(bound.timeout, PATIENCE)),
@@ -48,9 +48,9 @@ async def accepted(
     most: int,
     foreseeing: Mapping[str, Question],
 ) -> Routing:
-    """See `Hooks.accepts`. `asked` is what was said of the recipient itself.
+    """See `Hooks.accepts`. `asked` is the answer about the recipient itself.
 
-    `most` is how many addresses it may stand for.
+    `most` is the number of addresses that the recipient may stand for.
     """
     answer, decided = await asked if is_later(asked) else asked
     if isinstance(answer, Redirect):
@@ -59,7 +59,7 @@ async def accepted(
         found = foreseeing[answer.agent].ask(envelope, answer.of(recipient))
         if is_later(found):
             found = await found
-        # Of an agent that fails to answer nothing is known: the delivery will tell.
+        # If the agent fails to answer, nothing is known: the delivery will tell.
         if isinstance(found, Reply):
             asking.tell(recipient, found, answer.agent)
             return routing_of(recipient, found)

@@ -1,4 +1,4 @@
-"""Which answers each hook may give; anything else is the plugin's fault."""
+"""Which answers each hook may give. Anything else is the plugin's fault."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..sasl import Identity, KeysFound, StoredKeys, TokenRefused
 from ..smtp.address import Mailbox
 from ..smtp.reply import LOCAL_ERROR, Reply
 
-# RFC 5322 section 2.2: a printable name, a colon, printable text; a line break only where
-# white space follows it (folding, section 2.2.3). Anything else could forge a header.
+# RFC 5322 section 2.2: a printable name, a colon, printable text. A line break is allowed only
+# before white space (folding, section 2.2.3). Anything else could forge a header.
 _HEADER = re.compile(
     r"[!-9;-~]{1,76}:(?:[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]|\r?\n[ \t]+(?=[^ \t\r\n]))*"
 )
@@ -35,12 +35,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_judgement(answer: Any) -> bool:
-    """relay: a Reply that opens (250 to 259) or refuses."""
+    """relay: a Reply that permits relaying (250 to 259) or refuses it."""
     return isinstance(answer, Reply) and (answer.code >= 400 or 250 <= answer.code < 260)
 
 
 def is_finding(answer: Any) -> bool:
-    """filter: any Reply, or a Finding of which each part is what it must be."""
+    """filter: any Reply, or a Finding whose parts are all valid."""
     if isinstance(answer, Reply):
         return True
     if not isinstance(answer, Finding) or not _is_texts(answer.signals):
@@ -55,7 +55,7 @@ def _plain(finding: Finding) -> Finding:
 
 
 def _is_demanding(finding: Finding) -> bool:
-    """Whether the parts that most findings do not have are sound."""
+    """True if the parts that most findings do not have are valid."""
     parts = (
         (finding.results, _is_result),
         (finding.without, _is_without),
@@ -102,7 +102,7 @@ def _is_without(without: Any) -> bool:
 
 
 def is_header(header: Any) -> bool:
-    """One header field without its last line end, at most 998 characters a line."""
+    """True for one header field without its last line end, with at most 998 characters a line."""
     return (
         isinstance(header, str)
         and _HEADER.fullmatch(header) is not None
@@ -116,7 +116,7 @@ def folded(header: str) -> str:
 
 
 def is_way(answer: Any) -> bool:
-    """route: a Route, a Redirect that names somebody, or a refusal."""
+    """route: a Route, a Redirect to at least one address, or a refusal."""
     if isinstance(answer, Redirect):
         addresses = answer.addresses
         return len(addresses) > 0 and all(isinstance(each, Mailbox) for each in addresses)
@@ -124,7 +124,7 @@ def is_way(answer: Any) -> bool:
 
 
 def is_departure(answer: Any) -> bool:
-    """departure: a refusal, or a Departure of which each part is what it must be."""
+    """departure: a refusal, or a Departure whose parts are all valid."""
     if isinstance(answer, Reply):
         return not answer.positive
     return (
@@ -141,7 +141,7 @@ def is_departure(answer: Any) -> bool:
 
 
 def is_demand(answer: Any) -> bool:
-    """tls_policy: a refusal, or a TlsDemand whose judge can be told from others."""
+    """tls_policy: a refusal, or a TlsDemand whose judge of certificates, if any, is hashable."""
     if isinstance(answer, Reply):
         return not answer.positive
     if not isinstance(answer, TlsDemand) or answer.use not in _DEMANDED:
@@ -166,12 +166,12 @@ def is_refusal(answer: Any) -> bool:
 
 
 def is_delivery(answer: Any) -> bool:
-    """deliver: something that Outcomes can be taken from."""
+    """deliver: an iterable, from which Outcomes can be taken."""
     return isinstance(answer, Iterable) and not isinstance(answer, str | bytes)
 
 
 def is_outcome(outcome: Any) -> bool:
-    """One Outcome of an agent: its reply may not speak against its status."""
+    """One Outcome of an agent, whose reply must not contradict its status."""
     if not isinstance(outcome, Outcome) or not isinstance(outcome.reply, Reply):
         return False
     if outcome.status in (Status.DEFERRED, Status.FAILED):
@@ -182,7 +182,7 @@ def is_outcome(outcome: Any) -> bool:
 def sound_outcomes(
     asked: frozenset[Recipient], given: Iterable[Any]
 ) -> tuple[dict[Recipient, Outcome], list[str]]:
-    """The outcomes that can be believed, by recipient, and what is wrong with the rest."""
+    """The valid outcomes by recipient, and what is wrong with the others."""
     sound: dict[Recipient, Outcome] = {}
     wrong: list[str] = []
     for outcome in given:
@@ -191,7 +191,7 @@ def sound_outcomes(
         elif outcome.recipient not in asked:
             wrong.append("an Outcome for a recipient that was not asked for")
         elif sound.setdefault(outcome.recipient, outcome) != outcome:
-            # Rather twice in a mailbox than in none.
+            # It is better to deliver twice than not at all.
             deferred = replace(outcome, status=Status.DEFERRED, reply=LOCAL_ERROR)
             sound[outcome.recipient] = deferred
             wrong.append("Outcomes for one recipient that disagree")
@@ -201,12 +201,12 @@ def sound_outcomes(
 
 
 def is_avatar(answer: Any) -> bool:
-    """auth: a user's name; `()`, which twisted.cred calls ANONYMOUS, is nobody and no fault."""
+    """auth: a user's name. `()`, twisted.cred's ANONYMOUS, means nobody and is not a fault."""
     return answer == () or bool(user_name(answer))
 
 
 def user_name(answer: Any) -> str:
-    """The name as text, "" where it is none, or one that could forge a header or a log line."""
+    """The name as text; "" if it is not a name, or could forge a header or a log line."""
     if isinstance(answer, bytes):
         try:
             answer = answer.decode("utf-8")
@@ -218,7 +218,7 @@ def user_name(answer: Any) -> str:
 
 
 def is_identity(answer: Any) -> bool:
-    """auth: somebody with a name that can stand in a log, and nobody else's but such a one."""
+    """auth: an Identity whose `user`, and `acts_as` if set, can be written to headers and logs."""
     return (
         isinstance(answer, Identity)
         and bool(user_name(answer.user))
@@ -227,7 +227,7 @@ def is_identity(answer: Any) -> bool:
 
 
 def is_keys_found(answer: Any) -> bool:
-    """auth: what is kept of somebody's password."""
+    """auth: a user's identity and stored keys."""
     return (
         isinstance(answer, KeysFound)
         and is_identity(answer.identity)
@@ -236,7 +236,7 @@ def is_keys_found(answer: Any) -> bool:
 
 
 def is_token_answer(answer: Any) -> bool:
-    """auth: whose a token is, or why it does not do."""
+    """auth: the identity that a token belongs to, or why the token is refused."""
     return is_identity(answer) or isinstance(answer, TokenRefused)
 
 

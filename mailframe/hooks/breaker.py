@@ -1,4 +1,4 @@
-"""The circuit breaker: who keeps failing is left alone for a while, then tried again."""
+"""The circuit breaker: a plugin that keeps failing is not asked for a while, then tried again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ LONGEST_PAUSE = 600.0  # seconds
 class Breaker:
     """Counts consecutive faults of one question to one plugin.
 
-    After `faults_to_open` of them in a row it opens: `admits` says no for a pause that
-    doubles from `first_pause` up to `longest_pause` (seconds). After the pause one asker is
-    let through as a probe; its success closes the breaker, its fault opens it again.
+    After `faults_to_open` faults in a row it opens: `admits` returns False during a pause, which
+    doubles from `first_pause` up to `longest_pause` (seconds). After the pause one question is
+    let through as a probe. Its success closes the breaker, its fault opens it again.
     """
 
     __slots__ = (
@@ -41,7 +41,7 @@ class Breaker:
         self.until: float | None = None
 
     def admits(self, seconds: float) -> bool:
-        """Whether to ask now; True is given once after a pause, until that probe is settled."""
+        """True if the plugin may be asked now. After a pause only one probe is let through."""
         if self.until is None:
             return True
         if seconds < self.until or self._probed:
@@ -50,7 +50,7 @@ class Breaker:
         return True
 
     def succeeded(self) -> bool:
-        """An answer came. True where that closes an open breaker."""
+        """Note an answer. True if it closes an open breaker."""
         was_open = self.until is not None
         self.faults = 0
         self.until = None
@@ -59,9 +59,9 @@ class Breaker:
         return was_open
 
     def failed(self, seconds: float) -> float | None:
-        """A fault came. The pause in seconds where that opens the breaker (again), else None.
+        """Note a fault. The pause in seconds if it opens the breaker (again), else None.
 
-        Faults of those that were asked before it opened do not prolong the pause.
+        Faults of questions that were asked before it opened do not prolong the pause.
         """
         self.faults += 1
         if self.until is not None and not self._probed:
@@ -75,5 +75,5 @@ class Breaker:
         return pause
 
     def abandoned(self) -> None:
-        """Nobody waits for the answer any more: a probe, if it was one, is to be made anew."""
+        """Nobody waits for the answer any more. If it was the probe, another one is allowed."""
         self._probed = False

@@ -1,8 +1,8 @@
-"""The composed server: every hook asked, combined, timed, and kept from doing harm.
+"""The composed server, which asks every hook, combines the answers and contains faults.
 
-What is asked gives a plain value where every plugin answered at once, else a Deferred. A
-plugin's fault (an exception, a timeout, nonsense) is logged with a reference, becomes a
-4xx that shows this reference, and never opens a door. Every decision is told to observers.
+A method returns a plain value if every plugin answered at once, else a Deferred. A plugin's
+fault (an exception, a timeout, an invalid answer) is logged with a reference. It becomes a 4xx that
+shows this reference, and never permits anything. Observers are told every decision.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from .tls_policies import demanded
 
 
 def _passing_secret() -> Callable[[], bytes]:
-    """One that lasts as long as these hooks."""
+    """A secret that lasts as long as these hooks."""
     secret = token_bytes(32)
     return lambda: secret
 
@@ -64,12 +64,12 @@ def _passing_secret() -> Callable[[], bytes]:
 @implementer(IInspected)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hooks:
-    """A composition of plugins, in the operator's order; nothing in it changes.
+    """A composition of plugins in the operator's order, which never changes.
 
-    `agents` are by name of their `[deliver.NAME]`; `now()` is seconds since the epoch, for
-    events; `reactor` keeps the timeouts. `secret()` is the host's, and `guessing` its bounds, for
-    `Logins`. `in_thread` runs what blocks. `expansion` is how many addresses a recipient may
-    stand for.
+    `agents` are by the NAME of their `[deliver.NAME]`. `now()` is in seconds since the epoch, for
+    events; `reactor` keeps the timeouts. `secret()`, the host's, and `guessing` are for `Logins`.
+    `in_thread` runs what blocks. `expansion` is the number of addresses that a recipient may stand
+    for.
     """
 
     reactor: IReactorTime
@@ -94,7 +94,7 @@ class Hooks:
     def authenticate(
         self, client: Client, credentials: IUsernamePassword
     ) -> str | Reply | Deferred[str | Reply]:
-        """The user's name, or why not: 535 5.7.8, 454 4.7.0 where a checker failed."""
+        """The user's name, or a refusal: 535 5.7.8, or 454 4.7.0 if a checker failed."""
         return at_once(self._authenticate(client, credentials))
 
     async def _authenticate(self, client: Client, credentials: IUsernamePassword) -> str | Reply:
@@ -116,7 +116,7 @@ class Hooks:
     def judge(
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
     ) -> Reply | Deferred[Reply]:
-        """relay: always an answer; RELAYING_DENIED if nobody speaks, 451 for a fault."""
+        """relay: RELAYING_DENIED if no policy has an opinion, 451 if one failed."""
         started = self._started(Stage.RELAY)
         questions = self._asked("judge", envelope.client.listener)
         seconds = None if witness is None else self.reactor.seconds
@@ -136,7 +136,7 @@ class Hooks:
         answer, index = asked
         verdict: Reply = RELAYING_DENIED
         if answer is not None:
-            # A policy that cannot speak may have wanted to refuse: nobody after it opens.
+            # A policy that failed may have wanted to refuse, so none after it may permit.
             verdict = answer.reply() if isinstance(answer, Fault) else answer
         if started is not None:
             plugin = "" if answer is None else questions[index].bound.name
@@ -152,9 +152,9 @@ class Hooks:
         witness: Witness | None = None,
         known: Known | None = None,
     ) -> Routing | Deferred[Routing]:
-        """Where this recipient's copies go: redirects followed, loops refused.
+        """Where this recipient's copies go. Follows redirects and refuses loops.
 
-        What takes long is done in turns. Of those that are `known` the message has an entry.
+        Long work is done in turns. The message already has an entry for each of the `known`.
         """
         asking = self._asking(envelope, witness)
         asked = asking.ask(recipient, 0)
@@ -163,11 +163,11 @@ class Hooks:
         return at_once(routed(recipient, asking, asked, self.expansion, known or {}))
 
     def accepts(self, envelope: Envelope, recipient: Recipient) -> Routing | Deferred[Routing]:
-        """Whether mail for this recipient can go anywhere, at RCPT: no further than needed.
+        """At RCPT: find out if mail for this recipient can go anywhere, asking no more than needed.
 
-        The first Route that is found, or the refusals if there is none; nothing for a list
-        of which as many members are refused as are asked about. Of a Route for the recipient
-        itself the agent may know that it would not take the mail (IForeseeingAgent).
+        Gives the first Route that is found, or the refusals if there is none. Gives neither for a
+        list if all members that were asked about are refused and others are left. The agent of the
+        recipient's own Route may refuse the mail in advance (IForeseeingAgent).
         """
         asking, foreseeing = self._asking(envelope, None), self._foreseeing
         asked = asking.ask(recipient, 0)
@@ -187,7 +187,7 @@ class Hooks:
     def connected(
         self, client: Client, witness: Witness | None = None
     ) -> Filtered | Deferred[Filtered]:
-        """filter, before the greeting; a fault is a 421 here (RFC 5321 section 4.2.1)."""
+        """filter, before the greeting. A fault is a 421 here (RFC 5321 section 4.2.1)."""
         return self._filtered("connected", client.listener, [client], witness)
 
     def hello(
@@ -205,7 +205,7 @@ class Hooks:
     def recipient(
         self, envelope: Envelope, recipient: Recipient, witness: Witness | None = None
     ) -> Filtered | Deferred[Filtered]:
-        """filter, at RCPT, after relay and route agreed."""
+        """filter, at RCPT, after relay and route have accepted the recipient."""
         return self._filtered("recipient", envelope.client.listener, [envelope, recipient], witness)
 
     def content(
@@ -227,7 +227,7 @@ class Hooks:
     def depart(
         self, message: Message, routes: Sequence[Route], witness: Witness | None = None
     ) -> Departed | Reply | Deferred[Departed | Reply]:
-        """departure: the message as it leaves, or a negative Reply why it stays.
+        """departure: the message as it leaves, or a negative Reply if it must stay.
 
         Fails with OSError if the store cannot be read.
         """
@@ -242,7 +242,7 @@ class Hooks:
     def demand(
         self, domain: str, exchange: str, witness: Witness | None = None
     ) -> TlsDemand | Reply | Deferred[TlsDemand | Reply | None] | None:
-        """tls_policy: the strictest; a Reply if the exchange must not be used, None: no demand."""
+        """tls_policy: the strictest demand, None for none; a Reply if the exchange is forbidden."""
         questions = self._questions["demand"]
         if not questions:
             return None
@@ -253,9 +253,9 @@ class Hooks:
     def deliver(
         self, message: Message, agent: str, routes: Sequence[Route]
     ) -> tuple[Outcome, ...] | Deferred[tuple[Outcome, ...]]:
-        """One Outcome for each route, in their order; what the agent left out is DEFERRED.
+        """One Outcome for each route, in their order. Those that the agent left out are DEFERRED.
 
-        Every `route.recipient` must be set: ValueError otherwise.
+        Raises ValueError if a `route.recipient` is not set.
         """
         return self._deliveries.deliver(message, agent, routes)
 
@@ -270,7 +270,7 @@ class Hooks:
         milliseconds: float = 0.0,
         **facts: object,
     ) -> None:
-        """Give observers an Event, unless nobody wants its stage; never fails."""
+        """Give observers an Event, if any of them wants its stage. Never fails."""
         self._audience.tell(
             stage,
             verdict,
@@ -284,12 +284,12 @@ class Hooks:
     def tell_of(self, stage: str, verdict: str, plugin: str, facts: dict[str, Any]) -> None:
         """Give observers an Event of a plugin's own.
 
-        ValueError if the host tells that verdict at that stage.
+        Raises ValueError if the verdict is one of the host's own at that stage.
         """
         self._audience.tell_of(stage, verdict, plugin, facts)
 
     def state(self) -> Iterator[dict[str, object]]:
-        """For IInspected: a row for each plugin and method that failed when it was last asked."""
+        """For IInspected: one row for each method of a plugin that failed when last asked."""
         asked = chain(
             chain.from_iterable(self._questions.values()),
             self._deliveries.questions(),
@@ -300,7 +300,7 @@ class Hooks:
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """Every plugin but the store, in the order in which those that are services start."""
+        """Every plugin except the store, in the order in which services start."""
         return (
             *self.auth,
             *self.relay,
@@ -343,7 +343,7 @@ class Hooks:
             questions[stage] = [
                 Question(each, stage, answers.is_finding, ask, told)
                 for each in self.filters
-                # A stage that a Filter left as it was need not be asked.
+                # A stage that the plugin inherits from Filter unchanged need not be asked.
                 if getattr(getattr(each.plugin, stage), "__func__", None) is not unwritten
             ]
         return questions
@@ -353,7 +353,7 @@ class Hooks:
         return {}
 
     def _asked(self, method: str, listener: str) -> tuple[Question, ...]:
-        """Who is asked this about a session of this listener, in order."""
+        """The plugins to ask this about a session of this listener, in order."""
         found = self._by_listener.get((method, listener))
         if found is None:
             found = self._by_listener[method, listener] = tuple(
@@ -364,5 +364,5 @@ class Hooks:
         return found
 
     def _started(self, stage: str) -> float | None:
-        """When, in the reactor's seconds; None where nobody listens to that stage."""
+        """Now, in the reactor's seconds; None if no observer wants that stage."""
         return self.reactor.seconds() if self._audience.wants(stage) else None

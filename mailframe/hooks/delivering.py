@@ -1,4 +1,4 @@
-"""Asking delivery agents, and believing only what is sound in their answers."""
+"""Asks delivery agents, and uses only what is valid in their answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Deliveries:
                 reactor,
                 audience.fault,
                 silence=False,
-                # A slow peer is no reason to leave the agent alone.
+                # A slow peer is no reason to stop asking the agent.
                 patient=True,
             )
             for name, bound in agents.items()
@@ -82,7 +82,7 @@ class Deliveries:
     def _outcomes(
         self, message: Message, agent: str, started: float, outcomes: tuple[Outcome, ...]
     ) -> tuple[Outcome, ...]:
-        """The same, told."""
+        """Tell observers the outcomes, and return them."""
         if self._audience.wants(Stage.DELIVER):
             for outcome in outcomes:
                 self._audience.outcome(message, outcome, agent, started)
@@ -91,11 +91,11 @@ class Deliveries:
     def _believed(
         self, question: Question, message: Message, asked: frozenset[Recipient], answer: Any
     ) -> tuple[dict[Recipient, Outcome], Reply]:
-        """The sound outcomes by recipient, and the reply for those that have none."""
+        """The valid outcomes by recipient, and the reply for recipients that have none."""
         if not isinstance(answer, Fault):
             try:
                 outcomes, wrong = answers.sound_outcomes(asked, answer)
-            # An agent may answer with a generator, which is the agent's code.
+            # An agent may answer with a generator, which runs the agent's code.
             except Exception:  # noqa: BLE001
                 answer = question.failed(Failure(), (message,))  # type: ignore[no-untyped-call]
             else:

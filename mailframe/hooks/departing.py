@@ -1,4 +1,4 @@
-"""All departure hooks asked about one message that leaves, and what they made of it."""
+"""Asks all departure hooks about one message that leaves, and applies their changes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ async def departed(
     seconds: Callable[[], float],
     witness: Witness | None = None,
 ) -> Departed | Reply:
-    """Ask all, each about what those before it have made of the message.
+    """Ask all hooks, each about the message as changed by those before it.
 
-    A negative Reply, and a fault unless it is to be skipped, ends the asking. `audience` is told,
-    None if nobody listens. Raises OSError if the store cannot be read.
+    A negative Reply ends the asking, and so does a fault unless it is to be skipped. `audience` is
+    told; it is None if no observer wants to know. Raises OSError if the store cannot be read.
     """
     leaving = _Leaving(message, routes, in_thread, audience)
     clock = seconds if audience is not None or witness is not None else None
@@ -45,7 +45,7 @@ async def departed(
 
 
 class _Leaving:
-    """What has become of the message so far. `asked` is what the next hook is shown."""
+    """The message as changed so far. `asked` are the arguments for the next hook."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class _Leaving:
         self._refusal: Reply | None = None
 
     def goes_on(self, answer: Any, question: Question, started: float) -> bool | Deferred[bool]:
-        """Take one answer; False if it keeps the message here."""
+        """Take one answer. False if it keeps the message here."""
         if isinstance(answer, Departure):
             return at_once(self._take(answer, question, started))
         return self._kept(answer, question, started)
@@ -87,7 +87,7 @@ class _Leaving:
             if departure.content is None:
                 raise  # the store's
             return self._kept(self._failed(question), question, started)
-        # A content of the plugin's own is opened by the plugin's code.
+        # Opening a Content that the plugin made runs the plugin's code.
         except Exception:  # noqa: BLE001
             return self._kept(self._failed(question), question, started)
         message: Message = self.asked[0]
@@ -101,7 +101,7 @@ class _Leaving:
         return question.failed(Failure(), tuple(self.asked))  # type: ignore[no-untyped-call]
 
     async def _changed(self, departure: Departure) -> Content:
-        """The content with all that is wanted. ValueError for what could not leave so."""
+        """The content with all changes. ValueError if the message could not leave with them."""
         message: Message = self.asked[0]
         envelope, content = message.envelope, message.content
         if not envelope.smtputf8 and not all(map(str.isascii, departure.headers)):
@@ -127,6 +127,6 @@ class _Leaving:
 
 
 def _check_replaced(body: str, old: Content, new: Content) -> None:
-    """ValueError if a next host that takes 7 bits only would get more."""
+    """ValueError if `new` is not 7-bit and would go to a next hop that takes only 7-bit content."""
     if body == "7BIT" and not is_ascii(new) and is_ascii(old):
         raise ValueError("content that is not 7-bit, in place of such that is")

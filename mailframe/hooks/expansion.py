@@ -1,7 +1,7 @@
-"""Redirects followed until every address has a route or a refusal.
+"""Follows redirects until every address has a route or a refusal.
 
-Breadth first, so that the nearest way to an address is the one that is kept. What takes long is
-done in turns, with everybody else's work between them.
+It goes breadth first, so that the shortest way to an address is kept. Long work is done in turns,
+and the reactor does other work between them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..smtp.reply import Reply
 from .routing import Asking, Known, Opinion, Routing, routing_of
 
 MAX_DEPTH = 20  # redirects one after the other
-ASKED = 100  # members refused, after which a list is believed to have others
+ASKED = 100  # refused members of a list after which others are assumed to be good
 
 LOOP = Reply(554, "Mail loop detected: this address redirects to itself", "5.4.6")
 TOO_DEEP = Reply(554, f"More than {MAX_DEPTH} redirects one after the other", "5.4.6")
@@ -32,7 +32,7 @@ async def routed(
     most: int,
     known: Known,
 ) -> Routing:
-    """See `Hooks.route`. `asked` is what was said of the recipient itself."""
+    """See `Hooks.route`. `asked` is the answer about the recipient itself."""
     answer, decided = await asked if is_later(asked) else asked
     if not isinstance(answer, Redirect):
         return routing_of(recipient, answer)
@@ -40,10 +40,10 @@ async def routed(
 
 
 class Expansion:
-    """What becomes of a recipient that is redirected; `run` once, or `accepts`.
+    """The addresses that one redirected recipient stands for. Call `run` or `accepts`, once.
 
-    It may stand for `most` addresses. Of those that are `known` the message has an entry: they
-    are not asked about.
+    There may be at most `most` of them. The `known` ones are not asked about, because the message
+    already has an entry for each.
     """
 
     def __init__(self, asking: Asking, recipient: Recipient, most: int, known: Known) -> None:
@@ -52,18 +52,18 @@ class Expansion:
         self._most = most
         self._known = known
         self._repeated: list[Recipient] = []
-        self._plugin = ""  # who redirected last
+        self._plugin = ""  # that redirected last
         self._is_long = False
         self._routes: list[Route] = []
         self._refusals: list[tuple[Recipient, Reply]] = []
-        # Breadth first: one recipient's children after the other's, made as they are asked about.
+        # Breadth first: the children of one recipient after those of another, made when needed.
         self._waiting: deque[Iterator[tuple[Recipient, int]]] = deque()
         self._seen: dict[Mailbox, Recipient] = {recipient.address: recipient}
         self._settled: set[Mailbox] = set()
         self._redirected_from: dict[Mailbox, list[Mailbox]] = {}
 
     async def run(self, answer: Route | Redirect | Reply, decided: int) -> Routing:
-        """Go on from the first answer until every address is settled."""
+        """Go on from the first answer until every address has a route or a refusal."""
         await self._settle(answer, decided, lambda: False)
         if self._is_too_large:
             return self._too_many()
@@ -72,7 +72,7 @@ class Expansion:
         return Routing(tuple(self._routes), tuple(self._refusals), tuple(self._repeated))
 
     async def accepts(self, answer: Route | Redirect | Reply, decided: int) -> Routing:
-        """Go on until one of them has a route, or so many were asked that it may be believed."""
+        """Go on until an address has a route, or ASKED addresses are refused."""
         await self._settle(answer, decided, self._is_enough)
         if self._routes:
             return Routing(tuple(self._routes), ())
@@ -106,7 +106,7 @@ class Expansion:
             answer, decided = await found if is_later(found) else found
 
     def _next(self) -> tuple[Recipient, int] | None:
-        """The next one to ask about, and the first router to ask."""
+        """The next recipient to ask about, and the index of the first router to ask."""
         waiting = self._waiting
         while waiting:
             found = next(waiting[0], None)
@@ -133,7 +133,7 @@ class Expansion:
             self._settled.add(asked.address)
             self._refusals.append((asked, answer))
         elif _keeps_again(asked, answer):
-            # Asked anew at a later attempt: its others have had their copies since.
+            # The alias is asked again at a later attempt: its other members already have copies.
             self._waiting.append(iter([(asked, decided + 1)]))
         else:
             self._plugin = self._asking.name(decided)
@@ -145,7 +145,7 @@ class Expansion:
     def _children(
         self, asked: Recipient, redirect: Redirect, plugin: str, following: int
     ) -> Iterator[tuple[Recipient, int]]:
-        """Those that a redirect leads to and that are to be asked about."""
+        """The recipients of a redirect that have to be asked about."""
         itself = _folded(asked.address)
         earlier = {_folded(address) for address in asked.came_from} - {itself}
         for child in _redirected(asked, redirect, self._known, self._repeated):
@@ -160,7 +160,7 @@ class Expansion:
                 self._settled.add(asked.address)
                 self._refuse(child, TOO_DEEP, plugin)
             else:
-                # An alias that lists itself keeps a copy: the routers after it say where.
+                # An alias that lists itself keeps a copy; the routers after it say where.
                 first = following if folded == itself else 0
                 if child.address == asked.address:
                     yield child, first
@@ -171,7 +171,7 @@ class Expansion:
                     yield child, first
 
     def _refuse_rings(self) -> None:
-        """Refuse those that stand only for each other: their mail would go nowhere unsaid."""
+        """Refuse addresses that redirect only to each other: their mail would vanish silently."""
         reached = list(self._settled)
         for address in reached:
             for parent in self._redirected_from.get(address, ()):
@@ -190,12 +190,12 @@ class Expansion:
 def _redirected(
     parent: Recipient, redirect: Redirect, known: Known, repeated: list[Recipient]
 ) -> Iterator[Recipient | None]:
-    """The recipients that stand in the parent's place, with their DSN parameters.
+    """The recipients that replace the parent, with their DSN parameters.
 
-    RFC 3461 section 5.2.7: a list of its own reverse-path keeps NOTIFY and ORCPT to itself
-    (5.2.7.1); one forwarding address inherits them (5.2.7.2); of several, success is
-    reported as "expanded" where they fan out, and not again by each (5.2.7.3).
-    None for one that is known; it is among the `repeated` if more is asked for it now.
+    RFC 3461 section 5.2.7: a list with a reverse-path of its own does not pass NOTIFY and ORCPT on
+    (5.2.7.1). A single forwarding address inherits them (5.2.7.2). If there are several, success
+    is reported once, as "expanded", and not again for each of them (5.2.7.3).
+    A known recipient gives None; it is added to `repeated` if its NOTIFY now asks for more.
     """
     notify, orcpt = parent.notify, parent.orcpt
     if redirect.sender is not None:
@@ -221,7 +221,7 @@ def _redirected(
 
 
 def _keeps_again(asked: Recipient, redirect: Redirect) -> bool:
-    """Whether `asked` is the copy that its own alias keeps, and this is that alias again."""
+    """True if `asked` is the copy that its own alias keeps, and `redirect` is that alias again."""
     itself = _folded(asked.address)
     return any(_folded(address) == itself for address in asked.came_from) and any(
         _folded(address) == itself for address in redirect.addresses
@@ -229,5 +229,5 @@ def _keeps_again(asked: Recipient, redirect: Redirect) -> bool:
 
 
 def _folded(address: Mailbox) -> tuple[str, str]:
-    """What meets the same alias is the same here; files of aliases do not mind the case."""
+    """The address in the form that alias files compare, which ignore case."""
     return address.local.lower(), address.domain

@@ -1,4 +1,4 @@
-"""All filters asked at one stage of a session, and what they found together."""
+"""Asks all filters at one stage of a session, and combines what they found."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FILTER_STAGES: tuple[FilterStage, ...] = get_args(FilterStage)
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What all filters together said: a refusal or None, and what they found.
+    """The answer of all filters together: a refusal or None, and what they found.
 
-    `headers` are whole fields without their last line end, folds written as CRLF. The other
-    parts are those of Finding: put together, and of `hold` and `quarantine` the first reason.
+    `headers` are whole fields without their last line end, with folds written as CRLF. The other
+    parts are those of Finding, combined; of `hold` and `quarantine` the first reason counts.
     """
 
     refusal: Reply | None = None
@@ -50,10 +50,10 @@ async def filtered(
     seconds: Callable[[], float],
     witness: Witness | None = None,
 ) -> Filtered:
-    """Ask all filters; each one is shown the signals of those before it.
+    """Ask all filters. Each one sees the signals of those before it.
 
-    The first of `arguments` is the Client or the Envelope. `audience` is told, None if nobody
-    listens.
+    The first of `arguments` is the Client or the Envelope. `audience` is told; it is None if no
+    observer wants to know.
     """
     gathering = _Gathering(stage, arguments, audience)
     clock = seconds if audience is not None or witness is not None else None
@@ -64,7 +64,7 @@ async def filtered(
 
 
 class _Gathering:
-    """What has been found so far."""
+    """The findings so far."""
 
     __slots__ = (
         "_arguments",
@@ -86,7 +86,7 @@ class _Gathering:
         self._findings: list[Finding] = []
 
     def goes_on(self, answer: Any, question: Question, started: float) -> bool:
-        """Take one answer; False if it refuses."""
+        """Take one answer. False if it refuses."""
         if isinstance(answer, Fault):
             if question.bound.on_error == "skip":
                 return True
@@ -115,7 +115,7 @@ class _Gathering:
         self._arguments[0] = subject
 
     def filtered(self) -> Filtered:
-        """All of it."""
+        """The combined answer."""
         findings = self._findings
         if self._refusal is None and not findings:
             return PASSED

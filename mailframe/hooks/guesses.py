@@ -1,10 +1,10 @@
-"""Failed logins, counted across sessions and protocols: who has guessed too often has to wait.
+"""Counts failed logins across sessions and protocols. After too many, a client has to wait.
 
-One table for all listeners of a process, bounded, of what has failed lately: by client (an IPv4
-address, an IPv6 /64), by user, and by both together. Failures are forgiven one after the other.
+All listeners of a process share one bounded table of recent failures. It counts them by client (an
+IPv4 address, an IPv6 /64), by user, and by both together. Failures expire one after the other.
 
-A user is known at a client from which it has logged in: there its own failures alone count, so
-that neither strangers who try its name elsewhere nor its neighbours can lock it out.
+A user is known at a client from which it has logged in. There only its own failures count, so that
+it cannot be locked out by strangers who try its name elsewhere, or by its neighbours.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ..repeated import RepeatedLog
 from ..settings import LoginSettings
 from ..wire.census import client_key
 
-MOST_KEPT = 10_000  # clients, users, and pairs of both: the oldest go first
+MOST_KEPT = 10_000  # clients, users, and pairs of both; the oldest are dropped first
 KNOWN_FOR = 7 * 86400.0  # seconds since a user's last login from a client
 MOST_OF_NAME = 255  # characters that tell users apart here
-FREE = 3  # failures that make nobody slower
-SLOWEST = 8  # times as long as the first refusal
+FREE = 3  # failures that do not slow down later refusals
+SLOWEST = 8  # a refusal takes at most so many times as long as the first one
 
-_NOBODY = frozenset({"unix", "unknown", ""})  # addresses that are many clients'
+_NOBODY = frozenset({"unix", "unknown", ""})  # addresses that many clients share
 
 K = TypeVar("K", bound=Hashable)
 
@@ -55,9 +55,9 @@ class Guesses:
         self._repeated = RepeatedLog(self._log, seconds)
 
     def must_wait(self, address: str, user: str) -> bool:
-        """Whether this login is not to be looked at now; `user` is as the client said it, or "".
+        """True if this login must not be checked now.
 
-        `address` is the client's, as text.
+        `address` is the client's, as text. `user` is as the client said it, or "".
         """
         client, user = self._client(address), _one_spelling(user)
         if user and self._is_known(client, user):
@@ -77,7 +77,7 @@ class Guesses:
         return False
 
     def failed(self, address: str, user: str) -> None:
-        """A login has failed."""
+        """Note a failed login."""
         client, user = self._client(address), _one_spelling(user)
         if client:
             self._clients.add(client)
@@ -87,9 +87,10 @@ class Guesses:
                 self._users.add(user)
 
     def succeeded(self, address: str, user: str) -> None:
-        """The user has logged in: what it did wrong itself is forgotten.
+        """Note a login, and forget the user's own failures at this client.
 
-        What the client did as others is not: it may have one account and want another.
+        The client's failures with other names are kept: it may have one account and try to get
+        into another.
         """
         client, user = self._client(address), _one_spelling(user)
         if not user:
@@ -104,14 +105,14 @@ class Guesses:
             self._known.popitem(last=False)
 
     def slowness(self, address: str, user: str) -> int:
-        """How many times as long as the first one the next refusal takes."""
+        """How long the next refusal takes, as a multiple of the first one."""
         client, user = self._client(address), _one_spelling(user)
         failures = max(self._clients.count(client), self._pairs.count((client, user)))
         doublings = max(0, round(failures) - FREE)
         return min(SLOWEST, 1 << doublings)
 
     def state(self) -> Iterator[dict[str, object]]:
-        """One row: how many clients and users have failed lately, and have to wait."""
+        """One row: how many clients and users have failed recently, and how many must wait."""
         yield {
             "clients": len(self._clients),
             "clients_waiting": self._clients.full(),
@@ -128,7 +129,7 @@ class Guesses:
 
 
 class Failures(Generic[K]):
-    """How often each has failed, less what was forgiven since: `most` within `period` seconds."""
+    """How often each key has failed: `most` failures are allowed within `period` seconds."""
 
     def __init__(self, most: int, period: float, seconds: Callable[[], float]) -> None:
         self._most = most
@@ -140,28 +141,28 @@ class Failures(Generic[K]):
         return len(self._counts)
 
     def count(self, key: K) -> float:
-        """How many are not forgiven yet."""
+        """How many failures have not expired yet."""
         count, at = self._counts.get(key, (0.0, 0.0))
         return max(0.0, count - (self._seconds() - at) * self._most / self._period)
 
     def is_full(self, key: K) -> bool:
-        """Whether there is no room for one more."""
+        """True if one more failure is too many."""
         return self.count(key) > self._most - 1
 
     def full(self) -> int:
-        """How many there is no room for."""
+        """How many keys have failed too often."""
         return sum(map(self.is_full, self._counts))
 
     def add(self, key: K) -> None:
-        """One more. What several connections did at once counts twice the most at most."""
+        """Add one failure. Failures of several connections at once count up to twice `most`."""
         self._put(key, min(self.count(key) + 1, 2 * self._most))
 
     def take(self, key: K, count: float) -> None:
-        """So many less."""
+        """Take so many failures off."""
         self._put(key, self.count(key) - count)
 
     def forget(self, key: K) -> float:
-        """All of it; how many that were."""
+        """Forget all failures of this key, and return how many there were."""
         count = self.count(key)
         self._counts.pop(key, None)
         return count

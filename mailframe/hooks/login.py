@@ -1,11 +1,11 @@
-"""Logging in, whatever the protocol: what a listener offers, and one exchange.
+"""Logging in, for every protocol: what a listener offers, and one exchange.
 
-`Logins.offer` are the mechanisms that a listener's `[[auth]]` plugins can serve now. A `Login` is
-one exchange (RFC 4422 section 3): octets of the client go in; out come a challenge, who it is, or
-that it is nobody. How a protocol says so is the protocol's business:
+`Logins.offer` gives the mechanisms that a listener's `[[auth]]` plugins can serve now. A `Login` is
+one exchange (RFC 4422 section 3). The client's octets go in; a challenge, a success or a refusal
+comes out. How to say this to the client is left to the protocol:
 
     login = hooks.logins.begin(mechanism, client, channel)    # None: it is not offered
-    step = await login.step(initial_response)                 # None: it came without one
+    step = await login.step(initial_response)                 # None: there was none
     # Challenge: send it, and step(response) again; Success, Refusal, Fault: it is over
 """
 
@@ -57,13 +57,13 @@ from .question import Bound, Fault, Question
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-FAILURE_TIME = 1.0  # seconds: a failed login is answered after this or a multiple of it
+FAILURE_TIME = 1.0  # seconds; a failed login is answered after this or a multiple of it
 
 _TOO_MANY = Refusal(Reason.LATER, "too many logins have failed before")
 
 LoginStep: TypeAlias = Challenge | Success | Refusal | Fault
 
-#: By the ability that a plugin has: the method that is asked, and what it may answer.
+#: By the ability of a plugin: the method that is called, and the check of its answer.
 _METHODS: dict[Ability, tuple[str, Callable[[Any], bool]]] = {
     Ability.PASSWORDS: ("requestAvatarId", answers.is_avatar),
     Ability.KEYS: ("stored_keys", answers.is_keys_found),
@@ -82,8 +82,8 @@ _ASKED: dict[type[Wanted], Ability] = {
 class Channel:
     """The connection that a login runs in.
 
-    `private` says that a password may be sent as it is: in TLS, or because the listener says
-    so. `tls` is None in the clear.
+    `private` is True if a plain password may be sent: in TLS, or because the listener allows it.
+    `tls` is None without TLS.
     """
 
     private: bool
@@ -93,8 +93,8 @@ class Channel:
 class Logins:
     """Who may log in, by listener.
 
-    `secret` gives 16 octets or more that are the same in every process of the host and after a
-    restart; it is asked when SCRAM first needs it.
+    `secret` returns 16 octets or more that are the same in every process of the host and after a
+    restart. It is called when SCRAM first needs it.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Logins:
         self._asked: dict[str, Mapping[Ability, Sequence[Question]]] = {}
 
     def questions(self) -> Iterator[Question]:
-        """All that plugins are asked about logins."""
+        """All questions to plugins about logins."""
         return chain(chain.from_iterable(self._questions.values()), self._keeping)
 
     def _questions_to(
@@ -135,7 +135,7 @@ class Logins:
     def offer(self, listener: str, channel: Channel) -> tuple[str, ...]:
         """The mechanisms that a client can use there now, the strongest first.
 
-        None where a password would be in the clear: mail would be, too, whatever the mechanism.
+        Empty if passwords would go in the clear, because then mail would too, with any mechanism.
         """
         able = set(self._asked_at(listener)) if channel.private else set()
         if Ability.KEYS in able and not self._keeps_keys(listener):
@@ -153,9 +153,9 @@ class Logins:
     def begin(
         self, mechanism: str, client: Client, channel: Channel, *, success_data: bool = False
     ) -> Login | None:
-        """A new exchange by its mechanism's name in any case, None if that is not on offer.
+        """A new exchange, None if the mechanism is not on offer. Case does not matter.
 
-        `success_data` says that the protocol can carry octets with its success.
+        `success_data` is True if the protocol can send octets along with its success.
         """
         offered = self.offer(client.listener, channel)
         if mechanism.upper() not in offered:
@@ -171,9 +171,9 @@ class Logins:
         return None if exchange is None else Login(self, exchange, client, channel)
 
     async def ask(self, wanted: Wanted, client: Client, channel: Channel) -> tuple[Any, str]:
-        """The answer, and the name of the plugin that gave it; a Fault if one failed.
+        """The answer, or a Fault if a plugin failed, and the name of the plugin that answered.
 
-        Nobody is asked about what cannot be a user's name.
+        No plugin is asked about a name that no user can have.
         """
         name = _name_in(wanted)
         if name and not is_name(name):
@@ -192,7 +192,10 @@ class Logins:
     async def judge_password(
         self, credentials: IUsernamePassword, client: Client, witness: Witness | None = None
     ) -> tuple[Identity | Fault | None, str]:
-        """Whose they are, and the plugin's name; a Fault if one failed and nobody said yes."""
+        """Whose credentials they are, or a Fault if a plugin failed and none said yes.
+
+        The second value is the name of the plugin that answered.
+        """
         answer, plugin = await self._first_yes(
             Ability.PASSWORDS, client, credentials, witness=witness
         )
@@ -203,11 +206,11 @@ class Logins:
     async def by_password(
         self, name: str, password: str, client: Client, channel: Channel
     ) -> str | Reply:
-        """The user's name, for a protocol that sends name and password by words of its own.
+        """The user's name, for a protocol that sends name and password in a command of its own.
 
-        Else why not, as SMTP says it: 538 5.7.11 if the password came in the clear, which it is
-        not looked at for then; 535 5.7.8; 454 4.7.0 if a plugin failed, or too many logins did.
-        A refusal takes its time as that of a Login does.
+        Otherwise a refusal of SMTP: 538 5.7.11 if the password came in the clear, in which case it
+        is not checked; 535 5.7.8; 454 4.7.0 if a plugin failed or too many logins have failed
+        before. A refusal is delayed like that of a Login.
         """
         login = self.begin("PLAIN", client, channel)
         if login is None:
@@ -226,7 +229,7 @@ class Logins:
         no: Fault | TokenRefused | None = None
 
         def goes_on(answer: Any, _question: Question, _started: float) -> bool:
-            """After all but a yes; a failure is told rather than that others did not know."""
+            """Go on unless it is a yes. A fault counts more than the plain no of other plugins."""
             nonlocal no
             if isinstance(answer, Fault) or (isinstance(answer, TokenRefused) and no is None):
                 no = answer
@@ -240,7 +243,7 @@ class Logins:
         return (no, "") if answer is None else (answer, questions[index].bound.name)
 
     def _asked_at(self, listener: str) -> Mapping[Ability, Sequence[Question]]:
-        """Who is asked about clients of this listener, by what they are able to do."""
+        """The questions to ask about clients of this listener, by ability."""
         found = self._asked.get(listener)
         if found is None:
             every = {
@@ -266,12 +269,12 @@ def _of_listener(questions: Sequence[Question], listener: str) -> list[Question]
 
 
 def _name_in(wanted: Wanted) -> str:
-    """Whom the client says it is, "" if the question has no name."""
+    """The name that the client gave, "" if the question has no name."""
     return "" if isinstance(wanted, CertificateWanted) else wanted.name
 
 
 class Login:
-    """One exchange of one client. If the client cancels it is dropped."""
+    """One exchange of one client. If the client cancels, drop it."""
 
     __slots__ = ("_channel", "_client", "_exchange", "_logins", "_name", "_nap", "_plugin")
 
@@ -286,11 +289,11 @@ class Login:
         self._nap: tuple[IDelayedCall, Deferred[None]] | None = None
 
     async def step(self, response: bytes | None) -> LoginStep:
-        """What follows the client's response, decoded; None first if it began without one.
+        """Take the client's decoded response (None if it began without one) and give what follows.
 
-        After anything but a Challenge it is over. A Refusal of credentials and a Fault take a
-        multiple of FAILURE_TIME, so that the time tells nothing of who there is; more of it the
-        more has failed. Nobody is asked once that was too much.
+        After anything but a Challenge the exchange is over. A refusal of credentials and a Fault
+        take a multiple of FAILURE_TIME, so that the time does not reveal which users exist. It
+        grows with the number of failures. After too many of them no plugin is asked.
         """
         started = self._logins.reactor.seconds()
         step = self._exchange.step(response)
@@ -347,7 +350,7 @@ class Login:
         self._nap = None
 
     def hurry(self) -> None:
-        """Nobody waits for the answer any more."""
+        """End the delay of a refusal, because nobody waits for the answer any more."""
         if self._nap is not None:
             call, awake = self._nap
             if call.active():

@@ -1,4 +1,4 @@
-"""Telling observers what was decided, without ever being harmed by one."""
+"""Tells observers what was decided, and contains their faults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OURS = frozenset({"stage", "verdict", "plugin", "id", "session", "milliseconds"
 
 
 class Audience:
-    """All observers. Whoever fails is logged, and left alone for a while if it goes on."""
+    """All observers. The fault of one is logged; if it keeps failing it is skipped for a while."""
 
     _log = Logger()
 
@@ -46,7 +46,7 @@ class Audience:
         self._by_stage: dict[str, list[tuple[Bound, Breaker]]] = {}
 
     def state(self) -> Iterator[dict[str, object]]:
-        """A row for each observer that failed last, as of `Question.state`."""
+        """A row for each observer that failed last time, like that of `Question.state`."""
         now = self._reactor.seconds()
         for bound, breaker in self._observers:
             row = fault_row(breaker, bound, "observe", now)
@@ -54,7 +54,7 @@ class Audience:
                 yield row
 
     def wants(self, stage: str) -> bool:
-        """Whether anybody listens to this stage; if not, no Event need be made."""
+        """True if an observer wants events of this stage. If not, no Event need be made."""
         return bool(self._of(stage))
 
     def tell(
@@ -68,7 +68,7 @@ class Audience:
         milliseconds: float = 0.0,
         **facts: object,
     ) -> None:
-        """Give an Event of the vocabulary to all who want its stage, in order; never fails."""
+        """Give an Event to all observers that want its stage, in order. Never fails."""
         listening = self._of(stage)
         if listening:
             self._pass_on(
@@ -102,7 +102,7 @@ class Audience:
                 result = bound.plugin.observe(event)
                 if result is not None and (iscoroutine(result) or isinstance(result, Deferred)):
                     self._hurry(bound, result)
-            # Whatever an observer raises is its own trouble.
+            # Whatever an observer raises is its own fault.
             except Exception:  # noqa: BLE001
                 self._failed(bound, breaker, Failure())  # type: ignore[no-untyped-call]
             else:
@@ -121,7 +121,7 @@ class Audience:
         facts: dict[str, Any],
         **more: Any,
     ) -> None:
-        """Tell a decision that was asked for at `started`, in the reactor's seconds."""
+        """Tell a decision. It was asked for at `started`, in the reactor's seconds."""
         milliseconds = (self._reactor.seconds() - started) * 1e3
         self.tell(stage, verdict, plugin=plugin, milliseconds=milliseconds, **facts, **more)
 
@@ -134,7 +134,7 @@ class Audience:
         subject: Client | Envelope,
         more: Sequence[Any],
     ) -> None:
-        """Tell what a filter said at one of its stages; `more` it was asked with the subject."""
+        """Tell what a filter said at one stage. `more` are its arguments after `subject`."""
         facts = about(subject, more[0] if at == "recipient" else None)
         if isinstance(answer, Finding):
             facts.update(signals=dict(answer.signals), headers=len(answer.headers))
@@ -150,7 +150,7 @@ class Audience:
         plugin: str,
         milliseconds: float,
     ) -> None:
-        """Tell where a recipient was sent; of many addresses the first ten."""
+        """Tell how a recipient was routed; of many addresses the first ten."""
         facts = about(envelope, recipient)
         verdict: Verdict | Reply
         if isinstance(answer, Route):
@@ -167,7 +167,7 @@ class Audience:
         self.tell(Stage.ROUTE, verdict, plugin=plugin, milliseconds=milliseconds, **facts)
 
     def outcome(self, message: Message, outcome: Outcome, agent: str, started: float) -> None:
-        """Tell what became of one recipient; the agent's own facts replace none of ours."""
+        """Tell what became of one recipient. The agent's own facts replace none of ours."""
         facts = {key: value for key, value in outcome.facts.items() if key not in _OURS}
         facts |= about(message, outcome.recipient)
         facts |= {"reply": str(outcome.reply), "remote": outcome.remote}
@@ -225,7 +225,10 @@ class Audience:
         return found
 
     def _hurry(self, bound: Bound, result: object) -> None:
-        """An observer must not be waited for: a Deferred runs alone, a coroutine is refused."""
+        """Take what an observer returned, which is not waited for.
+
+        A Deferred runs by itself; a coroutine is refused.
+        """
         if isinstance(result, Deferred):
             result.addErrback(
                 lambda failure: self._log.failure(
@@ -266,7 +269,7 @@ def _own_event(now: float, stage: str, verdict: str, plugin: str, facts: dict[st
 
 
 def about(subject: Any, recipient: Recipient | None = None) -> dict[str, Any]:
-    """The names and facts of an Event about this session, transaction or message."""
+    """The ids and facts of an Event about this session, transaction or message."""
     if isinstance(subject, Message):
         subject = subject.envelope
     if isinstance(subject, Client):
@@ -285,7 +288,7 @@ def about(subject: Any, recipient: Recipient | None = None) -> dict[str, Any]:
 
 
 def wanted_by(finding: Finding) -> dict[str, object]:
-    """What a finding wants done, for an event's facts; {} for facts alone."""
+    """What a finding wants done, for an event's facts; {} if it only adds signals or headers."""
     wanted = {
         "results": [f"{each.method}={each.result}" for each in finding.results],
         "without": [each.name for each in finding.without],

@@ -1,8 +1,8 @@
-"""The one way in which plugins are asked first to last.
+"""Asks the plugins of one hook in order.
 
-Relay policies, routers, checkers of logins and filters are asked one after the other until one
-of them decides. A witness sees each that is asked, also those without an opinion: what explains
-a decision, compares a plugin that has no effect yet, or keeps sessions for later is one.
+Relay policies, routers, login checkers and filters are asked one after the other until one of them
+decides. A witness sees each plugin that is asked, even if it has no opinion. Witnesses explain a
+decision, compare a plugin that has no effect yet, or record sessions.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .question import Question
 
 
 class Witness(Protocol):
-    """Sees what plugins are asked and answer. What it raises fails the asking: it is ours."""
+    """Sees what plugins are asked and what they answer. An exception of its own is not caught."""
 
     def asked(self, question: Question, answer: Any, seconds: float) -> None:
-        """`answer` is the plugin's, None for no opinion, or a Fault; it took `seconds`."""
+        """`answer` is the plugin's answer (None for no opinion) or a Fault. It took `seconds`."""
 
     def decided(self, question: Question | None, answer: Any) -> None:
-        """This answer is what counts; None and None if nobody decided."""
+        """`answer` is the one that counts. Both are None if no plugin decided."""
 
 
-#: Whether to go on after an answer that is an opinion; called with it, who gave it, and the
-#: reactor's seconds at which it was asked for (0.0 if there is no clock).
+#: Returns True to go on after an opinion. Called with the answer, the question that gave it, and
+#: the time at which it was asked in the reactor's seconds (0.0 if there is no clock).
 GoesOn: TypeAlias = Callable[[Any, Question, float], bool | Deferred[bool]]
 
-#: The answer that decides, and the index of who gave it.
+#: The answer that decides, and the index of the plugin that gave it.
 Asked: TypeAlias = tuple[Any, int]
 
 
@@ -43,12 +43,12 @@ def ask(
     seconds: Callable[[], float] | None = None,
     witness: Witness | None = None,
 ) -> Asked | Deferred[Asked]:
-    """The answer that decides and the index of who gave it; (None, their number) if none does.
+    """The answer that decides and its plugin's index; (None, len(questions)) if none decides.
 
-    Asked are those from `first` on. The first opinion decides, a Fault too, unless `goes_on`
-    says that it does not. `arguments` may be changed by `goes_on` for those who are asked next.
-    With a `witness` there must be a clock (`seconds`). If all that is needed is at hand, no
-    Deferred and no coroutine is made.
+    Plugins are asked from index `first` on. The first opinion or Fault decides, unless `goes_on`
+    returns True for it. `goes_on` may change `arguments` for the plugins that are asked next. A
+    `witness` needs a clock (`seconds`). If every answer comes at once, no Deferred and no
+    coroutine is made.
     """
     started = 0.0
     for index in range(first, len(questions)):
@@ -83,7 +83,7 @@ def _weighed(
     seconds: Callable[[], float] | None,
     witness: Witness | None,
 ) -> bool | Deferred[bool]:
-    """Whether to go on after this answer; a Deferred of a bool may be waited for by `_later`."""
+    """True to go on after this answer; `_later` waits for it if it is a Deferred."""
     if witness is not None and seconds is not None:
         witness.asked(question, answer, seconds() - started)
     if answer is None:
@@ -105,7 +105,7 @@ async def _later(
     seconds: Callable[[], float] | None,
     witness: Witness | None,
 ) -> Asked:
-    """The rest of `ask`, from an answer, or from the word whether to go on, that is waited for."""
+    """The rest of `ask`, from the point at which `answer` or `more` has to be waited for."""
     question = questions[index]
     if is_later(answer):
         answer = await answer

@@ -1,6 +1,6 @@
-"""Asking one plugin one question: timed, judged by type, its faults made values.
+"""Asks one plugin one question, with a time limit and a check of the answer; a fault is a value.
 
-Sync-first: where the plugin answers at once, no Deferred, task or timer is made.
+If the plugin answers at once, no Deferred, task or timer is made.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ..message.ids import LETTERS
 from ..smtp.reply import Reply
 from .breaker import Breaker
 
-BLOCKING = 1.0  # seconds in which the reactor could do nothing else: a fault, however it ends
+BLOCKING = 1.0  # seconds; blocking the reactor for longer is a fault, even if an answer comes
 
 
 def new_reference() -> str:
-    """Four letters that join what a client was told with what the log says of it."""
+    """Four letters that a client and the log are given, so that the log line can be found."""
     return "".join(secrets.choice(LETTERS) for _ in range(4))
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One plugin in its place.
+    """One plugin of the configuration.
 
-    `stage` and `name` are its section's ("relay", "inbound"; an agent's name is that of its
-    `[deliver.NAME]`). `timeout` is seconds that one answer may take. `on_error` is the fail
-    rule of a filter. `on` are the listeners whose sessions it is asked about, None for all;
-    mail of this host's own making comes from no listener.
+    `stage` and `name` are those of its section ("relay", "inbound"; an agent's name is that of its
+    `[deliver.NAME]`). `timeout` is how many seconds one answer may take. `on_error` says what a
+    fault of a filter or a departure hook does. `on` are the listeners whose sessions it is asked
+    about, None for all. Mail that this host made itself comes from no listener.
     """
 
     stage: str
@@ -45,31 +45,31 @@ class Bound:
     timeout: float = 30.0
     on_error: Literal["defer", "skip"] = "defer"
     on: frozenset[str] | None = None
-    written: str = ""  # what `plugin` of the section says, if that is not the name
+    written: str = ""  # the section's `plugin` setting, if it is not the name
 
     @property
     def label(self) -> str:
-        """What the log calls it: an agent is named for its section, not for whose code it is."""
+        """Its name in the log. An agent has the name of its section, not of its code."""
         return f"{self.written} ([{self.stage}.{self.name}])" if self.written else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What came instead of an answer. The client reads the reference, the log has the cause.
+    """A fault in place of an answer. The client reads the reference, the log has the cause.
 
-    `cause` is the exception's class or a few words; never shown to a client.
+    `cause` is the exception's class or a few words. It is never shown to a client.
     """
 
     reference: str
     cause: str
 
     def reply(self, code: int = 451, status: str = "4.3.0") -> Reply:
-        """The words that the client reads."""
+        """The reply that the client reads."""
         return Reply(code, f"Local error, try again later (ref {self.reference})", status)
 
 
 def fault_row(breaker: Breaker, bound: Bound, method: str, now: float) -> dict[str, object] | None:
-    """What `Question.state` says; `now` is on the reactor's clock."""
+    """The row of `Question.state`; `now` is in the reactor's seconds."""
     if not breaker.faults:
         return None
     left = None if breaker.until is None else max(0.0, breaker.until - now)
@@ -78,13 +78,13 @@ def fault_row(breaker: Breaker, bound: Bound, method: str, now: float) -> dict[s
 
 
 class Question:
-    """One method of one plugin, asked again and again.
+    """One method of one plugin, which is asked again and again.
 
-    `accepts` tells an answer from nonsense, None excepted: that is no opinion where
-    `silence` allows it. Exceptions of the classes `no` count as None. `told` hears of every
-    new Fault: the place, the method, the Fault, and the first argument, None if there is none.
-    Timeouts count for the breaker unless `patient`; blocking the reactor always does, though
-    the answer counts.
+    `accepts` returns True for a valid answer. None is not passed to it: None means no opinion if
+    `silence` allows it. Exceptions of the classes `no` count as None. `told` is called for every
+    new Fault, with the plugin, the method, the Fault, and the first argument (None if there is
+    none). Timeouts count for the breaker unless `patient`. Blocking the reactor always counts for
+    it, though the answer is used.
     """
 
     _log = Logger()
@@ -120,17 +120,18 @@ class Question:
         self._most = min(bound.timeout, BLOCKING)
 
     def state(self) -> dict[str, object] | None:
-        """A row for IInspected, None if nothing is wrong: `faults` in a row.
+        """A row for IInspected, None if nothing is wrong.
 
-        `open_for` are the seconds for which the plugin is bypassed, None if it is asked.
+        `faults` is the number of faults in a row. `open_for` is the number of seconds for which the
+        plugin is not asked, None if it is asked.
         """
         return fault_row(self._breaker, self.bound, self.method, self._reactor.seconds())
 
     def ask(self, *arguments: Any) -> Any:
-        """The answer or a Fault, or a Deferred of either; raises nothing.
+        """The answer or a Fault, or a Deferred of either. Raises nothing.
 
-        Cancelling the Deferred cancels the plugin's; that is nobody's fault and fails with
-        CancelledError.
+        Cancelling the Deferred cancels the plugin's own. It then fails with CancelledError, which
+        does not count as a fault.
         """
         breaker, started = self._breaker, self._reactor.seconds()
         if breaker.until is not None and not breaker.admits(started):
@@ -170,7 +171,7 @@ class Question:
         return answer
 
     def _wait(self, asked: Deferred[Any], arguments: tuple[Any, ...], blocked: bool) -> Any:
-        """The answer that is not at hand yet, or a Fault after the timeout."""
+        """Wait for the answer, or give a Fault after the timeout."""
 
         def give_up(_: Deferred[Any]) -> None:
             if timer.active():
@@ -197,18 +198,18 @@ class Question:
         answer: Deferred[Any] = Deferred(give_up)
         timer = self._reactor.callLater(self.bound.timeout, expire)
         asked.addBoth(settle)
-        # What had failed already needs no Deferred.
+        # If it had failed already, no Deferred is needed.
         return answer.result if answer.called else answer
 
     def _cancel(self, asked: Deferred[Any]) -> None:
         try:
             asked.cancel()
-        # A plugin's canceller is a plugin's code.
+        # The canceller of a plugin's Deferred is the plugin's code.
         except Exception:  # noqa: BLE001
             self._too_late(Failure())  # type: ignore[no-untyped-call]
 
     def failed(self, failure: Failure, arguments: tuple[Any, ...]) -> Fault:
-        """The Fault of an exception that the plugin, or making use of its answer, raised."""
+        """The Fault for an exception that the plugin, or the use of its answer, raised."""
         fault = Fault(new_reference(), failure.type.__name__ if failure.type else "error")
         self._log.failure(
             "{stage} plugin {plugin} failed at {method}, ref {reference}",
@@ -280,5 +281,5 @@ class Question:
 
 
 def _kind(answer: Any) -> str:
-    """A few words on a wrong answer; for a Reply its code, else its class."""
+    """A few words about an invalid answer: the code of a Reply, else the class."""
     return f"a {answer.code} reply" if isinstance(answer, Reply) else type(answer).__name__

@@ -1,4 +1,4 @@
-"""Where a recipient's mail goes: the routers asked about it, and about all that it stands for."""
+"""Asks the routers where a recipient's mail goes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ MAX_ADDRESSES = 5000  # that one recipient may stand for
 Told = Callable[[Envelope, Recipient, Route | Redirect | Reply, str, float], None]
 
 
-#: A router's answer, and the index of who gave it.
+#: A router's answer, and the router's index.
 Opinion = tuple[Route | Redirect | Reply, int]
 
-#: What a message has one entry of (`Recipient.key`), with what is asked for by NOTIFY.
+#: The recipients that a message already has, by `Recipient.key`, each with its NOTIFY.
 Known = Mapping[tuple[Mailbox, Mailbox | None], Notify]
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What became of one recipient: where it goes, and what of it is refused.
+    """The routes and refusals of one recipient.
 
-    Every `route.recipient` is set; a refusal is a negative Reply with the recipient it is for,
-    the one asked about or one that it was redirected to. `repeated` are those that the message
-    goes to already, if more is to be told of them than was asked for before. Nothing at all: all
-    that it stands for has the message already.
+    Every `route.recipient` is set. A refusal is a negative Reply together with its recipient: the
+    one that was asked about, or one that it was redirected to. `repeated` are recipients that the
+    message has already, but for which NOTIFY now asks for more reports. If all three are empty,
+    the message already goes to everyone that the recipient stands for.
     """
 
     routes: tuple[Route, ...]
@@ -47,8 +47,8 @@ class Routing:
 class Asking:
     """The routers, asked about the recipients of one envelope.
 
-    `told` hears of every decision, None if nobody listens; the reactor's is its clock. `witness`
-    sees every router that is asked.
+    `told` is called for every decision; it is None if no observer wants to know. Times are in the
+    reactor's seconds. `witness` sees every router that is asked.
     """
 
     __slots__ = ("_envelope", "_routers", "_seconds", "_told", "_witness", "reactor")
@@ -69,10 +69,7 @@ class Asking:
         self._seconds = reactor.seconds
 
     def ask(self, recipient: Recipient, first: int) -> Opinion | Deferred[Opinion]:
-        """The first answer from router `first` on, and the index of who gave it.
-
-        A fault is a 451.
-        """
+        """The first answer from router `first` on, and that router's index. A fault is a 451."""
         started = 0.0 if self._told is None else self._seconds()
         asked = ask(
             self._routers,
@@ -97,7 +94,7 @@ class Asking:
         return answer, index
 
     def name(self, index: int) -> str:
-        """The router's name, "" for none."""
+        """The router's name, "" if there is no such router."""
         return self._routers[index].bound.name if index < len(self._routers) else ""
 
     def tell(
@@ -107,13 +104,13 @@ class Asking:
         plugin: str,
         milliseconds: float = 0.0,
     ) -> None:
-        """Tell a decision, where somebody listens."""
+        """Tell a decision, if an observer wants to know."""
         if self._told is not None:
             self._told(self._envelope, recipient, answer, plugin, milliseconds)
 
 
 def routing_of(recipient: Recipient, answer: Route | Reply) -> Routing:
-    """The Routing of one that was not redirected."""
+    """The Routing of a recipient that was not redirected."""
     if isinstance(answer, Reply):
         return Routing((), ((recipient, answer),))
     return Routing((answer.of(recipient),), ())

@@ -1,4 +1,4 @@
-"""All tls_policy hooks asked about one exchange; the strictest counts."""
+"""Asks all tls_policy hooks about one exchange. The strictest answer counts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BY_STRICTNESS: tuple[_Use, ...] = ("opportunistic", "require", "verify")
 
 @dataclass(frozen=True, slots=True)
 class AllJudges:
-    """Certificates that will do for every one of these."""
+    """Judges certificates: all of these judges must accept them."""
 
     judges: tuple[CertificateJudge, ...]
 
     def judge(self, host: str, chain: Sequence[bytes]) -> str:
-        """The first refusal (see CertificateJudge)."""
+        """The first refusal, "" if there is none (see CertificateJudge)."""
         return next((why for each in self.judges if (why := each.judge(host, chain))), "")
 
 
@@ -36,9 +36,9 @@ async def demanded(
     seconds: Callable[[], float],
     witness: Witness | None = None,
 ) -> TlsDemand | Reply | None:
-    """What all of them demand together; a Reply if the exchange must not be used.
+    """The combined demand of all policies; a Reply if the exchange must not be used.
 
-    A fault is such a Reply, 451: mail never leaves less well secured because a policy failed.
+    A fault is such a Reply, a 451: mail never leaves less well secured because a policy failed.
     """
     gathering = _Demands(domain, exchange, audience)
     clock = seconds if audience is not None or witness is not None else None
@@ -50,7 +50,7 @@ async def demanded(
 
 
 class _Demands:
-    """What has been demanded so far."""
+    """The demands so far."""
 
     def __init__(self, domain: str, exchange: str, audience: Audience | None) -> None:
         self._domain = domain
@@ -60,7 +60,7 @@ class _Demands:
         self._refusal: Reply | None = None
 
     def goes_on(self, answer: Any, question: Question, started: float) -> bool:
-        """Take one answer; False if the exchange must not be used."""
+        """Take one answer. False if the exchange must not be used."""
         if isinstance(answer, Fault):
             answer = answer.reply()
         if self._audience is not None:
@@ -73,7 +73,7 @@ class _Demands:
         return True
 
     def result(self) -> TlsDemand | Reply | None:
-        """All of them as one."""
+        """All demands as one."""
         if self._refusal is not None or not self._demands:
             return self._refusal
         if len(self._demands) == 1:

@@ -1,4 +1,4 @@
-"""How many files, sockets among them, a process may have open, and how many it may need."""
+"""How many files (including sockets) a process may have open, and how many it may need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from ..settings import HostSettings
 
-BESIDES = 200  # for the queue, deliveries, logs, workers
+BESIDES = 200  # files for the queue, deliveries, logs and workers
 
 _log = Logger()
 
@@ -20,12 +20,12 @@ def raise_limit() -> None:
         return
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as failed:  # macOS has a limit that it does not tell
+    except (OSError, ValueError) as failed:  # macOS has a limit that it does not report
         _log.warn("no more than {soft} files can be open: {why}", soft=soft, why=str(failed))
 
 
 def too_few(settings: HostSettings) -> str:
-    """Why clients of all listeners do not fit into what may be open at most; "" if they do."""
+    """A warning if the clients of all listeners need more open files than allowed, else ""."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     limits = [listener.limits or settings.limits for listener in settings.listen]
     wanted = sum(each.connections for each in limits)

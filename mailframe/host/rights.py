@@ -1,8 +1,8 @@
-"""What the host must still read and write once it is an ordinary user.
+"""The files and folders that the host must read and write once it is an ordinary user.
 
-As root everything can be read; the running host looks at changed lists and renewed certificates
-as its `user`, and writes as that one. `hindrances` says what this process may not do,
-`hindrances_of` what another account may not: a child looks that has become it.
+Root can read everything, but the running host reads changed lists and renewed certificates as its
+`user`, and writes as that user. `hindrances` finds what this process may not do, and
+`hindrances_of` what another account may not do: it asks a child process that becomes that account.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..settings import HostSettings, MailboxSettings
 from ..wire.certificates import CHAIN, KEY
 from .privileges import Account, become
 
-MOST_FOLDERS = 1000  # of a folder of mailboxes that are looked at
+MOST_FOLDERS = 1000  # that are checked within a folder of mailboxes
 
 
 Use = Literal["read", "write", "reach"]
@@ -29,9 +29,9 @@ Use = Literal["read", "write", "reach"]
 class Needed:
     """A file or a folder that the host reads again, or writes to, while it runs.
 
-    `section` is that of the configuration, None for the host's own tables, and `key` the setting
-    that names it. What is to be reached may not be there yet, but the folders above it let
-    the host in.
+    `section` is the section of the configuration, None for the host's own tables, and `key` is the
+    setting that names the path. With the use "reach", the path need not exist yet, but the host
+    must be able to enter the folders above it.
     """
 
     section: Section | None
@@ -40,7 +40,7 @@ class Needed:
     use: Use = "read"
 
     def warning(self, composition: Composition, hindrance: str) -> ConfigError:
-        """What `mailframe check` and the start say of it."""
+        """The warning that `mailframe check` and the start give."""
         place = composition if self.section is None else self.section
         user = composition.settings.user
         message = f"warning: {hindrance} by the user {user!r}"
@@ -55,9 +55,9 @@ _LEADS_TO: dict[Use, str] = {
 
 
 def needed_by_host(settings: HostSettings) -> Iterator[Needed]:
-    """What the host's own tables name. Blocks."""
+    """The paths that the host's own tables name. Blocks."""
     state = settings.state
-    given = not state.exists() or state.stat().st_uid == 0  # then root will give it away
+    given = not state.exists() or state.stat().st_uid == 0  # then root will give it to the user
     yield Needed(None, "state", state, "reach" if given else "write")
     for number, listener in enumerate(settings.listen):
         if listener.client_ca is not None:
@@ -80,7 +80,7 @@ def needed_by_mailboxes(settings: MailboxSettings, folder: Path) -> Iterator[Nee
 def warnings_of(
     composition: Composition, needed: Sequence[Needed], found: Iterable[str]
 ) -> list[ConfigError]:
-    """One for each setting with a hindrance: what was found of each that is needed."""
+    """One warning for each setting with a hindrance. `found` has one text for each `needed`."""
     said: dict[tuple[str | None, str, Use], ConfigError] = {}
     for each, hindrance in zip(needed, found, strict=True):
         if hindrance:
@@ -91,14 +91,15 @@ def warnings_of(
 
 
 def hindrances(needed: Iterable[Needed]) -> list[str]:
-    """For each: why this process may not, in words; "" if it may. Blocks."""
+    """For each of these, why this process may not use it; "" if it may. Blocks."""
     return [_HINDRANCE[each.use](each.path) for each in needed]
 
 
 def hindrances_of(whom: Account | None, needed: Sequence[Needed]) -> list[str]:
-    """The same for the account that the host will become. Blocks. ChildProcessError.
+    """The same for the account that the host will become. Blocks. May raise ChildProcessError.
 
-    Only root can try another's rights: nothing is found if this process is neither.
+    Only root can try the rights of another account. If this process is neither root nor that
+    account, nothing is found.
     """
     if whom is None or os.geteuid() == whom.uid:
         return hindrances(needed)
@@ -119,13 +120,13 @@ def hindrances_of(whom: Account | None, needed: Sequence[Needed]) -> list[str]:
 
 
 def _look_as(whom: Account, needed: Sequence[Needed], writing: int) -> NoReturn:
-    """In the child."""
+    """Look for hindrances in the child process, and exit."""
     try:
         become(whom)
         with os.fdopen(writing, "wb") as answer:
             answer.write(json.dumps(hindrances(needed)).encode())
     finally:
-        # Nothing of the parent's may be done twice, at its exit least of all.
+        # The child must not repeat anything that the parent does, least of all at its exit.
         os._exit(0)
 
 
@@ -139,7 +140,7 @@ def _unreadable(path: Path) -> str:
         return _unreached(path)
     if not _is_there(path):
         return ""
-    # A folder is read by its names and entered.
+    # A folder must be listed and entered.
     wanted = os.R_OK | os.X_OK if os.access(path, os.F_OK) and path.is_dir() else os.R_OK
     return "" if os.access(path, wanted) else f"{path} cannot be read"
 
@@ -165,7 +166,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _closed_above(path: Path) -> Path | None:
-    """The first folder on the way that this process may not enter."""
+    """The first folder above the path that this process may not enter, None if there is none."""
     for folder in reversed(path.parents):
         if not _is_there(folder):
             return None
@@ -175,7 +176,7 @@ def _closed_above(path: Path) -> Path | None:
 
 
 def _has_own_folders(path: Path) -> bool:
-    """Whether folders in it can be written to: a mailbox's, a domain's."""
+    """True if a folder in it can be written to, such as that of a mailbox or a domain."""
     if not path.is_dir() or not os.access(path, os.R_OK):
         return False
     with os.scandir(path) as entries:

@@ -1,4 +1,4 @@
-"""What is right and yet a trap: said in the log at the start, and once a day of certificates."""
+"""Warns in the log of settings that are valid but dangerous, and daily of certificates."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .descriptors import too_few
 from .resources import Resources
 from .rights import hindrances, warnings_of
 
-LOOK_EVERY = 86400.0  # seconds between two looks at certificates
+LOOK_EVERY = 86400.0  # seconds between two checks of certificates
 
 
 def traps(composition: Composition, resources: Resources) -> Iterator[ConfigError]:
-    """Those that a host finds which is its `user` now, each with its line. Blocks."""
+    """The warnings that a host finds once it is its `user`, each with its line. Blocks."""
     yield from resources.warnings
     if composition.settings.user is not None:
         needed = resources.needed
@@ -30,7 +30,7 @@ def traps(composition: Composition, resources: Resources) -> Iterator[ConfigErro
 
 
 class CertificateWatch(TimerService):
-    """Warns of certificates that end soon, or name another host, at the start and every day."""
+    """Warns at the start and every day of certificates that expire soon or name another host."""
 
     _log = Logger()
 
@@ -43,7 +43,7 @@ class CertificateWatch(TimerService):
         self._now = now
 
     def look(self) -> None:
-        """Say what is wrong with them now."""
+        """Log what is wrong with the certificates now."""
         try:
             for trap in self._certificates.traps(self._now()):
                 self._log.warn("certificates: {trap}", trap=trap)

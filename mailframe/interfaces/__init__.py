@@ -1,16 +1,16 @@
-"""FLOOR 5: every hook on one page.
+"""FLOOR 5: the interfaces of all hooks.
 
-What a plugin provides, when it is asked, what its answers mean, and what is true
-afterwards. Where a return type says `Eventual[X]`, the method may return an X, a
-coroutine of X (write it `async def`) or a Deferred of X; a value at hand is quickest.
+They say what a plugin provides, when it is asked, what its answers mean, and what is true
+afterwards. If a return type is `Eventual[X]`, the method may return an X, a coroutine of X (write
+it as `async def`) or a Deferred of X. A plain X is quickest.
 
-For all of them: None is "no opinion". A `Reply` is the decision in the words that the
-client reads. An exception or a timeout is the plugin's fault: it is logged with a reference,
-the client reads a 4xx with that reference, and no door opens.
+For all hooks, None means "no opinion". A `Reply` is the decision, in the words that the client
+reads. An exception or a timeout is the plugin's fault: it is logged with a reference, the client
+reads a 4xx with that reference, and nothing is permitted.
 
 `[[auth]]` plugins provide `twisted.cred.checkers.ICredentialsChecker` for
 `IUsernamePassword` (`requestAvatarId` returns the user's name, bytes or str, or fails with
-UnauthorizedLogin), or an interface of `auth`; the first that says yes decides.
+UnauthorizedLogin), or an interface of `auth`. The first plugin that says yes decides.
 `[[serve]]` plugins provide IServedProtocol, or
 `twisted.application.service.IService`, or both.
 """

@@ -1,7 +1,7 @@
 """`[[auth]]`: who may log in.
 
-A plugin provides one or several of these; a listener offers the mechanisms that its plugins can
-serve together:
+A plugin provides one or more of these interfaces. A listener offers the mechanisms that its
+plugins together can serve:
 
 | interface | mechanisms |
 |---|---|
@@ -11,7 +11,8 @@ serve together:
 | `ICertificateChecker` | EXTERNAL, for clients that showed a certificate |
 
 The questions and answers are values of `mailframe.sasl`. The first plugin that says yes decides.
-None is "not by me". A fault is a temporary failure if nobody else says yes.
+None means that this plugin does not accept the login. A fault is a temporary failure, unless
+another plugin says yes.
 """
 
 from __future__ import annotations
@@ -32,38 +33,41 @@ from ..sasl import (
 
 
 class IStoredKeys(Interface):
-    """Keeps what SCRAM needs of its users' passwords (`mailframe.sasl.StoredKeys`)."""
+    """Stores the keys that SCRAM needs in place of passwords (`mailframe.sasl.StoredKeys`)."""
 
     def keeps_keys() -> bool:
-        """True if SCRAM can be offered now. Asked at every hello; answers at once."""
+        """True if SCRAM can be offered now. Asked at every hello; must answer at once."""
 
     def stored_keys(wanted: KeysWanted) -> Eventual[KeysFound | None]:
-        """What is kept for that name; None for a user that is unknown or has no keys.
+        """The keys stored for that name; None if the user is unknown or has no keys.
 
-        Nobody is logged in by it: the client has yet to prove that it knows the password. The
-        time it takes should not tell which users there are.
+        The answer does not log anybody in: the client has yet to prove that it knows the password.
+        The time that it takes should not reveal which users exist.
         """
 
 
 class ITokenChecker(Interface):
-    """Knows whose an OAuth 2.0 access token is (RFC 6750)."""
+    """Knows which user an OAuth 2.0 access token belongs to (RFC 6750)."""
 
     def check_token(wanted: TokenWanted) -> Eventual[Identity | TokenRefused | None]:
-        """Whose it is.
+        """The identity that the token belongs to.
 
-        TokenRefused says why it does not do, which the client reads if no other plugin says yes.
-        Whoever takes any name that the client gives (`wanted.name`) says so by `acts_as`; by
-        itself a name that is not letter by letter the user's is refused.
+        TokenRefused says why the token is refused; the client reads it if no other plugin says yes.
+        If the name that the client gives (`wanted.name`) is not exactly the user's, the login is
+        refused. A plugin that accepts it all the same puts it into `acts_as`.
         """
 
 
 class ICertificateChecker(Interface):
-    """Knows whose a client's TLS certificate is."""
+    """Knows which user a client's TLS certificate belongs to."""
 
     def check_certificate(
         wanted: CertificateWanted, certificate: bytes
     ) -> Eventual[Identity | None]:
-        """Whose it is. `certificate` is in DER, and of an authority that the listener trusts."""
+        """The identity that it belongs to.
+
+        `certificate` is in DER, and was issued by an authority that the listener trusts.
+        """
 
 
 class IUserStore(Interface):
@@ -73,11 +77,14 @@ class IUserStore(Interface):
         """All users, sorted."""
 
     def set_password(name: str, password: str, create: bool) -> None:
-        """Durably. KeyError for a user that is there (`create`) or is not (otherwise);
-        ValueError for a name or password that cannot be."""
+        """Store it durably.
+
+        KeyError with `create` if the user exists, and without `create` if there is no such user.
+        ValueError if the name or the password is not valid.
+        """
 
     def remove(name: str) -> None:
-        """Durably. KeyError where there is none."""
+        """Remove the user durably. KeyError if there is no such user."""
 
     def test(name: str, password: str) -> bool:
-        """Whether this password lets this user in."""
+        """True if this user can log in with this password."""

@@ -1,4 +1,4 @@
-"""`[deliver.NAME]`: who brings mail there."""
+"""`[deliver.NAME]`: agents that deliver mail to a kind of destination."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..smtp.reply import Reply
 
 
 class IDeliveryAgent(Interface):
-    """`[deliver.NAME]`: brings one message to recipients that share a destination."""
+    """`[deliver.NAME]`: delivers one message to recipients that share a destination."""
 
     def deliver(message: Message, routes: Sequence[Route]) -> Eventual[Iterable[Outcome]]:
-        """One Outcome per route, told apart by `route.recipient`.
+        """One Outcome for each route, identified by `route.recipient`, which is always set.
 
-        DELIVERED, RELAYED and PASSED_ON mean that the message outlives a power cut in the
-        recipient's mailbox or at the next host; it is forgotten here then. A missing Outcome,
-        an exception and a timeout count as DEFERRED. Every `route.recipient` is set.
+        DELIVERED, RELAYED and PASSED_ON mean that the message is durable (survives a power cut)
+        in the recipient's mailbox or at the next host; the queue then forgets it. A missing
+        Outcome, an exception and a timeout count as DEFERRED.
         """
 
 
 class IBatchingAgent(IDeliveryAgent):
-    """An agent that does together what it is given at the same time, so it wants many calls."""
+    """An agent that groups the calls it gets at the same time, and so wants many of them."""
 
     at_once = Attribute(
         "how many calls of `deliver` it takes at a time for each destination, in place of"
@@ -33,19 +33,19 @@ class IBatchingAgent(IDeliveryAgent):
 
 
 class IPausingAgent(IDeliveryAgent):
-    """An agent that leaves alone for a while what it could not reach."""
+    """An agent that does not try an unreachable destination again for a while."""
 
     def forget_pauses() -> None:
-        """Try everything again at the next `deliver`: somebody asks for it. Returns at once."""
+        """End all pauses, because an operator asks for a new attempt. Must return at once."""
 
 
 class IForeseeingAgent(IDeliveryAgent):
-    """An agent that knows before a message comes that it will not take it."""
+    """An agent that can know before a message comes that it will not take it."""
 
     def refusal(envelope: Envelope, route: Route) -> Eventual[Reply | None]:
-        """Why mail for this route would not be taken now, None if nothing is known against it.
+        """Why mail for this route would be refused now, None if nothing is known against it.
 
-        Asked at RCPT, once a route for the recipient itself is found, so that the client is told
-        instead of the sender, whose address may be forged, by a report. `envelope.size` is what
-        the client declared. The answer must cost little; a fault counts as None.
+        Asked at RCPT once a route for the recipient itself is found, so that the client is refused.
+        Otherwise a bounce would go to the sender, whose address may be forged. `envelope.size` is
+        what the client declared. The answer must be cheap. A fault counts as None.
         """

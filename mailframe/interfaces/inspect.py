@@ -1,4 +1,4 @@
-"""What can be looked at while the host runs."""
+"""State that an operator can look at while the host runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class IInspected(Interface):
     """A part of the host, or a plugin, whose state an operator may want to see."""
 
     def state() -> Iterable[Mapping[str, object]]:
-        """Rows of what can be written as JSON: names, numbers, texts. No secrets.
+        """Rows of values that can be written as JSON: names, numbers, texts. No secrets.
 
-        The most interesting ones first: of many, only the first few hundred are shown. Called
-        in the reactor; must return at once.
+        Put the most interesting rows first, because only the first few hundred are shown. Called in
+        the reactor's thread; must return at once.
         """

@@ -1,4 +1,4 @@
-"""`[[observe]]`: who sees every decision."""
+"""`[[observe]]`: observers, which see every decision."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ class IObserver(Interface):
     wants = Attribute("""frozenset of Event.stage names that are of interest; None for all.""")
 
     def observe(event: Event) -> None:
-        """Must return at once: what takes long is put aside for a thread. Result ignored."""
+        """Take an event. Must return at once: leave long work to a thread. Returns nothing."""
 
 
 class ITrace(IObserver):
-    """An observer that remembers: what `mailframe trace` asks."""
+    """An observer that remembers events, so that `mailframe trace` can ask it."""
 
     def events(of: str, limit: int = 1000) -> Eventual[Sequence[Event]]:
-        """The decisions about a message, about a session, or about an address's latest messages.
+        """The decisions about one message, one session, or the latest messages of an address.
 
-        `of` is the id of a message or of a session, or a mailbox that was sender or recipient;
-        oldest first. Of a session, its messages are part until their end.
+        `of` is the id of a message or of a session, or a mailbox that was sender or recipient.
+        Oldest first. The decisions about a session include those about its messages until their
+        end.
         """

@@ -11,93 +11,90 @@ from ..message import Content, Entry, Envelope, Pending
 
 
 class IDraft(Interface):
-    """A message being written into the queue; it does not exist for anybody else yet."""
+    """A message that is being written into the queue. Nobody else can see it yet."""
 
     def write(octets: bytes) -> Eventual[None]:
         """Add octets to the body. A Deferred asks the writer to wait (back-pressure).
 
-        Raises OSError where the store cannot take them; the draft is good for abort() only.
+        Raises OSError if the store cannot take them; then only abort() may be called.
         """
 
     def content() -> Content:
-        """What has been written so far, with an empty prefix; valid until commit or abort."""
+        """The octets written so far, with an empty prefix. Valid until commit or abort."""
 
     def commit(envelope: Envelope, headers: bytes, lease: float | None = None) -> Eventual[Entry]:
-        """Make it durable: once this returns, the message outlives `kill -9` and a power cut.
+        """Make it durable: once this returns, the message survives `kill -9` and a power cut.
 
-        `headers` are the whole lines to put on top. `lease` is the end of a lease that the
-        message has from birth, seconds since the epoch, so that the caller may deliver the
-        returned Entry without a claim; None leaves it to any claim. `envelope.received` is when
-        the message was created, and its recipients are due from then on. If `envelope.held` says
-        why, it is on hold from birth, as by `change`. Fails with OSError if it could not be made
-        durable (`errno.ENOSPC` or `EDQUOT` for a full disk); nothing remains then.
+        `headers` are the whole lines to put on top. If `lease` is not None, the message is leased
+        to the caller from the start, until that time in seconds since the epoch, so that the caller
+        may deliver the returned Entry without a claim. `envelope.received` is the time of creation,
+        from which the recipients are due. If `envelope.held` gives a reason, the message is on hold
+        from the start, as by `change`. Fails with OSError if it could not be made durable
+        (`errno.ENOSPC` or `EDQUOT` for a full disk); then nothing remains.
         """
 
     def abort() -> None:
-        """Forget it; nothing remains. Harmless after commit and when called twice."""
+        """Discard the draft; nothing remains. Harmless after commit, and if called twice."""
 
 
 class LeaseLost(Exception):
-    """The message is leased to somebody else by now, or was given back: nothing was changed."""
+    """The lease is not ours any more: somebody else has it, or we gave it back. Changed nothing."""
 
 
 class IQueueStore(Interface):
-    """`[queue]`: where accepted messages wait. Exactly one; nothing else knows where.
+    """`[queue]`: where accepted messages wait. There is exactly one store.
 
-    It is one store for all workers of a host, or of several hosts, unless it provides
-    IShardedStore: then each worker has a part of its own.
+    All workers of a host, or of several hosts, share it, unless it provides IShardedStore: then
+    each worker has a part of its own.
 
-    Times are seconds since the epoch, given by the caller; the store has no clock. All
-    changes are durable when their Eventual is done. A damaged message is set aside where
-    `corrupt()` counts it, logged, and never deleted; the rest goes on.
+    Times are in seconds since the epoch and come from the caller; the store has no clock. A change
+    is durable when its Eventual is done. A damaged message is logged and set aside, where
+    `corrupt()` lists it, and is never deleted; all other messages go on.
 
-    A lease is the word of its owner (`Site.owner`, another one for each start of each process)
-    that it works on a message until then. After its end anybody may claim the message, so that
-    what a lost process held comes back; until somebody does, it is still its owner's to renew
-    or to record.
+    A lease says that its owner works on a message until a certain time. Each start of each process
+    is another owner (`Site.owner`). After the lease's end anybody may claim the message, so that
+    the messages of a lost process come back. Until somebody does, its owner may still renew or
+    record it.
     """
 
     def begin(envelope: Envelope) -> IDraft:
-        """A draft for this transaction. Raises OSError (ENOSPC) where the disk is full."""
+        """A draft for this transaction. Raises OSError (ENOSPC) if the disk is full."""
 
     def claim(
         now: float, limit: int, until: float, excluding: frozenset[str] = frozenset()
     ) -> Eventual[Sequence[Entry]]:
         """Lease up to `limit` messages that have a recipient due at `now`, most overdue first.
 
-        The leases end at `until`. `Entry.pending` holds all recipients that wait, those not due
-        yet too. Held and leased messages are left alone; so are those whose due recipients
-        are all in the domains `excluding` (lower case): destinations known to be down. Nobody
-        else is given a message by a claim at the same time.
+        The leases end at `until`. `Entry.pending` has all recipients that wait, also those that are
+        not due yet. Held and leased messages are left out, and so are messages whose due recipients
+        are all in the domains `excluding` (lower case), which are known to be down. Two claims at
+        the same time never get the same message.
         """
 
     def renew(ids: Sequence[str], until: float) -> Eventual[frozenset[str]]:
-        """Move the end of our leases to `until`; the ids that are still ours."""
+        """Move the end of our leases to `until`. Returns the ids that are still ours."""
 
     def record(id: str, pending: Sequence[Pending], release: bool = True) -> Eventual[None]:
-        """Put these recipients in place of all that waited, in one atomic step.
+        """Replace all waiting recipients with these, in one atomic step.
 
-        Those left out are done for; the new ones may be others (an alias expanded). None
-        left means the message is finished and removed. `release` gives the lease back. Fails
-        with LeaseLost if the lease is not ours any more; a message that is gone is left alone.
+        Recipients that are left out are finished; there may be new ones (an alias was expanded). If
+        none are left, the message is finished and removed. `release` gives the lease back. Fails
+        with LeaseLost if the lease is not ours any more. Does nothing if the message is gone.
         """
 
     def release(ids: Sequence[str]) -> Eventual[None]:
-        """Give our leases back unchanged: the messages are due as they were.
-
-        What is not ours is left alone.
-        """
+        """Give our leases back; the messages are due as before. Ignores those that are not ours."""
 
     def watch(call: Callable[[], None]) -> None:
-        """Have `call()` called in the reactor's thread when something may have become due.
+        """Arrange for `call()` to be called in the reactor's thread when a message may be due.
 
-        Called after another owner brought a message that it has not leased, gave one back,
-        recorded what is left of one, or changed one; what this owner does need not be told.
-        Too many calls do no harm. A store that one process has to itself never calls.
+        It is called after another owner added a message without a lease, gave one back, recorded
+        what is left of one, or changed one. It need not be called for what this owner does. Too
+        many calls do no harm. A store that only one process uses never calls it.
         """
 
     def next_due() -> Eventual[float | None]:
-        """When the next unheld message is due or its lease runs out; None for an empty queue."""
+        """When the next unheld message is due or its lease ends; None if there is none."""
 
     def find(
         after: str = "",
@@ -106,40 +103,41 @@ class IQueueStore(Interface):
         hold: bool | None = None,
         due_after: float | None = None,
     ) -> Eventual[Sequence[Entry]]:
-        """A page of messages by id, those after `after`; oldest first.
+        """One page of messages, with ids after `after`, oldest first.
 
-        `address` keeps those with this sender or recipient, "@domain" those of a domain;
-        `hold` those that are held or are not; `due_after` those of which no recipient is due
-        at that time, and is asked at each start: it should cost little if there are none.
+        `address` selects messages with this sender or recipient, or with any of a domain
+        ("@domain"). `hold` selects those that are held (True) or not (False). `due_after` selects
+        those that have no recipient due at that time; each start asks for them, so this should be
+        cheap if there are none.
         """
 
     def get(id: str) -> Eventual[Entry | None]:
-        """One message, leased or not; None if there is none of that name."""
+        """One message, leased or not; None if there is none with that id."""
 
     def counts() -> Eventual[dict[str, int]]:
-        """How many: "messages", "due"-independent "recipients", "held", "leased", "corrupt"."""
+        """Numbers of "messages", "recipients" (due or not), "held", "leased" and "corrupt"."""
 
     def change(ids: Sequence[str], verb: str, now: float) -> Eventual[Sequence[str]]:
-        """Do "hold", "release" (from hold), "retry" (due at `now`) or "delete"; ids changed.
+        """Do "hold", "release" (from hold), "retry" (due at `now`) or "delete".
 
-        A leased message can be held or retried (it takes effect when its lease ends) but
-        not deleted. ValueError for another verb.
+        Returns the ids that were changed. A leased message can be held or retried, which takes
+        effect when its lease ends, but it cannot be deleted. ValueError for any other verb.
         """
 
     def corrupt() -> Eventual[Sequence[str]]:
-        """What was set aside as damaged: a line for each, with its place and the reason."""
+        """The messages set aside as damaged: one line for each, with its place and the reason."""
 
     def close() -> Eventual[None]:
-        """Finish commits under way, give all leases back, let go of files and threads."""
+        """Finish commits that have begun, give all leases back, and release files and threads."""
 
 
 class IShardedStore(IQueueStore):
-    """A store that keeps a part of its own for each worker process (`Site.worker`).
+    """A store that keeps a separate part for each worker process (`Site.worker`).
 
-    What the whole queue holds is known by asking all workers. One process at a time opens a
-    part. If there are fewer workers than before, a worker that is left opens the parts of
-    those that are gone as well, and works them off.
+    To see the whole queue, all workers must be asked. Only one process at a time opens a part. If
+    there are fewer workers than before, the remaining workers also open the parts of those that
+    are gone, and deliver their messages.
     """
 
     def shards() -> Sequence[int]:
-        """The workers whose parts exist, this one's own or not. Opens nothing."""
+        """The numbers of the workers whose parts exist, including other workers. Opens nothing."""

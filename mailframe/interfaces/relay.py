@@ -14,21 +14,21 @@ from ..smtp.reply import Reply
 class IRelayPolicy(Interface):
     """`[[relay]]`: may this client send to this recipient through us?
 
-    Asked once per RCPT, in the order of the configuration; the first opinion decides. When
-    nobody speaks the answer is 550 5.7.1: relaying is closed until a plugin opens it, and
-    no other hook can open it.
+    Asked once for each RCPT, in the order of the configuration. The first opinion decides. If no
+    policy has an opinion, the answer is 550 5.7.1: relaying is denied unless a plugin permits it,
+    and no other hook can permit it.
     """
 
     def judge(envelope: Envelope, recipient: Recipient) -> Eventual[Reply | None]:
-        """A positive Reply (`RECIPIENT_OK`) opens, a negative one refuses, None passes on.
+        """A positive Reply (`RECIPIENT_OK`) permits, a negative one refuses, None asks the next.
 
-        `envelope.recipients` holds those accepted before this one. Anything else than a
-        Reply or None is a fault, and a fault never opens.
+        `envelope.recipients` has the recipients accepted before this one. Anything but a Reply or
+        None is a fault, and a fault never permits relaying.
         """
 
 
 class ILocalDomains(IRelayPolicy):
-    """A relay policy that opens to everybody for domains whose mail ends here."""
+    """A relay policy that permits everybody to send to the domains of this host."""
 
     def domains() -> Iterable[str]:
-        """Those that can be named; without the ones that a pattern stands for."""
+        """The domains that are named; not those that only match a pattern."""

@@ -9,28 +9,28 @@ from ..names.records import Answer, MxRecord, TlsaRecord
 
 
 class IResolver(Interface):
-    """What is asked of DNS. `Site.resolver` is one.
+    """Asks DNS. `Site.resolver` provides it.
 
-    A name without records of that kind is an Answer without records. All methods raise, or fail
-    with, `mailframe.names.records.Unresolvable` if the name does not exist or cannot
-    (`temporary` is False), or if nobody would answer now (True). Names may be Unicode, in any
-    case, with a trailing dot or without. What is remembered is given at once.
+    If a name has no records of that kind, the Answer has no records. All methods raise, or fail
+    with, `mailframe.names.records.Unresolvable`. Its `temporary` is False if the name does not
+    exist or is not a valid name, and True if no server answers now. Names may be Unicode, in any
+    case, with or without a trailing dot. Cached answers are returned at once, without a Deferred.
     """
 
     def mx(domain: str) -> Eventual[Answer[MxRecord]]:
-        """The domain's exchanges in no order; the null MX (RFC 7505) is a record with host ""."""
+        """The domain's exchanges, unordered. The null MX (RFC 7505) is a record with host ""."""
 
     def addresses(host: str) -> Eventual[Answer[str]]:
-        """The host's IPv6 and then IPv4 addresses as text; an IP address is its own answer.
+        """The host's IPv6 and then IPv4 addresses as text; for an IP address, the address itself.
 
-        If one kind cannot be had now, the other is the answer if it has any.
+        If the query for one kind fails, the answer has the addresses of the other kind, if any.
         """
 
     def txt(name: str) -> Eventual[Answer[bytes]]:
-        """The texts, the strings of each joined (RFC 7208 section 3.3)."""
+        """The TXT records, each with its strings joined (RFC 7208 section 3.3)."""
 
     def tlsa(name: str) -> Eventual[Answer[TlsaRecord]]:
         """The TLSA records of a name such as "_25._tcp.mx.example.org" (RFC 7672)."""
 
     def ptr(address: str) -> Eventual[Answer[str]]:
-        """The names that the reverse zone gives this IP address, an IPv4-mapped one as IPv4."""
+        """The names of this IP address in the reverse zone. An IPv4-mapped one is asked as IPv4."""

@@ -1,4 +1,4 @@
-"""`[[serve]]`: a protocol of its own for a listener."""
+"""`[[serve]]`: another protocol than SMTP or LMTP for a listener."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ..eventual import Eventual
 
 
 class IServedConnection(Interface):
-    """What the host gives a protocol for one client: the connection is the host's, the talk is not.
+    """What the host gives a protocol for one client. The host looks after the connection itself.
 
-    The client is counted and let in, its PROXY header read, and in TLS if the listener says
-    "implicit", before the protocol hears of it. Time limits, the end of the host, reload and
-    several workers are the host's as well.
+    Before the protocol is made, the client has been counted and admitted, its PROXY header has been
+    read, and TLS has begun if the listener's is "implicit". The host also takes care of time
+    limits, its own stop, reload and several workers.
 
-    What the protocol's `transport` is sent waits for the client, who is not read from while more
-    than `unread_replies` octets wait, and is dropped if none of them go for `data_timeout`.
-    A producer can be registered with it as with any of Twisted's transports.
+    Octets that the protocol writes to its `transport` wait for the client. While more than
+    `unread_replies` octets wait, nothing is read from the client. If none of them can be sent for
+    `data_timeout`, the connection is dropped. A producer can be registered as with any of Twisted's
+    transports.
     """
 
     client = Attribute("""The Client: address, listener, TLS, session; `user` once it logged in.""")
@@ -33,11 +34,11 @@ class IServedConnection(Interface):
     )
 
     def start_tls() -> None:
-        """Begin TLS once what was written is out; the protocol's `secured()` is called in it.
+        """Begin TLS once everything written has been sent; then `secured()` is called.
 
-        Whatever the client sent in the clear and the protocol still holds must be forgotten
-        (RFC 3207 section 4.2 and its kin), and who it said it is; `client.user` is None then.
-        ValueError if `can_start_tls` is False.
+        The protocol must forget what the client sent in the clear and what it said about itself
+        (RFC 3207 section 4.2 and similar rules); `client.user` becomes None. ValueError if
+        `can_start_tls` is False.
         """
 
     def mechanisms() -> tuple[str, ...]:
@@ -46,27 +47,27 @@ class IServedConnection(Interface):
     def login(mechanism: str, success_data: bool = False) -> Any:
         """An exchange by that mechanism, None if it is not on offer.
 
-        `await login.step(response)` gives what follows the client's response (octets, or None
-        if it began without one): a Challenge, whose octets are to be sent, or the end, which is
-        a Success, a Refusal (both of `mailframe.sasl`) or a fault, for which `reply(454, "4.7.0")`
-        has words. A Refusal with Reason.LATER says that too many logins have failed before:
-        nothing was looked at. `success_data` says that the protocol carries octets with its
-        success.
+        `await login.step(response)` takes the client's response: octets, or None if it began
+        without one. It gives a Challenge, whose octets have to be sent, or the end: a Success, a
+        Refusal (both of `mailframe.sasl`) or a fault, whose `reply(454, "4.7.0")` can be sent. A
+        Refusal with Reason.LATER means that too many logins have failed before, and that the
+        credentials were not checked. `success_data` is True if the protocol can send octets along
+        with its success.
         """
 
     def authenticate(name: str, password: str) -> Eventual[Any]:
-        """The user's name, or the Reply of SMTP that says why not; for commands such as LOGIN.
+        """The user's name, or a refusal as a Reply of SMTP; for commands such as LOGIN.
 
-        A temporary one says that a plugin failed, or that too many logins have failed before;
-        538 that the password came in the clear, and was not looked at. A refusal takes a second
-        or more, so that its time tells nothing.
+        A temporary Reply means that a plugin failed, or that too many logins have failed before.
+        538 means that the password came in the clear, and was not checked. A refusal takes a second
+        or more, so that its time reveals nothing.
         """
 
     def failed(failure: Any = None) -> None:
-        """Log a fault that came to light later, and end the connection: `addErrback(failed)`.
+        """Log a fault and end the connection, for use as `addErrback(failed)`.
 
-        What the protocol raises where the host calls it need not be caught. Without a `failure`
-        it is the exception that is being handled.
+        Exceptions that the protocol raises when the host calls it need not be caught. Without a
+        `failure`, the exception that is being handled is logged.
         """
 
     def tell(verdict: str, **facts: object) -> None:
@@ -76,19 +77,20 @@ class IServedConnection(Interface):
 class IServedProtocol(Interface):
     """A protocol that `[[listen]] protocol = "NAME"` can name.
 
-    The plugin is built in every worker. What fails in it closes that connection and is logged;
-    nothing else is harmed. It may have a method `refusal(why) -> bytes`: what a client reads that
-    is not let in, `why` being "too many" or "stopping"; without it the connection is closed.
+    The plugin is built in every worker. A fault is logged and closes only the connection in which
+    it happened. The plugin may have a method `refusal(why) -> bytes`, which gives the octets for a
+    client that is not admitted; `why` is "too many" or "stopping". Without it the connection is
+    just closed.
     """
 
     protocol = Attribute("""NAME: the word that `protocol` of a `[[listen]]` has.""")
 
     def session(connection: IServedConnection) -> Any:
-        """A Twisted Protocol for one client (`IProtocol`): it is made at once, and greets.
+        """A Twisted Protocol for one client (`IProtocol`). It is made at once, and greets.
 
-        It may have more methods, all of them without arguments: `secured()`, TLS has begun;
-        `stop()`, the host is stopping: finish what is under way, say farewell and lose the
-        connection, which is closed in any case once `stop_timeout` is over; `timed_out()`, say
-        why, as the client has been silent for longer than `patience` and the connection is
-        closed next. Without `stop` it is closed at once.
+        It may have these methods, all without arguments. `secured()` is called when TLS has begun.
+        `stop()` is called when the host stops: finish what has begun, say goodbye and lose the
+        connection, which is closed in any case after `stop_timeout`; without this method it is
+        closed at once. `timed_out()` is called when the client has been silent for longer than
+        `patience`: tell it why, as the connection is closed next.
         """

@@ -1,7 +1,7 @@
-"""All that the host tells observers: the stages, the verdicts at each, and the facts of each.
+"""The events that the host tells observers: stages, their verdicts, and the facts of each.
 
-docs/observe.md has the same table, written from this one. Nothing else is told by the host. Plugins
-may tell verdicts of their own, at the stage of their section, in other words than these.
+The host tells no other events. docs/observe.md has the same table, which is generated from this
+one. Plugins may tell other verdicts of their own, at the stage of their section.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..smtp.reply import Reply
 
 
 class Stage(StrEnum):
-    """Where something was decided."""
+    """The stage at which something was decided."""
 
     SESSION = "session"
     AUTH = "auth"
@@ -33,7 +33,7 @@ class Stage(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What was decided, if it is not a reply to the client or of a remote host."""
+    """A decision that is not a reply, neither of this host nor of a remote one."""
 
     CONNECTED = "connected"
     REFUSED = "refused"
@@ -69,7 +69,7 @@ class Verdict(StrEnum):
     DROPPED = "dropped"
 
 
-#: The facts, and what each says. Numbers of time are in seconds, sizes in octets.
+#: The facts and their meanings. Times are in seconds, sizes in octets.
 FACTS: Mapping[str, str] = MappingProxyType(
     {
         "action": "what the report says: failed, delayed, delivered, relayed or expanded",
@@ -124,10 +124,10 @@ FACTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One kind of event: at this stage this verdict, with some of these facts.
+    """One kind of event: a stage and a verdict, with some of these facts.
 
-    `verdict` None stands for a reply: "550 5.7.1 Relaying denied". `is_open`: a plugin may have
-    added facts of its own.
+    `verdict` None stands for a reply, such as "550 5.7.1 Relaying denied". If `is_open`, a plugin
+    may have added facts of its own.
     """
 
     stage: Stage
@@ -301,14 +301,14 @@ _REPLY = re.compile(r"[2-5]\d\d(?: |$)")
 
 
 def row_of(stage: str, verdict: str) -> Told | None:
-    """The row of such an event, None if the host tells none; of a plugin's own there is none."""
+    """The row of such an event; None if it is not one of the host's."""
     return _BY_NAME.get((stage, verdict)) or (
         _BY_NAME.get((stage, None)) if _REPLY.match(verdict) else None
     )
 
 
 def complaint(stage: str, verdict: str, facts: Iterable[str]) -> str:
-    """What is wrong with an event of the host's, "" if the table has it."""
+    """What is wrong with an event of the host, "" if the table has it."""
     row = row_of(stage, verdict)
     if row is None:
         return f"no {verdict!r} is told at {stage!r}"
@@ -317,5 +317,5 @@ def complaint(stage: str, verdict: str, facts: Iterable[str]) -> str:
 
 
 def verdict_text(verdict: str | Reply) -> str:
-    """As observers see it."""
+    """The verdict as observers see it."""
     return verdict if isinstance(verdict, str) else str(verdict)

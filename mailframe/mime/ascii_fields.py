@@ -1,7 +1,7 @@
-"""Header fields that hold raw 8-bit octets, in ASCII that means the same (RFC 2047, RFC 2231).
+"""Rewrites header fields with raw 8-bit octets in ASCII (RFC 2047, RFC 2231).
 
-What is ASCII in them stays as it was, but for folds. An address that is not ASCII has no such
-spelling: it takes SMTPUTF8 (RFC 6532), unless only its domain is not.
+ASCII in them stays as it was, except for folds. A non-ASCII address cannot be written in ASCII,
+unless only its domain is non-ASCII: it needs SMTPUTF8 (RFC 6532).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .encoded_words import charset_of, encode_among, percent
 from .entity_checks import NeedsUnicode
 from .header import Field, unfold
 
-#: A domain as A-labels; ValueError if it has none (RFC 5890).
+#: Gives a domain in A-labels; raises ValueError if it has none (RFC 5890).
 SpellDomain = Callable[[str], str]
 
 _ADDRESSES = frozenset(
@@ -23,7 +23,7 @@ _ADDRESSES = frozenset(
     for name in (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
 ) | {b"disposition-notification-to", b"return-path", b"delivered-to", b"errors-to"}
 _PARAMETERS = frozenset({b"content-type", b"content-disposition"})
-_MAX_VALUE = 500  # octets of an encoded parameter in one piece
+_MAX_VALUE = 500  # octets in one piece of an encoded parameter
 
 _WORDS = re.compile(rb"([ \t]*)([^ \t]+)")
 _STRUCTURE = re.compile(
@@ -31,8 +31,8 @@ _STRUCTURE = re.compile(
     rb'|(?P<angle><(?:"(?:[^"\\]|\\.)*"|[^"<>])*>)|(?P<special>[,:;])'
     rb'|(?P<atom>(?:"(?:[^"\\]|\\.)*"@)?[^ \t"(<,:;]+|.))'
 )
-_NAMES_ANOTHER = re.compile(rb"[^,:;<>]{0,998}<")  # what stands there is no address, but its name
-# The same for what is behind a quotation mark that none follows: it is a character like others.
+_NAMES_ANOTHER = re.compile(rb"[^,:;<>]{0,998}<")  # what comes before it is a name, not an address
+# The same after a quotation mark that is never closed, and so is an ordinary character.
 _UNQUOTED = re.compile(
     rb"(?P<space>[ \t]*)(?:(?P<comment>\()|(?P<angle><[^<>]*>)|(?P<special>[,:;])"
     rb"|(?P<atom>[^ \t(<,:;]+|.))"
@@ -45,9 +45,9 @@ _NUMBERED = re.compile(rb"([^*]+)\*(\d{1,3})")
 
 
 def ascii_value(field: Field, spell_domain: SpellDomain) -> bytes:
-    """The field's value in ASCII, with its line end; as it is if it is ASCII.
+    """The field's value in ASCII, with its line end; unchanged if it is already ASCII.
 
-    Raises NeedsUnicode. Takes time by the number of octets.
+    Raises NeedsUnicode. Takes time in proportion to the octets.
     """
     if field.value.isascii():
         return field.value
@@ -64,7 +64,7 @@ def ascii_value(field: Field, spell_domain: SpellDomain) -> bytes:
 
 
 def _text(value: bytes) -> bytes:
-    """Text of no structure."""
+    """The value of an unstructured field in ASCII."""
     words = [(space, word, _if_eight_bit(word)) for space, word in _WORDS.findall(value)]
     return encode_among(words)
 
@@ -74,16 +74,16 @@ def _if_eight_bit(word: bytes) -> bytes | None:
 
 
 class _Addresses:
-    """Lists of addresses, and others with quoted strings and comments.
+    """Rewrites address lists, and other values with quoted strings and comments.
 
-    `spell_domain` None: nothing in it is an address.
+    If `spell_domain` is None, the value contains no addresses.
     """
 
     def __init__(self, spell_domain: SpellDomain | None) -> None:
         self._spell_domain = spell_domain
 
     def spelled(self, value: bytes) -> bytes:
-        """All of the value in ASCII. Raises NeedsUnicode."""
+        """The whole value in ASCII. Raises NeedsUnicode."""
         words: list[tuple[bytes, bytes, bytes | None]] = []
         at, structure = 0, _STRUCTURE
         while found := structure.match(value, at):
@@ -102,7 +102,7 @@ class _Addresses:
         return encode_among(words)
 
     def _word(self, kind: str | None, octets: bytes) -> tuple[bytes, bytes | None]:
-        """A word, and its text if it is to be encoded."""
+        """A word, and its text if it has to be encoded, else None."""
         if octets.isascii():
             return octets, None
         if kind == "quoted":
@@ -115,7 +115,7 @@ class _Addresses:
         return octets, octets
 
     def _address(self, octets: bytes) -> bytes:
-        """An address, in its brackets if it has any, with its domain in A-labels."""
+        """An address with its domain in A-labels, and with its brackets if it has any."""
         local, at, domain = octets.rpartition(b"@")
         end = b">" if domain.endswith(b">") else b""
         if self._spell_domain is None:
@@ -139,7 +139,7 @@ def _after_comment(text: bytes, at: int) -> int:
 
 
 def _parameters(value: bytes) -> bytes | None:
-    """A type or word with parameters; None if it is none, or one that is not ASCII."""
+    """A type or word with its parameters in ASCII; None if the value is not one in ASCII."""
     kind, pairs = parameters.read(value)
     if not kind.isascii() or not kind:
         return None
@@ -152,7 +152,7 @@ def _parameters(value: bytes) -> bytes | None:
 
 
 def _parameter(name: bytes, octets: bytes) -> list[bytes]:
-    """One parameter, in as many pieces as it takes (RFC 2231 sections 3 and 4)."""
+    """One parameter, in as many pieces as it needs (RFC 2231 sections 3 and 4)."""
     if octets.isascii():
         if _TOKEN.fullmatch(octets):
             return [name + b"=" + octets]
@@ -160,7 +160,7 @@ def _parameter(name: bytes, octets: bytes) -> list[bytes]:
         return [name + b'="' + quoted + b'"']
     charset = charset_of(octets).encode() + b"''"
     if name.endswith(b"*"):
-        # It says its character set already, and was not spelled to the end.
+        # It already names its character set, but has some octets that were not encoded.
         raw = b"".join(b"%%%02X" % octet if octet > 126 else bytes([octet]) for octet in octets)
         return [name + b"=" + raw]
     if numbered := _NUMBERED.fullmatch(name):

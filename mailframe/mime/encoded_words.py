@@ -1,7 +1,7 @@
-"""Words that are not ASCII, as header fields without SMTPUTF8 have them (RFC 2047, RFC 2231).
+"""Encodes non-ASCII words for header fields without SMTPUTF8 (RFC 2047, RFC 2231).
 
-Whoever wrote raw octets into a field did not say what they mean: they are UTF-8 if they can be,
-else of no known character set (RFC 1428 section 3).
+Raw octets in a field do not name their character set. They count as UTF-8 if they are valid UTF-8,
+else as an unknown character set (RFC 1428 section 3).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ UNKNOWN = "unknown-8bit"
 
 _MAX_WORD = 75  # octets, RFC 2047 section 2
 _WORD = re.compile(rb"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=")
-# What stands for itself wherever an encoded word may be (RFC 2047 section 5).
+# Octets that need no encoding in an encoded word, wherever it stands (RFC 2047 section 5).
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 _QUOTED = [
     bytes([octet]) if octet in _PLAIN else b"_" if octet == 0x20 else b"=%02X" % octet
@@ -28,7 +28,7 @@ _PERCENT = [
 
 
 def charset_of(octets: bytes) -> str:
-    """ "utf-8" if they can be read as that, else "unknown-8bit"."""
+    """ "utf-8" if the octets are valid UTF-8, else "unknown-8bit"."""
     try:
         octets.decode("utf-8")
     except UnicodeDecodeError:
@@ -37,9 +37,9 @@ def charset_of(octets: bytes) -> str:
 
 
 def encode(octets: bytes) -> bytes:
-    """These octets as encoded words, with a fold between each two; nothing for no octets.
+    """These octets as encoded words, with folds between them; b"" for no octets.
 
-    Readers put the words together without the folds (RFC 2047 section 6.2).
+    Readers join the words without the folds (RFC 2047 section 6.2).
     """
     charset = charset_of(octets)
     by_base64 = sum(octet not in _PLAIN for octet in octets) * 3 > len(octets)
@@ -55,7 +55,7 @@ def encode(octets: bytes) -> bytes:
 
 
 def _end(octets: bytes, at: int, room: int, by_base64: bool, charset: str) -> int:
-    """How far the word goes that begins here; characters are not cut (RFC 2047 section 5)."""
+    """The end of the word that begins here. Characters are not cut (RFC 2047 section 5)."""
     if by_base64:
         end = min(len(octets), at + room // 4 * 3)
     else:
@@ -85,10 +85,10 @@ def is_word(text: bytes) -> bool:
 
 
 def encode_among(words: list[tuple[bytes, bytes, bytes | None]]) -> bytes:
-    """Words in a row, of which those that want it are encoded.
+    """Join words, and encode those that need it.
 
-    Each is the white space before it, the word, and its text if it is to be encoded, else None.
-    White space between two encoded words means nothing to readers, so it goes into one of them.
+    Each is the white space before it, the word, and its text if it has to be encoded, else None.
+    Readers ignore white space between two encoded words, so it is encoded in one of them.
     """
     spelled: list[bytes] = []
     at = 0

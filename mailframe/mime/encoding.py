@@ -14,17 +14,17 @@ _CODED = frozenset({"uuencode", "uue", "mac-binhex40"})
 def quoted_printable(text: bytes) -> bytes:
     """Text with CRLF line ends in quoted-printable; the line ends are kept."""
     encoded = binascii.b2a_qp(text, istext=True)
-    # It breaks lines with LF alone if the text has no line end.
+    # The library breaks lines with LF alone if the text has no line end.
     return encoded if b"\r\n" in text else encoded.replace(b"\n", b"\r\n")
 
 
 def base64_lines(octets: bytes) -> bytes:
-    """Any octets in base64, in lines ended by CRLF."""
+    """Any octets in base64, in lines that end with CRLF."""
     return base64.encodebytes(octets).replace(b"\n", b"\r\n")
 
 
 def base64_clean(body: bytes) -> bytes:
-    """A body in base64 without what is not ASCII, which no reader heeds (section 6.8)."""
+    """A body in base64 without its non-ASCII octets, which readers ignore (section 6.8)."""
     body = body.translate(None, _NO_BASE64)
     if body.count(b"\r\n") == body.count(b"\r") == body.count(b"\n"):
         return body
@@ -32,10 +32,10 @@ def base64_clean(body: bytes) -> bytes:
 
 
 def plain_of(encoding: str, body: bytes) -> bytes | None:
-    """What a body holds; None if this encoding cannot be read, or is base64.
+    """The decoded body; None if it cannot be decoded here, or is base64.
 
-    In quoted-printable all that is no "=XX" stands for itself, 8-bit octets too. An encoding that
-    nobody knows, such as "8 bit", is none: the octets are what readers see.
+    In quoted-printable everything but "=XX" stands for itself, also 8-bit octets. An unknown
+    encoding, such as "8 bit", counts as none, because readers see the octets as they are.
     """
     if encoding == "quoted-printable":
         return binascii.a2b_qp(body)

@@ -1,4 +1,4 @@
-"""Messages and parts that may be re-encoded: those that every reader understands in one way."""
+"""Checks if a message or part may be re-encoded: only if all readers understand it alike."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class CannotConvert(ValueError):
 
 
 class IsSigned(CannotConvert):
-    """It is signed or encrypted, and what it covers would have to change."""
+    """The message is signed or encrypted, and the part that is protected would have to change."""
 
 
 class NeedsUnicode(CannotConvert):
-    """An address in a header field has no spelling in ASCII: it takes SMTPUTF8 (RFC 6532)."""
+    """An address in a header field cannot be written in ASCII, and needs SMTPUTF8 (RFC 6532)."""
 
 
 def checked_entity(octets: bytes, depth: int, is_message: bool) -> Entity:
-    """The message or part, if its header section can be understood. Raises CannotConvert.
+    """The message or part, if its header section is clear. Raises CannotConvert.
 
-    A line of an mbox file on top of a message hides no field, and fields that stand there twice
-    do no harm if it is all one which of them is read.
+    A "From …" line of an mbox file on top of a message is allowed. A repeated field is allowed if
+    it does not matter which one is read.
     """
     if depth > MAX_DEPTH:
         raise CannotConvert("parts are nested too deeply")
@@ -50,9 +50,9 @@ def checked_entity(octets: bytes, depth: int, is_message: bool) -> Entity:
 
 
 def checked_pieces(entity: Entity) -> list[Piece]:
-    """A multipart's body cut up, if its parts can be told for certain. Raises CannotConvert.
+    """The pieces of a multipart's body, if they are clear. Raises CannotConvert.
 
-    The last part of a message that was cut off goes on to its end.
+    If a message was cut off, its last part goes on to the end.
     """
     boundary = entity.type.boundary
     if boundary is None or not boundary.isascii():

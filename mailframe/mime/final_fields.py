@@ -26,9 +26,10 @@ def final_fields(sender: str, address: str, original: str = "") -> bytes:
 
 
 def forwarding_fields(addresses: Iterable[str]) -> bytes:
-    """What an alias marks its copies with: a Delivered-To for each of these, ended by CRLF.
+    """The fields that an alias adds to its copies: one Delivered-To for each of these addresses.
 
-    So one that comes back to the alias is known for a loop, as Postfix's local(8) has it.
+    If a copy comes back to the alias, they show that it loops, as in Postfix's local(8). Each field
+    ends with CRLF.
     """
     return _fields([f"Delivered-To: {address}" for address in addresses])
 

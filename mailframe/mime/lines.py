@@ -1,6 +1,6 @@
-"""Lines that are too long for SMTP: found at next to no cost, broken if nothing better helps.
+"""Finds lines that are too long for SMTP, at very little cost, and breaks them.
 
-RFC 5321 section 4.5.3.1.6: a line of text has 998 octets at most, without its CRLF.
+RFC 5321 section 4.5.3.1.6: a line of text has at most 998 octets without its CRLF.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from .write import MAX_LINE
 
 
 class LineScan:
-    """Looks at text that streams by: is it ASCII, and are all its lines of 998 octets at most?
+    """Checks text that streams by: is it ASCII, and has each line at most 998 octets?
 
-    Takes no time by the line: an LF is looked for once in 998 octets, from the right. Wherever
-    the octets are cut, what is found is the same. Lines end with CRLF.
+    Its cost does not grow with the number of lines: it looks for an LF once in 998 octets, from the
+    right. However the octets are cut into pieces, the results are the same. Lines end with CRLF.
     """
 
     __slots__ = ("_since", "ascii", "long")
@@ -24,19 +24,19 @@ class LineScan:
 
     @classmethod
     def of(cls, octets: bytes) -> LineScan:
-        """What there is to say of these octets, which are all."""
+        """The scan of these octets, which are the whole text."""
         scan = cls()
         scan.feed(octets)
         scan.finish()
         return scan
 
     def feed(self, octets: bytes) -> None:
-        """The next octets."""
+        """Take the next octets."""
         self.ascii = self.ascii and octets.isascii()
         if self.long:
             return
         start, size = -self._since, len(octets)  # where the line began
-        while size - start > MAX_LINE + 1:  # it may have its CR by now
+        while size - start > MAX_LINE + 1:  # the one more octet may be its CR
             found = octets.rfind(b"\n", max(start, 0), start + MAX_LINE + 2)
             if found < 0:
                 self.long = True
@@ -46,25 +46,25 @@ class LineScan:
         self._since = size - (start if found < 0 else found + 1)
 
     def finish(self) -> None:
-        """The text ends here; its last line gets a CRLF on the wire if it has none."""
+        """End the text. A last line without CRLF gets one when it is sent."""
         self.long = self.long or self._since > MAX_LINE
 
 
 class LineBreaker:
-    """Breaks lines that are too long by CRLF and a blank, as they stream by; all else stays.
+    """Breaks lines that are too long with CRLF and a blank, as they stream by.
 
-    It is what Postfix does (smtp_line_length_limit). A header field is folded by it, text gets
-    a line end that was not there. Characters of UTF-8 are not cut.
+    Postfix does the same (smtp_line_length_limit). This folds a header field, and adds a line end
+    to text. Characters of UTF-8 are not cut. Everything else stays as it is.
     """
 
     __slots__ = ("_held", "_width")
 
     def __init__(self) -> None:
         self._held = b""
-        self._width = MAX_LINE  # octets that the line may still have
+        self._width = MAX_LINE  # octets for which the line still has room
 
     def feed(self, octets: bytes) -> bytes:
-        """What to write for these octets, now."""
+        """The octets to write now, for these octets."""
         octets = self._held + octets
         kept: list[bytes] = []
         begin = start = 0
@@ -80,7 +80,7 @@ class LineBreaker:
         return b"".join([*kept, octets[begin:start]])
 
     def finish(self) -> bytes:
-        """What to write at the end."""
+        """The octets to write at the end."""
         held, self._held = self._held, b""
         if len(held) > self._width and b"\n" not in held:
             cut = _cut(held, self._width)
@@ -95,7 +95,7 @@ def broken(octets: bytes) -> bytes:
 
 
 def _cut(octets: bytes, at: int) -> int:
-    """This place, or a little before it if it is within a character of UTF-8."""
+    """This position, or a little before it if it is within a character of UTF-8."""
     for place in range(at, at - 4, -1):
         if octets[place] & 0xC0 != 0x80:
             return place

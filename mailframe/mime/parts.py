@@ -54,13 +54,13 @@ class Entity:
 
     @property
     def types(self) -> frozenset[ContentType]:
-        """All that its Content-Type fields say; more than one is a fault."""
+        """The types in all its Content-Type fields. There should be only one."""
         values = (field.value for field in self.fields if field.key == b"content-type")
         return frozenset(content_type(value) for value in values)
 
     @property
     def encodings(self) -> frozenset[str]:
-        """All that its Content-Transfer-Encoding fields say; more than one is a fault."""
+        """The encodings in all its Content-Transfer-Encoding fields. There should be only one."""
         values = (f.value for f in self.fields if f.key == b"content-transfer-encoding")
         return frozenset(transfer_encoding(value) for value in values)
 

@@ -38,7 +38,7 @@ class Separator:
         self._without = without
         self._held = b""  # the start of a line that may still become a field
         self._place: Literal["top", "line", "within", "omitting", "dropping"] = "top"
-        self._omits = False  # the field that a blank would continue is left out
+        self._omits = False  # True while the field that a line may continue is left out
         self.ended = False
 
     def feed(self, octets: bytes) -> bytes:
@@ -110,7 +110,7 @@ class Separator:
         """These whole lines without the fields that are left out."""
         if self._omits:
             continued = _CONTINUED.match(lines)
-            assert continued is not None  # it matches nothing, too
+            assert continued is not None  # the pattern also matches nothing
             lines = lines[continued.end() :]
             if not lines:
                 return b""
@@ -144,7 +144,7 @@ class Separator:
 
 @lru_cache(maxsize=16)
 def _fields_named(names: frozenset[bytes]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """What finds the beginning of such a field, and one from the line end before it to its own."""
+    """Patterns for the start of such a field, and for all of it with the line end before it."""
     begins = rb"(?:" + b"|".join(map(re.escape, sorted(names))) + rb")" + _BLANKS + rb":"
     whole = rb"\r\n" + begins + _REST + rb"(?:\r\n[ \t]" + _REST + rb")*"
     return re.compile(begins, re.IGNORECASE), re.compile(whole, re.IGNORECASE)

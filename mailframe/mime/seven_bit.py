@@ -1,8 +1,8 @@
-"""Messages for servers that do not take all: re-encoded by MIME's rules, or not at all.
+"""Re-encodes messages by MIME's rules for servers that do not take them as they are.
 
-What need not change stays as it was, octet for octet: only bodies that do not fit get a new
-Content-Transfer-Encoding (RFC 6152 section 3, RFC 2045 section 6), and only header fields that do
-not fit are spelled anew (RFC 2047, RFC 2231).
+Everything that need not change stays the same, octet for octet. Only bodies that the server does
+not take get a new Content-Transfer-Encoding (RFC 6152 section 3, RFC 2045 section 6), and only such
+header fields are rewritten (RFC 2047, RFC 2231).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .parts import Entity
 from .write import fold
 
 MAX_CONVERTED = 32 << 20  # octets; re-encoding needs the message in memory, three times over
-MAX_SPELLED = 256 << 10  # octets of header fields, and of what is like them, that are spelled anew
-MAX_HELD = 3 * MAX_CONVERTED  # octets of a message, its parts, and theirs
-MAX_DELIMITERS = 10_000  # lines of a whole message that may divide parts
+MAX_SPELLED = 256 << 10  # octets of header fields, and of text like them, that are rewritten
+MAX_HELD = 3 * MAX_CONVERTED  # octets of a message, its parts, and their parts
+MAX_DELIMITERS = 10_000  # lines in a whole message that may be delimiters
 _NO_TEXT = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
 _ENCODING = b"content-transfer-encoding"
@@ -31,11 +31,11 @@ _QUOTED_PRINTABLE = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
 _RETURNED = b'Content-Type: application/octet-stream; name="message.eml"\r\n'
 _SIGNED = frozenset({"multipart/signed", "multipart/encrypted"})
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
-# Fields for programs, in blocks (RFC 3464, RFC 8098, RFC 5965); no encoding is allowed there.
+# Blocks of fields for programs (RFC 3464, RFC 8098, RFC 5965); no encoding is allowed there.
 _OF_FIELDS = frozenset(
     {"message/delivery-status", "message/disposition-notification", "message/feedback-report"}
 )
-# RFC 6532 section 3.7, RFC 6533: any encoding is allowed, and UTF-8 is meant to be in them.
+# RFC 6532 section 3.7, RFC 6533: any encoding is allowed, and these are expected to have UTF-8.
 _GLOBAL = "message/global"
 
 
@@ -54,12 +54,12 @@ def to_seven_bit(octets: bytes, spell_domain: SpellDomain | None = None) -> byte
 def re_encoded(
     octets: bytes, tolerance: Tolerance, spell_domain: SpellDomain | None = None
 ) -> bytes:
-    """The message as a server of this tolerance takes it; the same if that takes it as it is.
+    """The message in a form that a server of this tolerance takes; unchanged if possible.
 
-    `spell_domain` gives a domain's A-labels, for addresses in header fields. Raises
-    CannotConvert: IsSigned for signed and encrypted parts, which must not change (RFC 1847
-    section 2.1), NeedsUnicode for addresses that only SMTPUTF8 can carry, the bare class for
-    broken MIME, which has no meaning to keep.
+    `spell_domain` gives a domain in A-labels, for addresses in header fields. Raises CannotConvert:
+    IsSigned for signed and encrypted parts, which must not change (RFC 1847 section 2.1);
+    NeedsUnicode for addresses that only SMTPUTF8 can carry; and the class itself for broken MIME,
+    whose meaning is not clear.
     """
     if octets.count(b"\r\n--") > MAX_DELIMITERS:
         raise CannotConvert("it has too many parts")
@@ -67,9 +67,9 @@ def re_encoded(
 
 
 def with_ascii_head(octets: bytes, spell_domain: SpellDomain) -> bytes:
-    """The message with its own header section in ASCII, and the rest untouched.
+    """The message with its own header section in ASCII, and the rest unchanged.
 
-    For one whose parts nobody can tell. Raises CannotConvert.
+    For a message whose parts are not clear. Raises CannotConvert.
     """
     entity = Entity.of(octets)
     head = _Conversion(Tolerance(eight_bit=True), spell_domain).head(entity.head)
@@ -88,7 +88,7 @@ def _no_domain(domain: str) -> str:
 
 
 class _Conversion:
-    """One message's re-encoding."""
+    """Re-encodes one message."""
 
     def __init__(self, tolerance: Tolerance, spell_domain: SpellDomain) -> None:
         self._tolerance = tolerance
@@ -125,7 +125,7 @@ class _Conversion:
         return self._leaf(entity, kind, is_message)
 
     def _fits(self, octets: bytes, eight_bit: bool) -> bool:
-        """True if these may stay: their lines are short ones of CRLF, and ASCII if they must be."""
+        """True if these may stay: short lines that end with CRLF, and ASCII unless `eight_bit`."""
         scan = LineScan.of(octets)
         if scan.long or not (scan.ascii or (eight_bit and self._tolerance.eight_bit)):
             return False
@@ -137,7 +137,7 @@ class _Conversion:
         return main == "multipart" or (main == "message" and not kind.startswith(_GLOBAL))
 
     def head(self, head: bytes) -> bytes:
-        """A header section, or fields like one, in ASCII if it must be, and folded."""
+        """A header section, or fields like one, folded, and in ASCII if necessary."""
         if head.isascii() and not LineScan.of(head).long:
             return head
         self._count(head)
@@ -145,7 +145,7 @@ class _Conversion:
         for field in read(head):
             octets = head[field.start : field.end]
             if not (octets.isascii() or self._tolerance.unicode):
-                if not field.name:  # a line of an mbox file on top
+                if not field.name:  # the "From …" line of an mbox file on top
                     octets = _EIGHT_BIT.sub(b"?", octets)
                 else:
                     octets = field.name + b":" + ascii_value(field, self._spell_domain)
@@ -155,13 +155,13 @@ class _Conversion:
         return b"".join(fields)
 
     def _count(self, octets: bytes) -> None:
-        """What is spelled anew octet by octet takes time; nobody writes as much of it."""
+        """Limit the octets that are rewritten one by one, which takes time."""
         self._spelled += len(octets)
         if self._spelled > MAX_SPELLED:
             raise CannotConvert("it has too much that is not ASCII outside its bodies")
 
     def _with_body(self, entity: Entity, body: bytes) -> bytes:
-        """A composite with its new body, and a label for it that is true."""
+        """A composite with its new body, and with the encoding that this body has."""
         if body == entity.body:
             return entity.head + entity.gap + body
         if self._tolerance.eight_bit and entity.encoding in _IDENTITY:
@@ -186,7 +186,7 @@ class _Conversion:
         raise CannotConvert(f"a part of type {kind} has to stay as it is")
 
     def _check_signed(self, entity: Entity, depth: int) -> None:
-        """Raises IsSigned if anything in there would have to change."""
+        """Raise IsSigned if anything in the part would have to change."""
         try:
             if self._parts(entity, "multipart/signed", depth) == entity.body:
                 return
@@ -206,7 +206,7 @@ class _Conversion:
             elif 0 < number < len(pieces) - 1 or _NO_TEXT.search(octets):
                 raise CannotConvert("what divides the parts is not text")
             else:
-                # RFC 2046 section 5.1.1: nobody is to be shown it, and no encoding is there for it.
+                # RFC 2046 section 5.1.1: readers must not show it, and it cannot have an encoding.
                 converted.append(broken(self._spelled_out(octets)))
         return b"".join(converted)
 
@@ -217,7 +217,7 @@ class _Conversion:
             entity = Entity.of(octets)
             if within != "multipart/report" or entity.type.main != "message" or depth > MAX_DEPTH:
                 raise
-            # What a report returns must not keep it from being delivered (RFC 6522 section 3).
+            # The message that a report returns must not prevent its delivery (RFC 6522 section 3).
             return _RETURNED + _BASE64 + base64_lines(entity.body)
 
     def _spelled_out(self, octets: bytes) -> bytes:
@@ -240,27 +240,27 @@ class _Conversion:
             raise CannotConvert("an encoded body holds what the encoding forbids")
         if kind.startswith("text/") and not _NO_TEXT.search(plain):
             coded = quoted_printable(plain)
-            # A line that it broke must not divide parts.
+            # A line that the encoding broke must not look like a delimiter.
             if coded.count(b"\r\n--") == plain.count(b"\r\n--"):
                 return head + _QUOTED_PRINTABLE + coded
         return head + _BASE64 + base64_lines(plain)
 
 
 def _folded(octets: bytes, may_cut: bool) -> bytes:
-    """A field with its over-long lines folded, at white space if there is any.
+    """A field with its long lines folded, at white space if there is any.
 
-    CannotConvert if there is none and the field may not be cut elsewhere.
+    Raises CannotConvert if there is none and the field may not be cut elsewhere.
     """
     lines: list[bytes] = []
     for line in octets.split(b"\r\n"):
         pieces = fold(line)
         if not may_cut and b"".join(pieces) != line:
             raise CannotConvert("a line of a header section is too long")
-        # A line of white space alone may be taken for the empty one.
+        # A line of white space alone could be taken for the empty line.
         lines += pieces[:1] + [piece for piece in pieces[1:] if piece.strip()]
     return b"\r\n".join(lines)
 
 
 def _charset(text: bytes) -> bytes:
-    """The character set of text that says none (RFC 1428 section 3)."""
+    """The character set for text that does not name one (RFC 1428 section 3)."""
     return b"us-ascii" if text.isascii() else charset_of(text).encode()

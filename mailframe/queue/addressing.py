@@ -1,4 +1,4 @@
-"""Where one message goes, each address once, however many of its recipients stand for it."""
+"""Finds where one message goes, each address once, even if many recipients stand for it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _Key = tuple[Mailbox, Mailbox | None]
 
 
 class Addressing:
-    """Asks for the ways of all recipients of a message that are due.
+    """Asks for the routes of all due recipients of a message.
 
-    The message has one entry for an address and reverse-path (`Recipient.key`): who is told
-    what, is merged. What a recipient stands for takes its place if there is room: those of a
-    message that others stand for are `hooks.expansion` at a time at most, and who finds no room
-    waits until they are fewer.
+    The message has one entry for each address and reverse-path (`Recipient.key`); if two recipients
+    lead to one entry, their NOTIFY is merged. A recipient that stands for others is replaced by
+    them. A message may have at most `hooks.expansion` such entries at a time. A recipient for which
+    there is no room waits until there are fewer.
     """
 
     _log = Logger()
@@ -40,11 +40,11 @@ class Addressing:
         self._known: dict[_Key, Notify] = {}
         self._recipients: dict[_Key, Recipient] = {}
         self._ways: dict[_Key, Route | Reply] = {}
-        self._seen: frozenset[bytes] | None = None  # where the message has been
-        self._others = 0  # entries that some recipient stands for
+        self._seen: frozenset[bytes] | None = None  # its Delivered-To fields
+        self._others = 0  # entries that come from redirects
 
     async def routes(self, due: Iterable[Pending]) -> list[Route]:
-        """The routes of all; what is refused is settled here."""
+        """The routes of all these. Refused recipients are settled here."""
         due = list(due)
         if len(self._entry.pending) > 1:
             self._remember(self._entry.pending, due)
@@ -72,7 +72,7 @@ class Addressing:
         return self._settled()
 
     async def _without_loops(self, recipient: Recipient, routing: Routing) -> Routing:
-        """What comes back to an alias that has sent it out is refused, as Postfix has it."""
+        """Refuse a message that comes back to an alias that has sent it out, as Postfix does."""
         known = len(recipient.came_from)
         ways = {
             child.came_from[known:]
@@ -109,7 +109,7 @@ class Addressing:
         return self._seen
 
     def _remember(self, pending: Iterable[Pending], due: list[Pending]) -> None:
-        """Those that are not due are known: nobody else brings their mail."""
+        """Remember recipients that are not due, so that no other recipient brings their mail."""
         asked = {each.recipient for each in due}
         for each in pending:
             recipient = each.recipient
@@ -122,7 +122,7 @@ class Addressing:
         self._recipients[recipient.key] = recipient
 
     def _take(self, pending: Pending, routing: Routing) -> None:
-        """Put those that a recipient stands for in its place, if there is room."""
+        """Replace a recipient with those that it stands for, if there is room."""
         context, recipient = self._context, pending.recipient
         found: list[tuple[Recipient | None, Route | Reply]] = [
             *((route.recipient, route) for route in routing.routes),
@@ -155,7 +155,7 @@ class Addressing:
         self._progress.put_off([recipient], Reply(452, text, "4.5.3"))
 
     def _merge(self, recipient: Recipient) -> None:
-        """The message goes there already: who is told what may be more."""
+        """Merge the NOTIFY of a recipient that the message already has."""
         key = recipient.key
         before = self._recipients[key]
         notify = merged_notify(before.notify, recipient.notify)
@@ -165,7 +165,7 @@ class Addressing:
             self._know(after)
 
     def _settled(self) -> list[Route]:
-        """The routes, with the recipients as they are by now."""
+        """The routes, with the current recipients. Refusals are settled."""
         routes: list[Route] = []
         for key, way in self._ways.items():
             recipient = self._recipients[key]
@@ -178,7 +178,7 @@ class Addressing:
 
 
 def _is_plain(routing: Routing, recipient: Recipient) -> bool:
-    """True if the recipient itself has a route, and nothing else came of it."""
+    """True if the only result is a route for the recipient itself."""
     routes = routing.routes
     return len(routes) == 1 and routes[0].recipient is recipient and not routing.refusals
 

@@ -1,6 +1,6 @@
-"""One attempt at one message: routed anew, delivered in parcels, every outcome recorded.
+"""One attempt at one message: it is routed anew and delivered, and all outcomes are recorded.
 
-What was not tried, because the destination is busy or we stop, stays as it was.
+Recipients that were not tried, because the destination is busy or we stop, stay as they were.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .progress import Progress
 from .recording import Recording
 from .waits import Waits
 
-TURNED_AWAY = 2.0  # seconds
-CROWDED = 3  # sessions asked for in one attempt at a host that takes no more of them for now
+TURNED_AWAY = 2.0  # seconds until a parcel for a busy destination is due again
+CROWDED = 3  # sessions asked for in one attempt at a host that takes no more of them now
 TIMED_OUT = Reply(451, "The delivery took too long, trying again later", "4.4.7")
 
 
 class Attempt:
-    """`run` never fails. `cancel` ends it soon, with what is known by then recorded."""
+    """`run` never fails. `cancel` ends it soon, after it has recorded the results so far."""
 
     _log = Logger()
 
@@ -45,13 +45,13 @@ class Attempt:
         self._waits.end()
 
     def lose(self) -> None:
-        """Somebody else has the message: stop waiting, and record nothing."""
+        """Stop waiting and record nothing, because another owner has the message."""
         self._recording.lose()
 
     async def run(self) -> float | None:
-        """Try what is due; when the rest is due next, None if nothing is left for us."""
+        """Try the due recipients. Returns when the rest are due, None if none are left for us."""
         now = self._context.now()
-        # With none due the clock went back since the claim: then all are.
+        # If none are due, the clock went back since the claim: then try all.
         due = [each for each in self._entry.pending if each.due <= now] or self._entry.pending
         try:
             parcels = await self._parcels(due)
@@ -72,20 +72,20 @@ class Attempt:
         return min((each.due for each in self._progress.left.values()), default=None)
 
     async def _parcels(self, due: Iterable[Pending]) -> list[Parcel]:
-        """The parcels of what has a route; what is refused is settled here."""
+        """The parcels of recipients that have a route. Refused recipients are settled here."""
         addressing = Addressing(self._context, self._entry, self._progress, self._waits)
         routes = await addressing.routes(due)
         parcels = parcels_of(routes)
         for parcel in parcels:
             for route in parcel.routes:
                 recipient = route.recipient
-                # Of what a redirect led to, the domain is that of the next attempt.
+                # This is the recipient after redirects, whose domain the next claim looks at.
                 if recipient is not None:
                     self._context.destinations.learn(recipient.address.domain, parcel.place)
         return parcels
 
     async def _carry_one(self, parcel: Parcel) -> None:
-        """One of several: what is known is saved without waiting for the others."""
+        """Deliver one of several parcels, and record its outcomes without waiting for the rest."""
         await self._carry_safely(parcel)
         await self._recording.save()
 
@@ -116,7 +116,7 @@ class Attempt:
                 self._progress.settle(outcome if known else replace(outcome, recipient=recipient))
 
     async def _is_let_in(self, parcel: Parcel) -> bool:
-        """Whether it is this parcel's turn now; if not, it is out of the way until later."""
+        """Wait for this parcel's turn. False if it must wait for a later attempt."""
         destinations, id = self._context.destinations, self._entry.id
         entrance = destinations.enter(parcel, id)
         if is_later(entrance):
@@ -131,7 +131,7 @@ class Attempt:
         return entrance is Entrance.OPEN
 
     def _turned_away(self, parcel: Parcel) -> None:
-        """Left as they are if claims can leave them out, else out of the way for a moment."""
+        """Postpone recipients for a moment, unless claims can leave out their domain."""
         context = self._context
         for recipient in parcel.recipients:
             if not context.destinations.is_home(recipient.address.domain, parcel.place):
@@ -139,7 +139,7 @@ class Attempt:
                 self._progress.postpone(recipient, due)
 
     async def _deliver(self, parcel: Parcel) -> Sequence[Outcome]:
-        """Ask the agent; one Outcome per route. CancelledError if we stop."""
+        """Ask the agent for one Outcome for each route. Raises CancelledError if we stop."""
         message, context = self._entry.message, self._context
         if parcel.sender is not None:
             envelope = replace(message.envelope, sender=parcel.sender)

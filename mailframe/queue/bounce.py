@@ -1,8 +1,8 @@
-"""The reports that senders get (RFC 3464), in their exact octets. Pure: values in, octets out.
+"""The reports to senders (RFC 3464) as octets. Pure: values in, octets out.
 
-multipart/report of a text for people, the delivery status for programs, and the original
-message or its header section. Where the original came with SMTPUTF8, so does the report
-(RFC 6533). The original's octets are put in as they are, or not at all.
+A report is a multipart/report with a text for people, the delivery status for programs, and the
+original message or its header section. If the original came with SMTPUTF8, so does the report
+(RFC 6533). The original's octets are included unchanged or not at all.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _STARTS_LINE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What became of one recipient, for the report.
+    """The result for one recipient, for the report.
 
-    `status` is an enhanced status code where the reply's own does not fit ("4.4.7" for a
-    message that is too old). `remote` is the host that spoke, "" for ourselves.
+    `status` is an enhanced status code if the reply's own does not fit ("4.4.7" for a message that
+    is too old). `remote` is the host that replied, "" for ourselves.
     """
 
     action: Action
@@ -70,7 +70,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What is returned of the original message: its octets, or its header section only."""
+    """The original message as returned: all its octets, or only its header section."""
 
     octets: bytes
     complete: bool
@@ -80,8 +80,8 @@ class Original:
 class Report:
     """One report. Times are seconds since the epoch.
 
-    `until` is when a delayed message will be given up; `utf8` whether the reader takes
-    SMTPUTF8; `original` None where it could not be read.
+    `until` is when a delayed message will be given up. `utf8` is True if the reader takes SMTPUTF8.
+    `original` is None if it could not be read.
     """
 
     notices: Sequence[Notice]
@@ -98,7 +98,7 @@ class Report:
 
 
 def build(report: Report) -> bytes:
-    """The whole message, lines ended by CRLF."""
+    """The whole message. Lines end with CRLF."""
     parts = [_text_part(report), _status_part(report)]
     if report.original is not None:
         parts.append(_original_part(report.original, report.utf8))
@@ -126,7 +126,7 @@ def _head(report: Report) -> list[tuple[str, str]]:
         ("To", _shown(report.to, report.utf8)),
         ("Subject", _SUBJECTS[report.notices[0].action]),
         ("Message-ID", f"<{report.id}@{report.hostname}>"),
-        # RFC 3834 section 5: no program is to answer this.
+        # RFC 3834 section 5: programs must not answer this.
         ("Auto-Submitted", "auto-replied"),
         ("MIME-Version", "1.0"),
     ]
@@ -137,7 +137,7 @@ def _date(when: float) -> str:
 
 
 def _shown(address: Mailbox, utf8: bool) -> str:
-    """The address in a header field; without SMTPUTF8 a non-ASCII one cannot stand there."""
+    """The address for a header field, which without SMTPUTF8 cannot contain a non-ASCII one."""
     return str(address) if utf8 or address.is_ascii else "undisclosed-recipients:;"
 
 
@@ -211,7 +211,7 @@ def _typed(address: Mailbox, utf8: bool) -> str:
 
 
 def _address_text(address: str, utf8: bool) -> str:
-    """RFC 6533 section 3: as it is in a global report, else with \\x{...} in ASCII."""
+    """RFC 6533 section 3: unchanged in a global report, else in ASCII with \\x{...}."""
     if utf8 or address.isascii():
         return address
     return "".join(
@@ -221,13 +221,13 @@ def _address_text(address: str, utf8: bool) -> str:
 
 
 def _clean(text: str) -> str:
-    """One line, and not a long one: what a stranger said cannot add fields."""
+    """The text as one short line, so that a stranger's words cannot add fields."""
     text = _UNPRINTABLE.sub(" ", text)
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + " ..."
 
 
 def _field(name: str, value: str, utf8: bool) -> bytes:
-    """One field, folded at blanks so that no line is over-long."""
+    """One field, folded at blanks so that no line is too long."""
     text = _clean(value)
     octets = text.encode("utf-8", "replace") if utf8 else text.encode("ascii", "backslashreplace")
     return fold_words(name.encode("ascii"), octets)
@@ -248,7 +248,7 @@ def _original_part(original: Original, utf8: bool) -> bytes:
             + encoding
             + (b"\r\n\r\n" + octets)
         )
-    # A line that is no field, such as "From …" of an mbox file, makes the part a broken one.
+    # A line that is not a field, such as "From …" of an mbox file, would make the part invalid.
     section = b"".join(octets[f.start : f.end] for f in header.read(octets) if f.name)
     if section.isascii() and _is_mail(section):
         return b"Content-Type: text/rfc822-headers\r\n\r\n" + section
@@ -264,7 +264,7 @@ def _original_part(original: Original, utf8: bool) -> bytes:
 
 
 def _is_mail(octets: bytes) -> bool:
-    """Whether these can stand in a MIME part as they are: lines of CRLF, none over-long."""
+    """True if a MIME part can contain these unchanged: all lines end with CRLF, none too long."""
     if _STARTS_LINE.search(octets):
         return False
     return all(len(line) <= MAX_LINE for line in octets.split(b"\r\n"))

@@ -1,4 +1,4 @@
-"""How the window is filled: the store is asked for what is due, woken by one delayed call."""
+"""Fills the window: claims due messages from the store, with one delayed call for the next time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .destinations import Destinations
 from .window import Window
 
 AT_ONCE = 50  # messages
-LOOK_AGAIN = 1.0  # seconds, if something is due that cannot be claimed now
-AFTER_FAULT = 10.0  # seconds, if the store cannot answer
-LONGEST_SLEEP = 60.0  # seconds: a clock that jumps ahead is noticed
+LOOK_AGAIN = 1.0  # seconds until the next claim, if something is due that cannot be claimed now
+AFTER_FAULT = 10.0  # seconds until the next claim, if the store cannot answer
+LONGEST_SLEEP = 60.0  # seconds, so that a clock that jumps ahead is noticed
 
 
 class ClaimingState(Enum):
-    """What claiming is at."""
+    """The state of claiming."""
 
     STOPPED = "does nothing until it is started"
     RESTING = "waits for the next look"
@@ -32,7 +32,7 @@ class ClaimingState(Enum):
     ENDING = "the store is asked for the last time; what it gives goes back"
 
 
-#: The next state, by the state and what happens. What is not here does not happen.
+#: The next state, by state and event. An event that is not here cannot happen.
 ORDER: dict[ClaimingState, dict[str, ClaimingState]] = {
     ClaimingState.STOPPED: {"start": ClaimingState.RESTING, "stop": ClaimingState.STOPPED},
     ClaimingState.RESTING: {"look": ClaimingState.CLAIMING, "stop": ClaimingState.STOPPED},
@@ -53,10 +53,11 @@ _AWAKE = (ClaimingState.RESTING, *_AT_WORK)
 
 
 class Claiming:
-    """Claims what is due until the window is full, then when more is due or there is room.
+    """Claims due messages until the window is full, and again if more are due or there is room.
 
-    `lease()` is the end of a lease that begins now, `now()` the time, seconds since the epoch;
-    `look_at_clock()` is called before each claim, `give_back(id)` for what came too late.
+    `lease()` is the end of a lease that begins now, and `now()` is the time, both in seconds since
+    the epoch. `look_at_clock()` is called before each claim, and `give_back(id)` for messages that
+    were claimed too late.
     """
 
     def __init__(
@@ -83,16 +84,16 @@ class Claiming:
         self._repeated = repeated
         self._state = ClaimingState.STOPPED
         self._wake: IDelayedCall | None = None
-        self._ended: Deferred[None] | None = None  # fires when the last claim has
-        self._drained = float("-inf")  # when nothing was excluded from a claim, reactor's seconds
+        self._ended: Deferred[None] | None = None  # fires when the last claim has ended
+        self._drained = float("-inf")  # the last claim without exclusions, in reactor's seconds
 
     def start(self) -> None:
-        """Claim from now on."""
+        """Begin to claim."""
         self._move("start")
         self.wake_in(0.0)
 
     def stop(self) -> Deferred[None]:
-        """Claim no more; fires once the store is not being asked."""
+        """Claim no more. Fires once no claim is running."""
         self._move("stop")
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
@@ -105,7 +106,7 @@ class Claiming:
         self._state = ORDER[self._state][event]
 
     def wake_in(self, seconds: float) -> None:
-        """Claim after so many seconds, or sooner if that is planned already."""
+        """Claim after so many seconds, or sooner if a sooner claim is already planned."""
         if self._state not in _AWAKE:
             return
         seconds = min(seconds, LONGEST_SLEEP)
@@ -117,7 +118,7 @@ class Claiming:
         self._wake = self._reactor.callLater(seconds, self._woken)
 
     def hurry(self) -> None:
-        """Claim now what is planned for later: the reactor's own time went back."""
+        """Make the planned claim now, because the reactor's own time went back."""
         if self._wake is not None and self._wake.active():
             self._wake.reset(0.0)
 
@@ -144,7 +145,7 @@ class Claiming:
             self.wake_in(wait)
 
     async def _fill(self) -> float | None:
-        """Claim until nothing is due or the window is full; seconds until the next look."""
+        """Claim until nothing is due or the window is full. Seconds until the next claim."""
         self._look_at_clock()
         window = self._window
         try:
@@ -172,9 +173,9 @@ class Claiming:
             self._give_back(entry.id)
 
     def _excluded(self) -> frozenset[str]:
-        """The domains to leave out of this claim: none of them once in a second.
+        """The domains to leave out of this claim. Once a second, none are left out.
 
-        So those whose time is up while their destination is down are given up too.
+        So messages whose time is up while their destination is down are given up too.
         """
         excluded = self._destinations.excluded()
         moment = self._reactor.seconds()
@@ -187,7 +188,7 @@ class Claiming:
         due = await settled(self._store.next_due())
         wait = LONGEST_SLEEP
         if due is not None:
-            # What is due and was not given is leased, or its destination is down.
+            # Messages that are due and were not claimed are leased, or their destination is down.
             wait = max(LOOK_AGAIN, due - self._now())
         up = self._destinations.next_up()
         return wait if up is None else min(wait, max(up, LOOK_AGAIN))

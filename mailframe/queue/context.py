@@ -1,4 +1,4 @@
-"""What all attempts at messages share."""
+"""The objects that all attempts at messages share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`now()` is seconds since the epoch, `chance()` from -1 to 1, for the jitter.
+    """`now()` is in seconds since the epoch. `chance()` is from -1 to 1, for the jitter.
 
-    `in_thread` runs what blocks. `repeated` is for what a failing store repeats with each message.
+    `in_thread` runs what blocks. `repeated` is for log lines that a failing store would repeat with
+    each message.
     """
 
     hooks: Hooks

@@ -1,11 +1,11 @@
-"""How many deliveries one place gets at once, and when it is left alone for a while.
+"""Limits the deliveries to one place at once, and pauses places that fail.
 
-A place whose connections keep failing is marked down for a growing time; then one message
-tries it. One that refuses sessions while others of ours work there gets fewer of them.
+If connections to a place keep failing, it is marked down for a growing time; then one message
+tries it. If a place refuses a session while it has others of ours, it gets fewer of them.
 
-What waits for a slow, busy or dead place does not take the window from the rest: a place holds
-no more of it than it leaves free, an agent leaves the others theirs (`shares`),
-and the domains whose mail goes to a place that has enough are left out of claims meanwhile.
+Mail for a slow, busy or dead place does not take the window from other mail. A place holds no more
+of the window than it leaves free, and an agent leaves the others their part (`shares`). If a place
+holds as much as it may, the domains whose mail goes there are left out of claims for the time.
 """
 
 from __future__ import annotations
@@ -29,55 +29,55 @@ from .shares import Shares
 DOWN_AFTER = 3  # failures in a row
 FIRST_PAUSE = 30.0  # seconds at most; doubled by every further failure
 LONGEST_PAUSE = 900.0  # seconds at most
-PROBE_ALONE = 60.0  # seconds that a message which tries a place that was down tries it alone
-LEAST_WAITING = 50  # that may wait for a place within the window
-MAX_DOMAINS = 10_000  # remembered with the place their mail goes to
+PROBE_ALONE = 60.0  # seconds in which only one message tries a place that was down
+LEAST_WAITING = 50  # parcels that may wait for any place within the window
+MAX_DOMAINS = 10_000  # that are remembered with the place their mail goes to
 
 
 class Entrance(Enum):
-    """What a parcel finds at its destination."""
+    """The answer to a parcel that wants to be delivered to a place."""
 
     OPEN = "go ahead, and leave() afterwards"
     BUSY = "too many wait already"
     DOWN = "it is left alone for now"
 
 
-#: What a parcel that waits is told: OPEN, or BUSY if it shall not wait within the window.
+#: Fires with OPEN when it is the parcel's turn, or BUSY if it must not wait within the window.
 Turn = Deferred[Entrance]
 
 
 @dataclass(slots=True)
 class _Destination:
     running: int = 0
-    waiting: dict[Turn, str] = field(default_factory=dict)  # whose message, the oldest first
+    waiting: dict[Turn, str] = field(default_factory=dict)  # with the message's id, oldest first
     failures: int = 0
     down_until: float = 0.0
-    probing_until: float = 0.0  # a probe is under way, and nothing else is tried until then
-    most: float = float("inf")  # sessions that it was seen to take
+    probing_until: float = 0.0  # a probe is running, and nothing else is tried until then
+    most: float = float("inf")  # sessions that the place was seen to take at once
     reply: Reply = NO_DELIVERY
 
     @property
     def used(self) -> int:
-        """Parcels that run or wait."""
+        """How many parcels are being delivered or wait."""
         return self.running + len(self.waiting)
 
     @property
     def idle(self) -> bool:
-        """True if nothing is known that must be remembered."""
+        """True if there is nothing to remember."""
         return not (self.running or self.waiting or self.failures)
 
     def rests(self, now: float) -> bool:
-        """True if nothing more is to be tried there now."""
+        """True if nothing more may be tried there now."""
         return self.failures >= DOWN_AFTER and now < max(self.down_until, self.probing_until)
 
 
 class Destinations:
-    """`times.per_destination` deliveries at once to each place; `seconds` is the reactor's clock.
+    """Allows `times.per_destination` deliveries at once to each place.
 
-    `at_once` has an entry for every agent: another number for its places, which share what
-    they are given, or None. A pause is no longer than the retry schedule's waits: who
-    configures short ones gets them. `freed()` is called when a place or an agent that had
-    enough may be given more.
+    `seconds` is the reactor's clock. `at_once` has an entry for every agent: another limit for each
+    of its places, or None. A pause is never longer than the waits of the retry schedule, so short
+    waits give short pauses. `freed()` is called when a place or an agent that held as much as it
+    may can be given more.
     """
 
     _log = Logger()
@@ -96,21 +96,21 @@ class Destinations:
         self._freed = freed
         self._shares = Shares(times.active, at_once)
         self._spare = max(1, times.active // 16)  # slots that a full agent must have again
-        self._turned_away: set[Place] = set()  # where more waits than was let in
-        self._full: set[str] = set()  # agents that hold all they may
+        self._turned_away: set[Place] = set()  # places for which parcels were turned away
+        self._full: set[str] = set()  # agents that hold as much as they may
         self._seconds = seconds
         self._by_place: dict[Place, _Destination] = {}
         self._waiting: Counter[str] = Counter()  # parcels that wait, by agent
-        # To be given now; of BUSY the message has left already.
+        # Turns to give now. If BUSY, the message has already been taken off its agent's share.
         self._turns: deque[tuple[Place, Turn, Entrance, str]] = deque()
         self._is_giving = False
-        # The place that a domain's mail goes to, None where there are several.
+        # The place that a domain's mail goes to, None if there are several.
         self._homes: OrderedDict[str, Place | None] = OrderedDict()
 
     def enter(self, parcel: Parcel, message: str) -> Entrance | Turn:
-        """OPEN, or why not; a Turn fires with either once it is known (after OPEN, leave() too).
+        """OPEN, or why not, or a Turn that fires with either. After OPEN, leave() must be called.
 
-        `message` is the id of the message that the parcel is of.
+        `message` is the id of the parcel's message.
         """
         place, agent, shares = parcel.place, parcel.agent, self._shares
         found = self._by_place.get(place)
@@ -141,9 +141,9 @@ class Destinations:
         return turn
 
     def _end_waiting(self, agent: str) -> None:
-        """Those that only wait give back what they hold of the window, as far as it is wanted.
+        """Turn away waiting parcels until the agent has enough of the window free.
 
-        From the longest lines, who came last: what is left due is claimed again.
+        Takes the last ones of the longest lines first. They stay due, and are claimed again.
         """
         lines = [(p, f) for p, f in self._by_place.items() if f.waiting and p[0] == agent]
         for place, found in sorted(lines, key=lambda line: -len(line[1].waiting)):
@@ -157,10 +157,10 @@ class Destinations:
         self._give_turns()
 
     def _is_enough(self, place: Place, found: _Destination, free: int) -> bool:
-        """Whether the place holds as much of the window as it may.
+        """True if the place holds as much of the window as it may.
 
-        That is as much as it leaves free for its agent: however many slow places there are,
-        there is room for one more.
+        It may hold as much as it leaves free for its agent. So there is room for one more place,
+        however many slow places there are.
         """
         if found.running >= self._most(place, found) and (len(found.waiting) >= self._most_waiting):
             return True
@@ -172,7 +172,7 @@ class Destinations:
         return most if found.most >= most else int(found.most)
 
     def _forget_turn(self, parcel: Parcel, turn: Turn) -> None:
-        """It is cancelled; one that is being given already waits no more."""
+        """A Turn was cancelled. If it is just being given, it no longer counts as waiting."""
         found = self._by_place.get(parcel.place)
         if found is not None and turn in found.waiting:
             self._waits_no_more(parcel.agent, found.waiting.pop(turn))
@@ -182,10 +182,10 @@ class Destinations:
         self._shares.leave(agent, message)
 
     def leave(self, parcel: Parcel, message: str, outcomes: Sequence[Outcome] | None) -> bool:
-        """The delivery is done; None: it was cut off, which says nothing about the place.
+        """The delivery has ended. `outcomes` None means that it was cut off by us.
 
-        True if the place takes no more sessions than those of ours that work there: the
-        parcel can be given to one of them instead of being deferred.
+        True if the place takes no more sessions than those that we have there: then the parcel can
+        wait for one of them instead of being deferred.
         """
         place = parcel.place
         found = self._by_place[place]
@@ -201,7 +201,7 @@ class Destinations:
         return crowded
 
     def _reopen(self, place: Place, found: _Destination) -> None:
-        """Have more claimed once there is room for several, not for each one that leaves."""
+        """Let more be claimed once there is room for several, not for each one that leaves."""
         free, freed = self._shares.free(place[0]), False
         if place[0] in self._full and free >= self._spare:
             self._full.discard(place[0])
@@ -217,7 +217,7 @@ class Destinations:
             self._freed()
 
     def _hand_on(self, place: Place, found: _Destination) -> None:
-        """A turn is over: the next parcels have it, if they wait."""
+        """Give a turn that is over to the next waiting parcels, if there are any."""
         while found.waiting and found.running < self._most(place, found):
             found.running += 1
             turn = next(iter(found.waiting))
@@ -229,7 +229,7 @@ class Destinations:
             self._by_place.pop(place, None)
 
     def _give_turns(self) -> None:
-        """One after the other, however many end at once: not each from within the last one's."""
+        """Give the turns in a loop, so that many ends at once do not recurse."""
         if self._is_giving:
             return
         self._is_giving = True
@@ -247,13 +247,13 @@ class Destinations:
             self._is_giving = False
 
     def _judge(self, place: Place, found: _Destination, outcomes: Sequence[Outcome]) -> bool:
-        """Note what was heard; True for a place that is crowded by us, see `leave`."""
+        """Note the outcomes. True if the place takes no more sessions of ours, see `leave`."""
         said = heard(outcomes)
         if said is Heard.WELL:
             if found.failures >= DOWN_AFTER:
                 self._log.info("{agent} to {host} works again", agent=place[0], host=place[1])
             found.failures = 0
-            # By one once all have worked once, as Postfix has it.
+            # Grows by one once all sessions have worked once, as in Postfix.
             if found.most < self._limit:
                 found.most += 1 / found.most
             return False
@@ -264,9 +264,9 @@ class Destinations:
         return False
 
     def _count(self, place: Place, found: _Destination, reply: Reply) -> None:
-        """One more failure of this place."""
+        """Count one more failure of this place."""
         if found.failures >= DOWN_AFTER and self._seconds() < found.down_until:
-            return  # it began before the pause did, which counts once for all that were under way
+            return  # it began before the pause, which counts once for all that were running then
         found.failures += 1
         if len(self._by_place) > MAX_DOMAINS:
             self._forget()
@@ -284,14 +284,14 @@ class Destinations:
             )
 
     def _forget(self) -> None:
-        """Drop what is known of places where nothing happens now."""
+        """Drop the state of places where nothing is running, waiting or paused."""
         now = self._seconds()
         for place, found in list(self._by_place.items()):
             if not (found.running or found.waiting) and found.down_until <= now:
                 del self._by_place[place]
 
     def is_down(self, place: Place) -> bool:
-        """Whether it is left alone now; a probe under way does not count."""
+        """True if the place is paused now. A running probe does not count as a pause."""
         found = self._by_place.get(place)
         return (
             found is not None
@@ -300,15 +300,15 @@ class Destinations:
         )
 
     def reply(self, place: Place) -> Reply:
-        """Why the place is left alone."""
+        """Why the place is paused."""
         found = self._by_place.get(place)
         return found.reply if found else NO_DELIVERY
 
     def state(self) -> Iterator[dict[str, object]]:
-        """For IInspected: a row a place, those that are left alone first.
+        """For IInspected: one row for each place, with the paused ones first.
 
-        `down_for` is seconds until it is tried again, None while it works; `reply` its last
-        failure's words.
+        `down_for` is the number of seconds until it is tried again, None while it works. `reply` is
+        the reply of its last failure.
         """
         now = self._seconds()
         places = sorted(self._by_place.items(), key=lambda each: (-each[1].failures, each[0]))
@@ -325,24 +325,25 @@ class Destinations:
             }
 
     def learn(self, domain: str, place: Place) -> None:
-        """Mail for this domain was routed there."""
+        """Note that mail for this domain was routed to this place."""
         known = self._homes.setdefault(domain, place)
         if known != place:
-            # Some of it goes elsewhere: none of it is to wait for this place.
+            # Some of its mail goes elsewhere, so none of it may wait for this place.
             self._homes[domain] = None
         self._homes.move_to_end(domain)
         if len(self._homes) > MAX_DOMAINS:
             self._homes.popitem(last=False)
 
     def is_home(self, domain: str, place: Place) -> bool:
-        """Whether all mail for this domain goes there, as far as is known.
+        """True if all known mail for this domain goes to this place.
 
-        Not for sure while others may be forgotten for it: claims could not leave all of them out.
+        False if there are so many domains that some are forgotten: claims could not leave all of
+        them out.
         """
         return len(self._homes) < MAX_DOMAINS and self._homes.get(domain) == place
 
     def excluded(self) -> frozenset[str]:
-        """Domains whose mail need not be claimed now: down, or busy with a queue of its own."""
+        """Domains whose mail need not be claimed now: their place is down, or busy."""
         closed, full = set(self._closed()), self._full
         if not (closed or full):
             return frozenset()
@@ -365,7 +366,7 @@ class Destinations:
         return max(self._limit, LEAST_WAITING)
 
     def next_up(self) -> float | None:
-        """Seconds until the first place that is down may be tried again; None for none."""
+        """Seconds until the first place that is down may be tried again; None if none is down."""
         now = self._seconds()
         waits = [
             max(found.down_until, found.probing_until) - now
@@ -375,12 +376,12 @@ class Destinations:
         return max(0.0, min(waits)) if waits else None
 
     def forget_pauses(self, domains: Collection[str] | None = None) -> None:
-        """Try the places of these domains, or all, again at once.
+        """End the pauses of the places of these domains, or of all places.
 
-        An operator asks for it, or the clock went back.
+        Called if an operator asks for it, or if the clock went back.
         """
         homes = {self._homes[domain] for domain in domains or () if domain in self._homes}
-        # Of a domain whose mail goes to several places it is not known which.
+        # If a domain's mail goes to several places, it is not known to which.
         every = domains is None or None in homes
         for place, found in self._by_place.items():
             if every or place in homes:

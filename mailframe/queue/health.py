@@ -1,4 +1,4 @@
-"""What a delivery says of the place that it went to."""
+"""Tells from a delivery's outcomes if the place that it went to works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..message import Outcome, Status
 
 
 class Heard(Enum):
-    """Whether the place works."""
+    """How well the place works."""
 
     WELL = "it talks with us"
     NO_SESSION = "it talks, and takes no session of ours"
@@ -17,7 +17,7 @@ class Heard(Enum):
 
 
 def heard(outcomes: Sequence[Outcome]) -> Heard:
-    """What all of a delivery's outcomes together say."""
+    """The result of all outcomes of a delivery together."""
     if len(outcomes) == 1:
         return _of(outcomes[0])
     kinds = {_of(outcome) for outcome in outcomes}
@@ -29,6 +29,6 @@ def _of(outcome: Outcome) -> Heard:
         return Heard.WELL
     if not outcome.remote:
         return Heard.NOTHING
-    # RFC 5321 section 3.8: a 421 ends the session, whatever it answers.
+    # RFC 5321 section 3.8: a 421 ends the session, whatever it is a reply to.
     no_session = outcome.no_session or (outcome.reply.code == 421 and not outcome.ours)
     return Heard.NO_SESSION if no_session else Heard.WELL

@@ -1,4 +1,4 @@
-"""Which recipients of a message travel together: those of one agent, next hop and sender."""
+"""Groups the recipients of a message by agent, next hop and sender."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..message import NextHop, Recipient, Route
 from ..smtp.address import Mailbox
 
-#: Agent and host (with its port), or agent and mailbox domain: what limits count by.
+#: Agent and host (with its port), or agent and mailbox domain. Limits are counted by this.
 Place = tuple[str, str]
 
 
@@ -16,9 +16,9 @@ Place = tuple[str, str]
 class Parcel:
     """Recipients for one call of an agent.
 
-    `shared` are for each route all recipients that stand for the same mailbox: it gets one
-    copy, and its outcome is theirs. `remote` is False for mailboxes of this host. `aliases` are
-    those that send this parcel out to other hosts, and mark it.
+    `shared` has for each route all recipients that stand for the same mailbox: it gets one copy,
+    and its outcome counts for all of them. `remote` is False for mailboxes of this host. `aliases`
+    are those that forward this parcel to other hosts, and add a Delivered-To field to it.
     """
 
     agent: str
@@ -31,12 +31,12 @@ class Parcel:
 
     @property
     def recipients(self) -> Iterable[Recipient]:
-        """All of them."""
+        """All recipients."""
         return (recipient for same in self.shared for recipient in same)
 
 
 def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
-    """The parcels of these routes, whose recipients are all set."""
+    """The parcels of these routes, which all have a recipient."""
     parcels: dict[tuple[object, ...], Parcel] = {}
     copies: dict[tuple[str, Mailbox, str, Mailbox | None], list[Recipient]] = {}
     for route in routes:
@@ -67,7 +67,7 @@ def parcels_of(routes: Iterable[Route]) -> list[Parcel]:
 
 
 def _mailbox(route: Route, recipient: Recipient) -> tuple[Mailbox, str]:
-    """What gets one copy: another host knows the address, an agent of ours mailbox and tag."""
+    """The key of one copy: the address for another host, mailbox and tag for an agent of ours."""
     if route.mailbox is None or route.next_hop is not None:
         return recipient.address, ""
     return route.mailbox, route.tag

@@ -1,4 +1,4 @@
-"""What is known of each recipient of one message: who waits on, and what is to be told."""
+"""The state of each recipient of one message: who still waits, and what has to be reported."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SUCCESS: dict[Status, Action] = {
 
 
 class Progress:
-    """What an attempt has found out by now; nothing of it is durable here.
+    """The results of an attempt so far. Nothing of it is durable here.
 
-    `left` are the recipients that still wait, as they will be recorded. `changed` is True
-    while that, or what is to be told, differs from what was last taken to be recorded.
+    `left` are the recipients that still wait, as they will be recorded. `changed` is True if they,
+    or the notices, have changed since the last `take`.
     """
 
     def __init__(self, context: Context, entry: Entry) -> None:
@@ -38,13 +38,13 @@ class Progress:
         self._notices: list[Notice] = []
 
     def take(self) -> tuple[list[Notice], dict[Recipient, Pending]]:
-        """What is to be told and to be recorded now; it counts as unchanged then."""
+        """The notices to report and the recipients to record now. Resets `changed`."""
         self.changed = False
         notices, self._notices = self._notices, []
         return notices, dict(self.left)
 
     def expand(self, pending: Pending, routing: Routing) -> None:
-        """Put those that a recipient stands for in its place."""
+        """Replace a recipient with those that it stands for."""
         children = [route.recipient for route in routing.routes if route.recipient is not None]
         children += [recipient for recipient, _ in routing.refusals]
         recipient = pending.recipient
@@ -59,17 +59,17 @@ class Progress:
             return
         if any(child.notify is not None and "SUCCESS" in child.notify for child in children):
             return
-        # RFC 3461 section 5.2.7: a list has received it; several mailboxes are "expanded".
+        # RFC 3461 section 5.2.7: a list has received the message; several mailboxes: "expanded".
         own = any(child.sender not in (None, recipient.sender) for child in children)
         self._notices.append(Notice("delivered" if own else "expanded", recipient, RECIPIENT_OK))
 
     def drop(self, recipient: Recipient) -> None:
-        """Another entry stands for it."""
+        """Remove a recipient that another entry already covers."""
         if self.left.pop(recipient, None) is not None:
             self.changed = True
 
     def rename(self, before: Recipient, after: Recipient) -> None:
-        """The same recipient, told more or less."""
+        """Replace a recipient with the same one with another NOTIFY."""
         pending = self.left.pop(before, None)
         if pending is not None:
             self.left[after] = replace(pending, recipient=after)
@@ -93,7 +93,7 @@ class Progress:
                 self._notices.append(Notice(action, recipient, outcome.reply, _who_said(outcome)))
 
     def put_off(self, recipients: Iterable[Recipient], reply: Reply = LOCAL_ERROR) -> None:
-        """Deferred without having been tried."""
+        """Defer recipients that have not been tried."""
         for recipient in recipients:
             pending = self.left.get(recipient)
             if pending is not None:
@@ -101,14 +101,14 @@ class Progress:
                 self._defer(pending, Outcome(recipient, Status.DEFERRED, reply), tried=0)
 
     def postpone(self, recipient: Recipient, due: float) -> None:
-        """Out of the way until then; nothing is counted or told."""
+        """Do not try the recipient until then. This counts as no attempt and reports nothing."""
         self.left[recipient] = replace(self.left[recipient], due=due)
         self.changed = True
 
     def unreported(self, notice: Notice, left: dict[Recipient, Pending]) -> None:
-        """A failure nobody could be told of is not recorded: it is found out again later.
+        """Keep a recipient whose failure could not be reported, so that it is tried again later.
 
-        `left` is what `take` gave; it is changed, too.
+        `left` is the value that `take` gave; it is changed, too.
         """
         recipient, context = notice.recipient, self._context
         if notice.action == "failed":
@@ -169,5 +169,5 @@ class Progress:
 
 
 def _who_said(outcome: Outcome) -> str:
-    """The host whose words these are, "" if they are ours (RFC 3464 sections 2.3.5, 2.3.6)."""
+    """The host that said this, "" if we did (RFC 3464 sections 2.3.5, 2.3.6)."""
     return "" if outcome.ours else outcome.remote

@@ -1,4 +1,4 @@
-"""How what an attempt found out is told and recorded, again and again until it is."""
+"""Reports and records the results of an attempt, and tries again until that succeeds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .context import Context
 from .progress import Progress
 from .waits import Waits
 
-RECORD_AGAIN = 10.0  # seconds, if the store cannot record
-FEW = 50  # recipients that wait: so many are written whenever one is done
-LONGEST_PAUSE = 1.0  # seconds that an outcome waits to be recorded with others
+RECORD_AGAIN = 10.0  # seconds until the next try, if the store cannot record
+FEW = 50  # up to so many waiting recipients, each outcome is recorded at once
+LONGEST_PAUSE = 1.0  # seconds that an outcome waits to be recorded together with others
 
 
 class RecordingState(Enum):
-    """What may be done to the message."""
+    """What may still be done with the message."""
 
     OURS = "it is leased to us"
     SAVING = "it is leased to us, and what is known by now is being recorded"
@@ -32,7 +32,7 @@ class RecordingState(Enum):
 
 
 class Recording:
-    """Writes the progress of one message into the store; its reports first."""
+    """Writes the progress of one message into the store, after its reports."""
 
     _log = Logger()
 
@@ -45,11 +45,11 @@ class Recording:
 
     @property
     def is_lost(self) -> bool:
-        """True if the message is somebody else's by now."""
+        """True if another owner has the message now."""
         return self._state is RecordingState.LOST
 
     def lose(self) -> None:
-        """The lease could not be renewed: if it is not being given back, it was lost."""
+        """The lease could not be renewed. It was lost, unless it is just being given back."""
         if self._state in (RecordingState.OURS, RecordingState.SAVING):
             self._lost()
 
@@ -60,7 +60,7 @@ class Recording:
         self._waits.end()
 
     async def save(self) -> None:
-        """Record what has changed and keep the lease; at once, unless that is being done."""
+        """Record what has changed, and keep the lease. A save that is running does it, if any."""
         if self._state is not RecordingState.OURS:
             return
         self._state = RecordingState.SAVING
@@ -72,10 +72,10 @@ class Recording:
             self._state = RecordingState.OURS
 
     async def _pause(self) -> bool:
-        """Let more outcomes come together, for all that wait are written each time.
+        """Wait for more outcomes, because each record writes all recipients that wait.
 
-        Some hundred recipients of as many hosts would be written hundreds of times. False if the
-        attempt is to end.
+        Otherwise some hundred recipients at as many hosts would be written hundreds of times. False
+        if the attempt must end.
         """
         try:
             await self._waits.sleep(min(LONGEST_PAUSE, len(self._progress.left) / 1000))
@@ -108,7 +108,7 @@ class Recording:
             context.hooks.tell(Stage.QUEUE, Verdict.FINISHED, id=id)
 
     async def _is_ours(self) -> bool:
-        """False if the lease was lost: who has it may yet deliver what would be reported here."""
+        """False if the lease was lost. Its new owner may yet deliver what we would report."""
         context, id = self._context, self._entry.id
         try:
             until = context.now() + context.times.lease

@@ -1,4 +1,4 @@
-"""How the leases of what is worked on are kept: their end is moved before it comes."""
+"""Renews the leases of the messages that are worked on before they end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .window import Window
 
 
 class Renewal:
-    """Every `interval` seconds; `lease()` is the end of a lease that begins now."""
+    """Renews every `interval` seconds. `lease()` is the end of a lease that begins now."""
 
     _log = Logger()
 
@@ -36,16 +36,16 @@ class Renewal:
         self._next: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Keep the leases from now on."""
+        """Begin to renew the leases."""
         self._next = self._reactor.callLater(self._interval, self._renew)
 
     def stop(self) -> None:
-        """Let them run out."""
+        """Stop renewing, so that the leases end."""
         if self._next is not None and self._next.active():
             self._next.cancel()
 
     def hurry(self) -> None:
-        """Renew them now: the reactor's own time went back."""
+        """Renew them now, because the reactor's own time went back."""
         if self._next is not None and self._next.active():
             self._next.reset(0.0)
 

@@ -1,8 +1,8 @@
-"""Who is told what became of a message: reports are messages of this host's own.
+"""Sends reports about messages: bounces, delays and successes.
 
-A report has the null sender and waits in the queue like any other message. It is durable
-before the failure that it tells of is recorded: after a crash somebody may be told twice,
-but never not at all.
+A report is a message of this host with the null sender, which waits in the queue like any other. It
+is durable before the failure that it reports is recorded. So after a crash somebody may get it
+twice, but never not at all.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _MAX_HEADER = 1 << 18  # octets returned of a header section
 
 
 class Reports:
-    """Writes what is owed about a message, and queues it by `submit`.
+    """Writes the reports about a message, and queues them with `submit`.
 
-    `now()` is seconds since the epoch, `seconds()` the reactor's clock; `in_thread` runs what
-    blocks; `give_up_after` is seconds.
+    `now()` is in seconds since the epoch, and `seconds()` is the reactor's clock. `in_thread` runs
+    what blocks. `give_up_after` is in seconds.
     """
 
     _log = Logger()
@@ -58,9 +58,9 @@ class Reports:
         self._repeated = RepeatedLog(self._log, seconds)
 
     async def send(self, entry: Entry, notices: Sequence[Notice]) -> list[Notice]:
-        """Make the reports about `entry` durable; those notices that could not be.
+        """Make the reports about `entry` durable. Returns the notices for which this failed.
 
-        Null senders, NOTIFY=NEVER and the like get none, and that is no failure.
+        Null senders, NOTIFY=NEVER and the like get no report, which is not a failure.
         """
         missed: list[Notice] = []
         groups: dict[tuple[Mailbox, str], list[Notice]] = {}
@@ -71,7 +71,7 @@ class Reports:
         for (reader, _), group in groups.items():
             try:
                 await self._send(entry, reader, group)
-            # Whatever keeps the report from being stored: what it tells of waits, too.
+            # Whatever kept the report from being stored, the failure that it reports waits, too.
             except Exception:  # noqa: BLE001
                 self._repeated.failure(
                     "{id}: the report to {reader} could not be queued",
@@ -82,7 +82,7 @@ class Reports:
         return missed
 
     def _reader(self, entry: Entry, notice: Notice) -> Mailbox | None:
-        """Who is to read it; None where nobody wants to know, or may."""
+        """The address that the report goes to; None if nobody wants it, or may get it."""
         recipient, envelope = notice.recipient, entry.message.envelope
         notify = recipient.notify
         if notice.action == "failed" and notify is not None and "FAILURE" not in notify:
@@ -92,7 +92,7 @@ class Reports:
         if sender is not None or notice.action != "failed":
             return sender
         postmaster = self._settings.double_bounces
-        # What cannot even be delivered there must not go round in circles.
+        # A report that cannot be delivered to the postmaster must not loop.
         if postmaster is None or postmaster in (recipient.address, recipient.original):
             self._log.warn(
                 "{id}: a report to {recipient} cannot be delivered and is dropped: {reply}",
@@ -107,7 +107,7 @@ class Reports:
     async def _send(self, entry: Entry, reader: Mailbox, notices: list[Notice]) -> None:
         around, now = entry.message.envelope, self._now()
         id = new_id(now)
-        # RFC 6533 section 4: a global report only for who needs one; others' hosts may not take it.
+        # RFC 6533 section 4: a global report only for readers who need one; other hosts may refuse.
         utf8 = not reader.is_ascii
         sender = self._settings.sender or Mailbox("MAILER-DAEMON", self._hostname.lower())
         report = Report(
@@ -138,7 +138,10 @@ class Reports:
             self._tell(entry, Verdict.REPORTED, notice, report=id)
 
     async def _original(self, entry: Entry, failed: bool) -> Original | None:
-        """RFC 3461 section 4.3: RET says what a failure returns; other reports the headers."""
+        """What is returned of the original message; None if it cannot be read.
+
+        RFC 3461 section 4.3: RET says what a failure returns. Other reports return the headers.
+        """
         content, envelope = entry.message.content, entry.message.envelope
         complete = (
             failed

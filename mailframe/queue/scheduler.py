@@ -1,7 +1,7 @@
-"""The scheduler: a bounded window of messages that are worked on, fed by what is due.
+"""The scheduler works on a limited number of messages at a time, the window.
 
-Fresh messages come straight from their sessions (`submission`) while there is room; everything
-else waits in the store and is claimed when it is due.
+Fresh messages come directly from their sessions (`submission`) while there is room. All others wait
+in the store and are claimed when they are due.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from .window import Window
 if TYPE_CHECKING:
     from ..hooks import Hooks
 
-STOP_WAIT = 10.0  # seconds that running attempts get before they are cut off
+STOP_WAIT = 10.0  # seconds after which running attempts are cut off at a stop
 
 
 @implementer(IInspected)
 class Scheduler(service.Service):
-    """See the module. `submission` is the door for new messages.
+    """See the module. New messages come in through `submission`.
 
-    `now()` is seconds since the epoch; `chance()` a number from -1 to 1, another one at each
-    call; `in_thread` runs what blocks.
+    `now()` is in seconds since the epoch. `chance()` is a random number from -1 to 1. `in_thread`
+    runs what blocks.
     """
 
     _log = Logger()
@@ -67,7 +67,7 @@ class Scheduler(service.Service):
         self._reactor = reactor
         self._now = now
         self._clock = WallClock(now)
-        self._pulling: Deferred[Any] | None = None  # while pull_back is at work
+        self._pulling: Deferred[Any] | None = None  # while pull_back is running
         self._repeated = RepeatedLog(self._log, reactor.seconds)
         self._destinations = self._places()
         self.submission = Submission(
@@ -86,7 +86,7 @@ class Scheduler(service.Service):
         self._work(reports, chance, in_thread)
 
     def _places(self) -> Destinations:
-        """How many deliveries each place gets: what its agent says, else what is set."""
+        """The limits of places: that of the agent, else that of the settings."""
         at_once = {
             name: bound.plugin.at_once if IBatchingAgent.providedBy(bound.plugin) else None
             for name, bound in self._hooks.agents.items()
@@ -99,7 +99,7 @@ class Scheduler(service.Service):
         chance: Callable[[], float],
         in_thread: Callable[..., Deferred[Any]],
     ) -> None:
-        """Make the parts that find, do and keep the work."""
+        """Make the parts that claim, deliver and renew."""
         context = Context(
             hooks=self._hooks,
             store=self._store,
@@ -133,22 +133,22 @@ class Scheduler(service.Service):
         )
 
     def startService(self) -> None:
-        """Begin with what waits in the store."""
+        """Begin with the messages that wait in the store."""
         super().startService()  # type: ignore[no-untyped-call]
         self._store.watch(self._look_now)
         self._renewal.start()
         self._look_at_clock()
         self._destinations.forget_pauses()
         self._claiming.start()
-        # The clock may have been put right while nobody looked.
+        # The clock may have been set back while the host was not running.
         self._pull_back()
 
     def state(self) -> Iterable[Mapping[str, object]]:
-        """See IInspected: how many messages are worked on, then a row a destination."""
+        """For IInspected: how many messages are worked on, then one row for each destination."""
         return chain([self._window.state()], self._destinations.state())
 
     def has_room(self) -> bool:
-        """True if a fresh message may be leased from birth and given to accept()."""
+        """True if a fresh message may be leased from the start and given to accept()."""
         return bool(self.running) and self._window.has_room
 
     def _lease(self) -> float:
@@ -158,7 +158,7 @@ class Scheduler(service.Service):
         return self._lease() if self.has_room() else None
 
     def accept(self, entry: Entry, claimed: bool) -> None:
-        """A message was committed. `claimed`: it is leased to us, and tried at once."""
+        """A message was committed. If `claimed`, it is leased to us and tried at once."""
         self._look_at_clock()
         if not claimed:
             self._window.backlog = True
@@ -170,9 +170,9 @@ class Scheduler(service.Service):
             self._give_back(entry.id)
 
     def look(self, domains: Collection[str] | None = None) -> None:
-        """Somebody wants what is due to be tried now: claim it.
+        """Claim due messages now, because an operator asks for it.
 
-        The places where mail for these domains goes, or all, are tried though they are left alone.
+        The pauses of the places to which mail for these domains goes, or of all places, end.
         """
         if self.running:
             self._look_at_clock()
@@ -180,7 +180,7 @@ class Scheduler(service.Service):
             self._look_now()
 
     def _forget_pauses(self, domains: Collection[str] | None = None) -> None:
-        """Let places and agents try again at once what they left alone for a while."""
+        """End the pauses of places and agents."""
         self._destinations.forget_pauses(domains)
         if domains is not None and not domains:
             return
@@ -198,23 +198,23 @@ class Scheduler(service.Service):
         if self._window.wants_more:
             self._look_now()
         elif due is not None:
-            # What is due already was turned away by a busy destination.
+            # A message that is due already was turned away by a busy destination.
             self._claiming.wake_in(max(LOOK_AGAIN, due - self._now()))
 
     def _look_at_clock(self) -> None:
-        """A clock that went back would let what was deferred before wait too long."""
+        """If the clock went back, make deferred mail due that would now wait too long."""
         seconds = self._clock.went_back()
         if not seconds:
             return
         self._log.warn("the clock went back by {seconds} s", seconds=round(seconds))
         self._forget_pauses()
-        # The reactor's own time went back, too: what it was to call is far away.
+        # The reactor's own time went back, too, so its delayed calls would come much too late.
         self._claiming.hurry()
         self._renewal.hurry()
         self._pull_back()
 
     def _pull_back(self) -> None:
-        """Make due what a clock that stood ahead has put off for too long."""
+        """Make messages due that were put off too long by a clock that was ahead."""
         if self._pulling is not None:
             self._pulling.cancel()
         pulling = Deferred.fromCoroutine(
@@ -242,7 +242,7 @@ class Scheduler(service.Service):
         )
 
     def stopService(self) -> Deferred[None]:
-        """No new attempts; running ones finish or are cut off; fires when leases are back."""
+        """Begin no new attempts, and finish or cut off running ones. Fires when leases are back."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._renewal.stop()
         if self._pulling is not None:
@@ -250,7 +250,7 @@ class Scheduler(service.Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        # What a claim under way brings is given back; the store must not be closed under it.
+        # A running claim gives back what it gets; the store must not be closed before that.
         await self._claiming.stop()
         emptied = self._window.emptied()
         if emptied.called:

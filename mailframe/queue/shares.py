@@ -1,4 +1,4 @@
-"""How much of the window each agent may hold, so that none takes it from the others."""
+"""Limits how much of the window each agent may hold, so that none takes all of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Collection
 class Shares:
     """Counts the messages that each agent holds: those it works on, and those that wait for it.
 
-    `window` is how many are worked on at once. If there are several agents, a quarter of the
-    window is kept for them, in equal parts, and the rest is for whoever comes first. A message
-    counts once for each of its agents, however many of its parcels they have.
+    `window` is how many messages are worked on at once. If there are several agents, a quarter of
+    the window is reserved for them in equal parts, and the rest is common to all. A message counts
+    once for each of its agents, however many parcels of it they have.
     """
 
     def __init__(self, window: int, agents: Collection[str]) -> None:
         several = len(agents) > 1
-        #: What each agent has to itself.
+        #: How many messages are reserved for each agent.
         self.kept = max(1, window // (4 * len(agents))) if several else 0
-        self._common = window - self.kept * len(agents)  # what is left of the rest
+        self._common = window - self.kept * len(agents)  # what is free of the common part
         self._held: dict[str, dict[str, int]] = {}  # by agent: parcels by message
 
     def free(self, agent: str) -> int:
@@ -41,7 +41,7 @@ class Shares:
         held[message] = parcels + 1
 
     def leave(self, agent: str, message: str) -> None:
-        """It has one fewer."""
+        """The agent has one parcel of this message less."""
         held = self._held[agent]
         if held[message] > 1:
             held[message] -= 1

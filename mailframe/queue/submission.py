@@ -1,7 +1,7 @@
-"""The one door into the queue: what a session received, and what the host says itself.
+"""Adds messages to the queue. All come in here: those of sessions, and those of the host itself.
 
-A message that comes in while there is room for it is leased from birth and tried at once, with
-no claim between. Whoever commits one, a session or a writer of reports, does so here.
+If there is room for a message when it comes in, it is leased from the start and tried at once,
+without a claim.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class Submission:
-    """`commit` for those who write a draft themselves, `submit` for a whole message.
+    """Has `commit` for callers that write a draft themselves, and `submit` for a whole message.
 
-    `lease()` is the end of the lease that a message may have from birth, seconds since the
-    epoch, or None if there is no room for it now. `hand_over(entry, claimed)` is called after
-    every commit. `now()` is seconds since the epoch.
+    `lease()` is the end of the lease that a message may have from the start, in seconds since the
+    epoch, or None if there is no room for it now. `hand_over(entry, claimed)` is called after every
+    commit. `now()` is in seconds since the epoch.
     """
 
     _log = Logger()
@@ -48,7 +48,7 @@ class Submission:
         self._hand_over = hand_over
 
     def commit(self, draft: IDraft, envelope: Envelope, headers: bytes) -> Eventual[Entry]:
-        """Make a draft durable, then let it be tried; fails as IDraft.commit does."""
+        """Make a draft durable, then let it be tried. Fails like IDraft.commit."""
         lease = None if envelope.held else self._lease()
         claimed = lease is not None
         entry = at_once(draft.commit(envelope, headers, lease))
@@ -60,17 +60,17 @@ class Submission:
         try:
             self._hand_over(entry, claimed)
         except Exception:  # noqa: BLE001
-            # It is durable: nobody may send it again, and a claim will find it.
+            # It is durable, so the client must not send it again. A claim will find it.
             self._log.failure("{id}: could not be handed to the scheduler", id=entry.id)
         return entry
 
     def submit(self, envelope: Envelope, octets: bytes) -> str | Deferred[str]:
-        """Queue a message of this host's own; its id once it outlives a power cut.
+        """Queue a message of this host's own. Gives its id once it survives a power cut.
 
-        `octets` are the whole message, its lines ended by CRLF. `envelope.received` 0 is now.
-        It is on its way whether or not anybody waits for the answer. Raises or fails with
-        OSError if the store cannot take it (`errno.ENOSPC` or `EDQUOT` for a full disk); nothing
-        remains then. ValueError for an envelope without recipients.
+        `octets` are the whole message, with lines that end with CRLF. `envelope.received` 0 means
+        now. The message is delivered even if nobody waits for the result. Raises or fails with
+        OSError if the store cannot take it (`errno.ENOSPC` or `EDQUOT` for a full disk); then
+        nothing remains. ValueError for an envelope without recipients.
         """
         return at_once(self._submit(envelope, octets))
 

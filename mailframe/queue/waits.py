@@ -1,4 +1,4 @@
-"""What an attempt waits for: agents, routes, turns and time; all of it ends when it is to end."""
+"""Everything that an attempt waits for (agents, routes, turns, time), to be cancelled together."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Waits:
         self._running: set[Deferred[Any]] | None = set()  # None: nothing is waited for any more
 
     def end(self) -> None:
-        """Cancel them all, and whatever is to be waited for later at once."""
+        """Cancel them all, and from now on cancel every later wait at once."""
         running, self._running = self._running, None
         for wait in list(running or ()):
             wait.cancel()
 
     async def wait(self, wait: Deferred[Any]) -> Any:
-        """Its result. Raises what it fails with: CancelledError once this has ended."""
+        """Its result. Raises what it fails with; CancelledError once this has ended."""
         running = self._running
         if running is None:
             wait.cancel()

@@ -1,4 +1,4 @@
-"""The messages that are worked on: a bounded number of attempts at a time."""
+"""The messages that are worked on: a limited number of attempts at a time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .context import Context
 class Window:
     """Runs up to `times.active` attempts; `ended(due)` is called after each.
 
-    `due` is when what is left of the message is due next, None for nothing. `backlog` is True
-    while more is due than there is room for.
+    `due` is when the rest of the message is due next, None if there is no rest. `backlog` is True
+    while more messages are due than there is room for.
     """
 
     _log = Logger()
@@ -28,36 +28,36 @@ class Window:
         self._most = context.times.active
         self._on_end = ended
         self._active: dict[str, Attempt] = {}
-        self._emptied: Deferred[None] | None = None  # fires when none is active any more
+        self._emptied: Deferred[None] | None = None  # fires when no attempt is active any more
         self.backlog = False
 
     @property
     def free(self) -> int:
-        """How many more may be worked on."""
+        """How many more messages may be worked on."""
         return self._most - len(self._active)
 
     @property
     def attempts(self) -> dict[str, Attempt]:
-        """What is worked on now, by the message's id."""
+        """The running attempts, by the message's id."""
         return dict(self._active)
 
     @property
     def has_room(self) -> bool:
-        """True if a fresh message may be worked on: while older ones wait they get one half."""
+        """True if a fresh message may be worked on. While older ones wait, half is for them."""
         most = self._most // 2 if self.backlog else self._most
         return len(self._active) < max(1, most)
 
     @property
     def wants_more(self) -> bool:
-        """True if enough has ended to claim again of what there was no room for."""
+        """True if enough attempts have ended to claim messages for which there was no room."""
         return self.backlog and len(self._active) <= self._most * 3 // 4
 
     def state(self) -> dict[str, object]:
-        """A row for IInspected: how many are worked on, of how many, and whether more is due."""
+        """A row for IInspected: how many are worked on, of how many, and if more are due."""
         return {"active": len(self._active), "most": self._most, "backlog": self.backlog}
 
     def take(self, entry: Entry) -> None:
-        """Try this message, leased to us; one that is worked on already goes on as it is."""
+        """Try this message, which is leased to us. If it is already worked on, that goes on."""
         if entry.id in self._active:
             return
         attempt = Attempt(self._context, entry)
@@ -76,7 +76,7 @@ class Window:
             self._ended(result, entry.id)
 
     def _broke(self, failure: Any, id: str) -> None:
-        # Its lease runs out, then it is claimed again.
+        # When its lease ends, it is claimed again.
         self._log.failure("{id}: the attempt failed", failure=failure, id=id)
         self._ended(None, id)
 
@@ -88,18 +88,18 @@ class Window:
         self._on_end(due)
 
     def lose(self, id: str, attempt: Attempt) -> None:
-        """Somebody else has this message, if the attempt at it still goes on."""
+        """Another owner has this message. Does nothing if the attempt has ended."""
         if self._active.get(id) is attempt:
             attempt.lose()
 
     def cut_off(self) -> None:
-        """End all attempts soon."""
+        """Cancel all attempts, which then end soon."""
         self._log.info("{count} deliveries are cut off", count=len(self._active))
         for attempt in list(self._active.values()):
             attempt.cancel()
 
     def emptied(self) -> Deferred[None]:
-        """Fires when nothing is worked on any more."""
+        """Fires when no attempt is running any more."""
         if not self._active:
             return succeed(None)
         self._emptied = Deferred()

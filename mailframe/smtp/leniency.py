@@ -1,8 +1,8 @@
-"""Commands that clients spell otherwise than RFC 5321 has them, and what they mean.
+"""Reads commands that clients do not write as RFC 5321 says.
 
-What most hosts take for decades is sent for decades. Asked only about lines that the grammar
-refused, so that a command by the book costs nothing more. RFC 5321 section 4.1.4: a name in
-EHLO is no reason to refuse mail.
+Clients still send what most hosts have accepted for decades. Only lines that the grammar refused
+are read here, so that correct commands cost nothing more. RFC 5321 section 4.1.4: the name in EHLO
+is no reason to refuse mail.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_HELLO = 255  # characters of a name that are kept
 _LINE = re.compile(rb"(MAIL|RCPT|HELO|EHLO|LHLO)[ \t]+(.*)", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")  # a tab is white space here
 _QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*"'
-# The brackets may be missing, and there may be blanks within them.
+# The brackets may be missing, and there may be blanks inside them.
 _PATH = re.compile(
     rf'(?:<((?:[^<>"]++|{_QUOTED})*)>|((?:[^<>"\s]++|{_QUOTED})+))(?:[ \t]+(.+))?', re.ASCII
 )
@@ -31,11 +31,11 @@ _HELLOS: Mapping[str, type[Helo | Ehlo | Lhlo]] = {"HELO": Helo, "EHLO": Ehlo, "
 
 
 def read_leniently(line: bytes, refused: Reply) -> Command | Reply:
-    """The command that a line without its CRLF stands for; a refusal if it is none.
+    """The command that a line (without its CRLF) means, or a refusal if it is not a command.
 
-    `refused` is what the grammar said to it, and what is said if nothing can be made of it.
-    Taken are blanks and tabs around the path and its parts, a path without brackets, addresses
-    as `Mailbox.parse` reads them, whatever is in AUTH=, and any name in a hello.
+    `refused` is the refusal of the grammar, which is returned if the line cannot be understood.
+    Accepts blanks and tabs around the path and its parts, a path without brackets, addresses as
+    `Mailbox.parse` reads them, anything in AUTH=, and any name in HELO, EHLO and LHLO.
     """
     match = _LINE.fullmatch(line)
     if match is None:
@@ -43,7 +43,7 @@ def read_leniently(line: bytes, refused: Reply) -> Command | Reply:
     verb = match[1].decode("ascii").upper()
     is_hello = verb in _HELLOS
     try:
-        # A name in another encoding shows as one that cannot be read.
+        # A name in another encoding is kept with replacement characters.
         text = match[2].decode("utf-8", "replace" if is_hello else "strict").strip(" \t")
     except UnicodeDecodeError:
         return BAD_OCTETS
@@ -87,7 +87,7 @@ def _submitter(value: str | None) -> str:
     try:
         identity: str = MAIL_PARAMETERS["AUTH"][1](value)
     except AddressError:
-        # RFC 4954 section 5: "<>" says that it is not known who submitted it.
+        # RFC 4954 section 5: "<>" means that it is not known who submitted the message.
         return "<>"
     return identity
 

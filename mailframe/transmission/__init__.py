@@ -1,10 +1,11 @@
-"""FLOOR 10: the way out over SMTP and LMTP.
+"""FLOOR 10: sending mail over SMTP and LMTP.
 
-From the top: `courier` brings a message to a next hop, asking `exchanges` which hosts and
-addresses (`routable`: and which never), taking connections from the `pool`, which `session`
-opens (greeting, EHLO, `tls`, AUTH). On a `connection` (its writes: `prompt`) a `transaction`
-says what `commands` spells, and sends the `forms`, re-encoded by `mime.seven_bit` if it must be,
-as `content`.
+From the top: `agent` groups the routes of a message by next hop, and `courier` makes one attempt
+at a next hop. It asks `exchanges` for the hosts and addresses, and takes connections from the
+`pool`, for which `opener` opens them (greeting, EHLO, TLS, and AUTH by `login`). On a `connection`
+a `transaction` sends the commands that `commands` writes, and then the `content`. `form` chooses
+the form of the message for the server, re-encoded if necessary (`broken_lines` if that is
+impossible), and `leaving` applies what departure hooks change.
 """
 
 from ..wire.client_tls import ClientTls

@@ -1,4 +1,4 @@
-"""What the delivery agents for SMTP and LMTP share: grouping, starting, stopping."""
+"""The common part of the delivery agents for SMTP and LMTP: grouping, starting, stopping."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..smtp.reply import NO_DELIVERY
 from .courier import Courier
 from .pool import Pool
 
-_GRACE = 10.0  # seconds that working connections have when the host stops
+_GRACE = 10.0  # seconds in which busy connections may finish when the host stops
 
 
 @implementer(IInspected, IPausingAgent)
 class Agent(Service):
-    """Hands messages to a courier, the routes of one next hop and sender together.
+    """Hands messages to a courier, with the routes of one next hop and sender together.
 
-    `hop_of` gives a route's next hop, None where the route has none for this agent.
+    `hop_of` gives a route's next hop, None if the route has none for this agent.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Agent(Service):
         self._hop_of = hop_of
 
     def state(self) -> Iterable[Mapping[str, object]]:
-        """See IInspected: the connections of its pool."""
+        """For IInspected: the connections of its pool."""
         return self._pool.state()
 
     def forget_pauses(self) -> None:
@@ -48,7 +48,7 @@ class Agent(Service):
         self._pool.forget_pauses()
 
     async def deliver(self, message: Message, routes: Sequence[Route]) -> list[Outcome]:
-        """One Outcome per route (IDeliveryAgent)."""
+        """One Outcome for each route (IDeliveryAgent)."""
         outcomes: list[Outcome] = []
         groups: dict[tuple[NextHop, Mailbox | None], list[Recipient]] = {}
         for route in routes:
@@ -58,7 +58,7 @@ class Agent(Service):
             if hop is None:
                 outcomes.append(Outcome(recipient, Status.DEFERRED, NO_DELIVERY))
             else:
-                # A list's owner is the reverse-path of its copies, never of a report.
+                # A list's owner is the reverse-path of the list's copies, but never of a bounce.
                 sender = recipient.sender if message.envelope.sender else None
                 group = (hop, sender or message.envelope.sender)
                 groups.setdefault(group, []).append(recipient)
@@ -67,7 +67,7 @@ class Agent(Service):
         return outcomes
 
     def stopService(self) -> Deferred[None]:
-        """Close what rests; what works has a few seconds to finish."""
+        """Close idle connections; busy ones have a few seconds to finish."""
         super().stopService()  # type: ignore[no-untyped-call]
         impatient: Any = self._reactor.callLater(_GRACE, self._pool.abort)
         closed = self._pool.close()

@@ -1,4 +1,4 @@
-"""Content whose long lines are broken as it is read, for messages that cannot be re-encoded."""
+"""Breaks long lines of content while it is read, for messages that cannot be re-encoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_HEADER = 1 << 18  # octets of a header section that are looked at
 
 
 def with_broken_lines(content: Content) -> Content:
-    """The same with lines of at most 998 octets. Reads all of it to count them; OSError."""
+    """The same content with lines of at most 998 octets. Reads all of it; may raise OSError."""
     size = 0
     with _Broken(content.open()) as file:
         while block := file.read(BLOCK):
@@ -22,7 +22,7 @@ def with_broken_lines(content: Content) -> Content:
 
 
 class _Broken(io.RawIOBase, BinaryIO):
-    """A file with its long lines broken; for reading forwards only."""
+    """A file with its long lines broken. It can only be read forwards."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()

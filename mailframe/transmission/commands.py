@@ -1,4 +1,4 @@
-"""What MAIL and RCPT say to a server of these extensions, and what it cannot be told."""
+"""Builds MAIL and RCPT for a server with certain extensions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..smtp.grammar import Unwritable
 
 
 def fit_address(mailbox: Mailbox, extensions: Extensions) -> Mailbox | None:
-    """The mailbox as this server can be told it, None where it cannot.
+    """The mailbox in a form that this server understands, None if there is none.
 
-    Without SMTPUTF8 a domain goes as A-labels (RFC 6531 section 3.2), and a non-ASCII local
-    part has no other spelling.
+    Without SMTPUTF8 a domain is written in A-labels (RFC 6531 section 3.2). A non-ASCII local
+    part cannot be written in any other way.
     """
     if mailbox.is_ascii or "SMTPUTF8" in extensions:
         return mailbox
@@ -36,11 +36,11 @@ def mail_command(
     smtputf8: bool,
     extensions: Extensions,
 ) -> Spelled | None:
-    """MAIL, with the parameters that the server offers; None where it cannot be written.
+    """MAIL with the parameters that the server offers; None if it cannot be written.
 
-    `sender` is the reverse-path and `spelled` how this server is told it, `size` the content's
-    octets. RET and ENVID belong to the envelope's own sender, not to a list's owner
-    (RFC 3461 section 5.2.7.3).
+    `sender` is the reverse-path, and `spelled` the form of it that this server understands. `size`
+    is the number of octets of the content. RET and ENVID belong to the envelope's own sender, not
+    to a list's owner (RFC 3461 section 5.2.7.3).
     """
     own = sender is envelope.sender or sender == envelope.sender
     dsn = own and "DSN" in extensions
@@ -56,15 +56,15 @@ def mail_command(
 
 
 def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions) -> Spelled | None:
-    """RCPT, with NOTIFY and ORCPT where the server reports for itself (RFC 3461 5.2.1).
+    """RCPT, with NOTIFY and ORCPT if the server sends reports itself (RFC 3461 section 5.2.1).
 
-    None where it cannot be written.
+    None if it cannot be written.
     """
     if "DSN" not in extensions:
         return _spelled(Rcpt(address))
     orcpt = recipient.orcpt
     if recipient.sender is not None and recipient.came_from:
-        # RFC 3461 section 5.2.7.1: a list's members are told of by their own addresses.
+        # RFC 3461 section 5.2.7.1: reports name a list's members by their own addresses.
         orcpt = f"rfc822;{recipient.address}" if recipient.address.is_ascii else None
     elif orcpt is None and recipient.original.is_ascii:
         orcpt = f"rfc822;{recipient.original}"
@@ -75,7 +75,10 @@ def rcpt_command(recipient: Recipient, address: Mailbox, extensions: Extensions)
 
 
 def _spelled(command: Mail | Rcpt) -> Spelled | None:
-    """What did not come in over SMTP may hold what no line can say."""
+    """The command with its octets, None if it cannot be written.
+
+    A message that did not come in over SMTP may have values that no command line can contain.
+    """
     try:
         return spell(command)
     except Unwritable:

@@ -1,4 +1,4 @@
-"""One connection to a server: Twisted's bytes on one side, awaited answers on the other."""
+"""One connection to a server, which turns Twisted's callbacks into replies to wait for."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ..smtp.reply import Reply
 from ..wire.handshake import TlsChannel, tls_facts
 from ..wire.prompt import write_promptly
 
-_LINGER = 5.0  # seconds that a QUIT may take to go out
+_LINGER = 5.0  # seconds in which QUIT has to be sent
 _QUIT = spell(Quit())
 _CLOSED = Reply(421, "Connection closed", "4.4.2")
 
 
 class Ended(Exception):
-    """The connection is of no use any more; `reply` says why, in words fit for the sender.
+    """The connection cannot be used any more; `reply` says why, in words for the sender.
 
-    `spoken` is True where they are the server's own words (an unasked reply).
+    `spoken` is True if they are the server's own words (an unasked reply).
     """
 
     def __init__(self, reply: Reply, spoken: bool = False) -> None:
@@ -43,17 +43,17 @@ class Ended(Exception):
 
 
 class HandshakeFailed(Ended):
-    """TLS could not be agreed on, or the certificate is not the one it should be."""
+    """The TLS handshake failed, or the certificate is not valid for this host."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
 class ServerConnection(Protocol):
-    """A server at the other end of a wire, asked one group of commands at a time.
+    """A connection to a server, which is sent one group of commands at a time.
 
-    `name` is what the outcomes call it. `tls` and `channel` are set once TLS has begun,
-    `tls_words` are for the trace: "TLSv1.3 TLS_AES_256_GCM_SHA384, verified".
-    `transactions` counts those begun here. `on_end` is called once, when the
-    connection is of no use any more.
+    `name` is the server's name in outcomes. `tls` and `channel` are set once TLS has begun.
+    `tls_words` describes TLS for the trace: "TLSv1.3 TLS_AES_256_GCM_SHA384, verified".
+    `transactions` counts those that began here. `on_end` is called once, when the connection
+    cannot be used any more.
     """
 
     def __init__(self, dialogue: ClientDialogue, name: str, reactor: IReactorTime) -> None:
@@ -70,33 +70,33 @@ class ServerConnection(Protocol):
         self._answers: list[Replied] = []
         self._waiting: Deferred[Any] | None = None
         self._timeout = 0.0
-        self._deadline = 0.0  # of what is waited for, on the reactor's clock
-        self._look: IDelayedCall | None = None  # at the deadline, as it was when this was set
+        self._deadline = 0.0  # for what is waited for, in the reactor's seconds
+        self._look: IDelayedCall | None = None  # checks the deadline; may come too early
         self._handshaking = False
         self._paused = False
 
     def ask(self, *sayings: Saying | Spelled, timeout: float) -> Deferred[list[Replied]]:
-        """Say this and await an answer to each; `timeout` seconds between any two of them.
+        """Send these and wait for a reply to each, at most `timeout` seconds from one to the next.
 
-        Fails with Ended where the connection ends before all are there; a 421 is an answer.
+        Fails with Ended if the connection ends before all have come. A 421 counts as a reply.
         """
         if self.ended is None and (octets := self.dialogue.send(*sayings)):
             write_promptly(self.transport, octets)
         return self.listen(timeout)
 
     def listen(self, timeout: float) -> Deferred[list[Replied]]:
-        """The answers that are owed, once all are there."""
+        """Wait for all replies that the server still has to send."""
         waiting: Deferred[list[Replied]] = self._wait(timeout)
         self._tell_answers()
         return waiting
 
     def heard(self) -> list[Replied]:
-        """The answers that came before the connection ended amid an `ask`."""
+        """The replies that came before the connection ended during an `ask`."""
         answers, self._answers = self._answers, []
         return answers
 
     def start_tls(self, options: Any, timeout: float) -> Deferred[None]:
-        """Begin TLS; the dialogue starts anew in it. Fails with HandshakeFailed."""
+        """Begin TLS, in which the dialogue starts anew. Fails with HandshakeFailed."""
         waiting: Deferred[None] = self._wait(timeout)
         if self.ended is None:
             self._handshaking = True
@@ -104,43 +104,43 @@ class ServerConnection(Protocol):
         return waiting
 
     def write(self, octets: bytes) -> None:
-        """Send some content. Raises Ended."""
+        """Send octets of the content. Raises Ended."""
         if self.ended is not None:
             raise self.ended
         write_promptly(self.transport, octets)
 
     def begin_content(self) -> None:
-        """From here to `end_content` the server's pace is watched."""
+        """Begin to watch, until `end_content`, how fast the server reads."""
         if self.ended is None:
             self._wire.registerProducer(self, True)
 
     def taken(self, timeout: float) -> Deferred[None] | None:
-        """None where more may be written at once, else a Deferred of when. Raises Ended."""
+        """None if more may be written now, else a Deferred that fires when it may. Raises Ended."""
         if self.ended is not None:
             raise self.ended
         return self._wait(timeout) if self._paused else None
 
     def end_content(self) -> None:
-        """The content is out, or never will be."""
+        """All content has been written, or no more of it will be."""
         self._paused = False
         if self.transport is not None and not self.closed.called:
             self._wire.unregisterProducer()
 
     def drop(self) -> None:
-        """End it at once, whatever is under way."""
+        """End the connection at once, whatever it is doing."""
         self._end(Ended(Reply(421, "Connection dropped", "4.4.2")))
 
     def leave(self) -> None:
-        """QUIT, and do not wait for the 221."""
+        """Send QUIT, and do not wait for the 221."""
         if self.ended is None:
             write_promptly(self.transport, self.dialogue.send(_QUIT))
             self._end(Ended(_CLOSED), abort=False)
-            # Who does not read what we say last is not waited for.
+            # Do not wait long for a server that does not read our QUIT.
             lingering = self._reactor.callLater(_LINGER, self._wire.abortConnection)
             self.closed.addCallback(lambda _: lingering.cancel() if lingering.active() else None)
 
     def connectionMade(self) -> None:
-        # A unix socket has no such thing.
+        # A unix socket has no such method.
         if hasattr(self.transport, "setTcpNoDelay"):
             self._wire.setTcpNoDelay(True)
 
@@ -155,7 +155,7 @@ class ServerConnection(Protocol):
                 self._end(Ended(heard.reply, spoken=True))
             else:
                 self._end(Ended(_garbled(heard, self.name)))
-        # Half a line buys no time.
+        # Only a whole line extends the deadline.
         if self.ended is None and not self._tell_answers() and is_answered:
             self._set_deadline()
 
@@ -189,7 +189,7 @@ class ServerConnection(Protocol):
 
     @property
     def _wire(self) -> Any:
-        """The transport, whichever it is: TCP, TLS, unix."""
+        """The transport, of any kind: TCP, TLS, unix."""
         return self.transport
 
     def _wait(self, timeout: float) -> Deferred[Any]:
@@ -202,12 +202,12 @@ class ServerConnection(Protocol):
         return waiting
 
     def _tell_answers(self) -> bool:
-        """Whether all are there for whom they are wanted by."""
+        """Hand over the awaited replies if all are there, and return True then."""
         if self._waiting is None or self.dialogue.owed or self._handshaking or self._paused:
             return False
         answers, self._answers = self._answers, []
         if self.dialogue.over:
-            # 421 or 221: the last answers of this connection.
+            # 421 or 221: the last replies of this connection.
             waiting, self._waiting = self._waiting, None
             self._end(Ended(answers[-1].reply, spoken=True))
             waiting.callback(answers)
@@ -225,12 +225,12 @@ class ServerConnection(Protocol):
             waiting.callback(result)
 
     def _cancelled(self, waiting: Deferred[Any]) -> None:
-        """Nobody waits any more: what was under way is given up, and who waited is told so."""
+        """Nobody waits for the replies any more: drop the connection."""
         self._waiting = None
         self.drop()
 
     def _set_deadline(self) -> None:
-        """The timeout begins anew. A look that comes too early is cheaper than one put off."""
+        """Restart the timeout. A check that comes too early is cheaper than moving the timer."""
         self._deadline = self._reactor.seconds() + self._timeout
         if self._look is None:
             self._look = self._reactor.callLater(self._timeout, self._look_at_deadline)
@@ -255,7 +255,7 @@ class ServerConnection(Protocol):
             self._end(Ended(Reply(451, f"{self.name} did not answer in time", "4.4.2")))
 
     def _end(self, ended: Ended, abort: bool = True) -> None:
-        """The first reason is the one that counts."""
+        """End the connection. Only the first reason counts."""
         if self.ended is not None:
             return
         self.ended = ended
@@ -273,7 +273,7 @@ def _garbled(heard: Garbled, name: str) -> Reply:
 
 
 def _cause(reason: Failure) -> str:
-    """OpenSSL's words, or ours for what is wrong with a certificate; none of the peer's text."""
+    """OpenSSL's words, or ours for a wrong certificate. Never contains text of the peer."""
     error = reason.value
     if isinstance(error, VerificationError):
         wanted = ", ".join(sorted({_wanted(each) for each in error.errors} - {""}))

@@ -1,4 +1,4 @@
-"""A message's octets on their way out, a block at a time and at the server's pace."""
+"""Sends a message's content, block by block, no faster than the server reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ InThread = Callable[..., Deferred[Any]]
 async def send_data(
     connection: ServerConnection, content: Content, in_thread: InThread, timeout: float
 ) -> None:
-    """The content as DATA wants it, with the dot that ends it.
+    """Send the content in the form of DATA, with the final dot.
 
-    Raises BadLineEnds for what SMTP cannot carry, OSError where the store cannot be read
-    and Ended where the server is gone. The dot is not sent then, ever: after the first two
-    the caller must drop the connection, or half a message would be taken for a whole one.
+    Raises BadLineEnds for content that SMTP cannot carry, OSError if the store cannot be read, and
+    Ended if the server is gone. After any of them the dot must never be sent. After the first two
+    the caller must drop the connection, or the server would take half a message for a whole one.
     """
     dotter = Dotter()
     octets = content.at_hand
@@ -37,7 +37,7 @@ async def send_data(
 async def send_chunk(
     connection: ServerConnection, content: Content, in_thread: InThread, timeout: float
 ) -> None:
-    """The content as BDAT wants it, `content.size` octets as they are. Raises like send_data."""
+    """Send the `content.size` octets unchanged, for BDAT. Raises the same as send_data."""
     octets = content.at_hand
     if octets is not None and len(octets) <= BLOCK:
         connection.write(octets)
@@ -68,14 +68,14 @@ async def _stream(
         connection.end_content()
         await close()
     if left:
-        # BDAT has promised a number of octets, and SIZE too: never half a message.
+        # BDAT and SIZE have announced a number of octets: never send half a message.
         raise OSError("the stored message has not the size that it was accepted with")
 
 
 async def _reader(
     content: Content, in_thread: InThread
 ) -> tuple[Callable[[int], Awaitable[bytes]], Callable[[], Awaitable[None]]]:
-    """How to read and how to close it: in a thread, but for what is in memory."""
+    """Functions to read and to close the content; they use a thread unless it is in memory."""
     if content.at_hand is not None:
         file = content.open()
 

@@ -1,4 +1,4 @@
-"""One attempt to bring one message to one next hop, whichever of its hosts takes it."""
+"""One attempt to deliver one message to one next hop, through any of its hosts."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _TRIED = 10  # exchanges whose words an outcome tells
 _WORDS = 200  # characters of each
 
 
-#: What is demanded of TLS with the exchange of a domain; see `mailframe.plugin.Site`.
+#: Asks what TLS with an exchange of a domain has to be like; see `mailframe.plugin.Site`.
 Demand: TypeAlias = Callable[[str, str], Eventual[TlsDemand | Reply | None]]
 
 
 class Courier:
     """Delivers over SMTP or LMTP.
 
-    `addresses` are dialled in one attempt at most, in equal shares for each host as far as they
-    go; `recipients` share a transaction at most. `any_line` and `final` are those of `Forms`.
-    `agent` is the name of the agent that it delivers for. `depart` and `demand` ask the hooks, None
-    if no hook is to be asked.
+    At most `addresses` addresses are dialled in one attempt, shared equally between the hosts. At
+    most `recipients` recipients share a transaction. `any_line` and `final` are those of `Forms`.
+    `agent` is the name of the delivery agent. `depart` and `demand` ask the hooks; they are None if
+    there are no hooks to ask.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Courier:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why mail was not taken: the words, the host they are about, and whether they are its own.
+    """Why mail was not taken: the reply, the host that it is about, and if the host said it.
 
-    `no_session`: it refused to talk at all. `place` is what was tried, as it is shown, and `turn`
-    its number among all failures of the attempt.
+    `no_session` is True if the host refused a session altogether. `place` is what was tried, as it
+    is shown, and `turn` its number among all failures of the attempt.
     """
 
     reply: Reply
@@ -103,7 +103,7 @@ class _Failure:
 
 
 class _Attempt:
-    """What is still open in an attempt, and what has gone wrong so far."""
+    """The state of an attempt: the recipients still open, and the failures so far."""
 
     def __init__(
         self,
@@ -120,8 +120,8 @@ class _Attempt:
         self._open = list(dict.fromkeys(recipients))
         self._forms = self._forms_of(message)
         self._failures: list[_Failure] = []  # of hosts
-        self._refusals: dict[Recipient, list[_Failure]] = {}  # that another host may not share
-        self._asked: set[tuple[Recipient, Target]] = set()  # and answered
+        self._refusals: dict[Recipient, list[_Failure]] = {}  # another host may accept
+        self._asked: set[tuple[Recipient, Target]] = set()  # that the target has answered
         self._turns = count()
 
     def _forms_of(self, message: Message) -> MessageForms:
@@ -133,10 +133,10 @@ class _Attempt:
         return Leaving(forms, self._sender, routes, courier.depart)
 
     async def run(self) -> None:
-        """Host by host and address by address, until everybody has a verdict.
+        """Try host by host and address by address, until every recipient has a verdict.
 
-        RFC 5321 section 5.1: each is tried in turn until a delivery succeeds. What a host
-        refuses for now, another may take.
+        RFC 5321 section 5.1: each is tried in turn until a delivery succeeds. Another host may take
+        what one refuses temporarily.
         """
         resting = self._courier.pool.resting(self._hop)
         if resting is not None and await self._is_secure(resting):
@@ -147,7 +147,7 @@ class _Attempt:
             self._settle(recipient, self._reason(recipient))
 
     async def _by_host(self) -> None:
-        """A share of the addresses that may be dialled for each host, then the others."""
+        """Try a share of the allowed addresses for each host, then the remaining addresses."""
         hosts = await self._hosts()
         share = max(1, self._courier.addresses // max(1, len(hosts)))
         left, others = self._courier.addresses, list[Target]()
@@ -160,7 +160,7 @@ class _Attempt:
         await self._at_each(others, left)
 
     async def _at_each(self, targets: Sequence[Target], left: int) -> int:
-        """Try these while there is something to hand over; how many may be dialled after it."""
+        """Try these while recipients are open. Returns how many addresses may still be dialled."""
         for target in targets[:left]:
             if self._open:
                 left -= 1
@@ -175,9 +175,9 @@ class _Attempt:
             return []
 
     async def _targets(self, host: str) -> list[Target] | None:
-        """The host's addresses; None where it is ourselves, and those after it are no better.
+        """The host's addresses; None if the host is this one, and the next ones are no better.
 
-        RFC 5321 section 5.1: to send to those would have the mail come back here.
+        RFC 5321 section 5.1: mail sent to those would come back here.
         """
         if not self._open:
             return []
@@ -193,19 +193,19 @@ class _Attempt:
         return [_secured(each, self._hop, demand) for each in targets]
 
     async def _demanded(self, exchange: str) -> TlsDemand | Reply | None:
-        """Of this host's TLS; nobody is asked about a socket of this machine."""
+        """What the policies demand of TLS with this host. They are not asked about unix sockets."""
         demand = self._courier.demand
         if demand is None or self._hop.lookup == "unix":
             return None
         return await settled(demand(self._courier.exchanges.domain(self._hop), exchange))
 
     async def _is_secure(self, resting: Target) -> bool:
-        """Whether a connection that was opened before is as secure as is demanded now."""
+        """True if a connection that was opened before is as secure as is demanded now."""
         demand = await self._demanded(resting.host)
         return not isinstance(demand, Reply) and _secured(resting, self._hop, demand) == resting
 
     def _nowhere(self, reply: Reply, place: str) -> None:
-        # A host that the operator named is a mistake in the settings, not the sender's.
+        # If the operator named the host, the mistake is in the settings, not the sender's.
         reply = for_now(reply) if self._hop.by_operator else reply
         self._failures.append(self._failure(reply, place))
 
@@ -215,16 +215,16 @@ class _Attempt:
     async def _at(self, target: Target, only_resting: bool = False) -> None:
         """Hand over as much as this target takes, some recipients at a time.
 
-        `only_resting`: a connection to it rests, and new ones are not to be opened.
+        `only_resting` uses an idle connection and does not open a new one.
         """
         pool, fresh = self._courier.pool, False
-        # For an answer of this target, which may have given one while its connection rested.
+        # Those that this target has not answered yet, perhaps over an idle connection.
         waiting = [each for each in self._open if (each, target) not in self._asked]
         while waiting:
             try:
                 connection, used = await pool.take(target, self._hop, fresh=fresh)
             except Unusable as failed:
-                # Nobody spoke: what waits for a dead host is known by that (Outcome.remote).
+                # No host spoke: that marks mail that waits for a dead host (Outcome.remote).
                 spoken = failed.spoken
                 host = target.remote if spoken else ""
                 self._failures.append(
@@ -239,7 +239,7 @@ class _Attempt:
                     )
                     self._failures.append(failure)
                     return
-                # It had gone while it rested, which says nothing about the host.
+                # The connection was lost while it was idle, which says nothing about the host.
                 fresh = True
             if only_resting and waiting and (fresh or pool.resting(self._hop) != target):
                 return
@@ -247,7 +247,7 @@ class _Attempt:
     async def _transaction(
         self, target: Target, connection: ServerConnection, waiting: list[Recipient]
     ) -> Verdicts:
-        """One transaction for the first of those who wait; who is answered waits no more."""
+        """One transaction for the first waiting recipients. Those with an answer wait no more."""
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
         batch = waiting[: min(most, self._courier.recipients)]
         run = Transaction(
@@ -274,19 +274,19 @@ class _Attempt:
 
     @staticmethod
     def _is_final(verdict: RecipientVerdict) -> bool:
-        """Whether no other exchange is to be asked about this recipient.
+        """True if no other exchange has to be asked about this recipient.
 
-        What a server says for good counts for all of them; that this one cannot be told an
-        address, or is too small for the message, does not.
+        A permanent reply of a server counts for all exchanges. But if this server does not
+        understand an address, or does not take messages of this size, another one may.
         """
         return (
             verdict.here or verdict.reply.positive or (verdict.reply.permanent and not verdict.ours)
         )
 
     def _reason(self, recipient: Recipient) -> _Failure:
-        """What is left when all hosts were tried: for good only if all were.
+        """The failure to report when all hosts were tried: permanent only if all of them were.
 
-        Words about the recipient say more than that a host was not there.
+        A reply about the recipient says more than that a host could not be reached.
         """
         refusals = self._refusals.get(recipient, [])
         reasons = [*self._failures, *refusals]
@@ -337,7 +337,7 @@ class _Attempt:
 
 
 def _secured(target: Target, hop: NextHop, demand: TlsDemand | None) -> Target:
-    """The target with the stricter of what its route and a policy demand."""
+    """The target with the stricter of two demands, that of its route and that of a policy."""
     use, certificates, policy = hop.tls, None, ""
     if demand is not None:
         certificates, policy = demand.certificates, demand.policy

@@ -1,4 +1,4 @@
-"""Which hosts take a next hop's mail, and in which order (RFC 5321 section 5.1)."""
+"""Finds the hosts that take a next hop's mail, in order (RFC 5321 section 5.1)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURSELVES = Reply(554, "The best exchange of the domain is this host: mail loops
 
 
 class Nowhere(Exception):
-    """There is no host to dial; `reply` says why, for good or for now."""
+    """There is no host to dial. `reply` says why, and if that is permanent."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
@@ -32,11 +32,11 @@ class Nowhere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address to dial, and all that makes a connection to it fit to be used again.
+    """One address to dial, with all settings that a connection must share to be reused for it.
 
-    `host` is the name that its certificate must bear, `address` an IP address or, with port
-    0, the path of a unix socket. `private`: the route's word that the way there is ours.
-    `certificates` judges those that are shown; `policy` names who demanded it.
+    `host` is the name that the certificate must have. `address` is an IP address or, with port 0,
+    the path of a unix socket. `private` means that the route says the network is trusted.
+    `certificates` judges the certificates that are shown; `policy` names what demanded this.
     """
 
     host: str
@@ -51,7 +51,7 @@ class Target:
 
     @property
     def remote(self) -> str:
-        """What an outcome calls it: the host, "" for a socket, which is on this one."""
+        """Its name in outcomes: the host, "" for a unix socket, which is on this machine."""
         return self.host if self.port else ""
 
     def __str__(self) -> str:
@@ -61,10 +61,10 @@ class Target:
 class Exchanges:
     """Finds a next hop's hosts and their addresses.
 
-    `hostname` is ours; exchanges of that name, and those no better, are not used. `private`
-    allows addresses that are not public, for all next hops. `is_own` tells whether one of our
-    listeners has this address and port; an exchange that has such a one is this host too. A
-    host that a route names may be: its mail comes to a listener of another purpose then.
+    `hostname` is ours. An exchange of that name is not used, nor are those that are no better.
+    `private` allows addresses that are not public, for all next hops. `is_own` returns True if one
+    of our listeners has this address and port; an exchange with such an address is this host too. A
+    host that a route names may be this host: then its mail goes to a listener with another purpose.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Exchanges:
         self._is_own = is_own
 
     def domain(self, hop: NextHop) -> str:
-        """The next hop's name as DNS has it, in lower case; an address literal as it is."""
+        """The next hop's name as in DNS, in lower case; an address literal unchanged."""
         return _spelling(hop.host)
 
     async def hosts(self, hop: NextHop) -> list[str]:
-        """The hosts to try, the best first. Raises Nowhere."""
+        """The hosts to try, best first. Raises Nowhere."""
         if hop.lookup == "unix":
             return [hop.host]
         try:
@@ -102,7 +102,7 @@ class Exchanges:
             answer = await settled(self._names.mx(name))
         except Unresolvable as failed:
             raise Nowhere(_unresolved(name, failed)) from failed
-        # RFC 5321 section 5.1: without any, the domain itself, as if with preference 0.
+        # RFC 5321 section 5.1: without any MX, the domain itself, as if with preference 0.
         records = answer.records or (MxRecord(0, name),)
         hosts = [record for record in records if record.host not in ("", ".")]
         if not hosts:
@@ -110,7 +110,7 @@ class Exchanges:
         return self._ordered(hosts)
 
     async def targets(self, host: str, hop: NextHop) -> list[Target]:
-        """The host's addresses, IPv6 and IPv4 in turns. Raises Nowhere."""
+        """The host's addresses, alternating between IPv6 and IPv4. Raises Nowhere."""
         if hop.lookup == "unix":
             return [self._target(host, host, 0, hop)]
         port = self._port if hop.port is None else hop.port
@@ -124,7 +124,7 @@ class Exchanges:
         return [self._target(host, address, port, hop) for address in self._in_turns(addresses)]
 
     def _ordered(self, records: Sequence[MxRecord]) -> list[str]:
-        """By preference, equals by chance; nothing that leads back to us."""
+        """By preference, equal ones at random, without those that lead back to us."""
         named = [(record.preference, _spelling(record.host)) for record in records]
         ours = [preference for preference, host in named if host == self._hostname]
         if ours:
@@ -144,7 +144,7 @@ class Exchanges:
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
-            pass  # a name, then
+            pass  # so it is a name
         try:
             answer = await settled(self._names.addresses(host))
         except Unresolvable as failed:
@@ -154,7 +154,7 @@ class Exchanges:
         return list(answer.records)
 
     def _in_turns(self, addresses: Sequence[str]) -> list[str]:
-        """Both families early, so that one without a way out does not use up the attempt."""
+        """Alternate the families, so that an unreachable one does not use up the attempt."""
         mixed = list(addresses)
         self._random.shuffle(mixed)
         ipv6 = [address for address in mixed if ":" in address]
@@ -167,7 +167,7 @@ class Exchanges:
 
 
 def _spelling(host: str) -> str:
-    """As names are compared; what is no name stays as it is, and will have no address."""
+    """The name in the form for comparison. Anything else is unchanged, and will have no address."""
     try:
         return to_ascii(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A message in the form that a server can take: as it came, re-encoded, or not at all."""
+"""The form of a message that a server can take: as it came, re-encoded, or none at all."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _NONE: Mapping[Recipient, Mailbox] = MappingProxyType({})
 
 
 class Form(NamedTuple):
-    """The content to send, its BODY parameter, whether it goes by BDAT, and whether it is ASCII.
+    """The content to send, its BODY parameter, and if it is sent by BDAT and is ASCII.
 
-    `senders` are the reverse-paths of recipients whose copies get another than the rest.
+    `senders` are the reverse-paths of those recipients whose copies get a different one.
     """
 
     content: Content
@@ -40,13 +40,13 @@ class Form(NamedTuple):
 
 
 class KeptHere(NamedTuple):
-    """The message does not leave, whichever host would take it; `reply` says why."""
+    """The message must not leave for any host; `reply` says why."""
 
     reply: Reply
 
 
 class MessageForms(Protocol):
-    """What a transaction asks of the message that it sends."""
+    """The message as a transaction sees it."""
 
     @property
     def message(self) -> Message:
@@ -57,14 +57,14 @@ class MessageForms(Protocol):
         """Runs what blocks."""
 
     async def form(self, extensions: Extensions) -> Form | KeptHere | Reply:
-        """How a server takes it; see Forms."""
+        """The form that a server can take; see Forms."""
 
 
 class Forms:
-    """One message on its way; what was found out of its content is not asked twice.
+    """The forms of one message. The results of looking through its content are kept.
 
-    `any_line`: the servers take lines of any length. `final`: they are mail stores, which are
-    given header fields in UTF-8 as they give them to readers, whatever they say of SMTPUTF8.
+    `any_line` means that the servers take lines of any length. `final` means that they are mail
+    stores, which are given header fields in UTF-8 as they are, with or without SMTPUTF8.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Forms:
         self._made: dict[Tolerance, Content | CannotConvert] = {}
 
     async def form(self, extensions: Extensions) -> Form | Reply:
-        """How this server takes it, or the reply that says why it cannot (RFC 6152, 3030, 6531).
+        """The form for this server, or a reply if it can take none (RFC 6152, 3030, 6531).
 
         Raises OSError if the store cannot be read.
         """
@@ -103,12 +103,12 @@ class Forms:
         if not scan.long or self._any_line:
             return _as_it_is(content, envelope.body, eight_bit, scan.ascii)
         if takes_all:
-            # RFC 3030 section 3: there is no limit for lines in it, and all stays as it is.
+            # RFC 3030 section 3: it has no limit for lines, so the content stays as it is.
             return Form(content, "BINARYMIME", in_chunks=True, ascii=scan.ascii)
         return await self._with_short_lines(Tolerance(eight_bit, unicode=True), scan.ascii)
 
     async def _scan(self) -> LineScan:
-        """What its octets are like. It takes 0.3 ns for each, so small ones need no thread."""
+        """Properties of the octets. This takes 0.3 ns an octet, so small ones need no thread."""
         if self._scanned is None:
             octets = self.message.content.at_hand
             if octets is not None and len(octets) <= BLOCK:
@@ -127,13 +127,13 @@ class Forms:
         return Reply(554, f"{text}: {made}", "5.6.3")
 
     async def _with_short_lines(self, tolerance: Tolerance, is_ascii: bool) -> Form:
-        """Re-encoded; if that cannot be, with its lines broken, unless a signature covers them."""
+        """Re-encode it. If that is impossible, break its lines, unless a signature covers them."""
         content, envelope = self.message.content, self.message.envelope
         made = await self._converted(tolerance)
         if isinstance(made, Content):
             return _converted_form(made)
         if not isinstance(made, IsSigned):
-            # The sender is no better off with a bounce; Postfix does it with every long line.
+            # A bounce would not help the sender more. Postfix breaks every long line.
             content = await self.in_thread(with_broken_lines, content)
         return _as_it_is(content, envelope.body, tolerance.eight_bit, is_ascii)
 
@@ -146,7 +146,7 @@ class Forms:
 
 
 def _as_it_is(content: Content, said: Body, eight_bit: bool, is_ascii: bool) -> Form:
-    """With the label that is true, whatever the client said of it."""
+    """The content unchanged, with the true BODY, whatever the client declared."""
     body: Body = "8BITMIME" if eight_bit and not (is_ascii and said == "7BIT") else "7BIT"
     return Form(content, body, ascii=is_ascii)
 
@@ -166,13 +166,13 @@ def _scan(content: Content) -> LineScan:
 
 
 def _converted(content: Content, tolerance: Tolerance) -> Content | CannotConvert:
-    """Re-encoded, or why it cannot be. Blocks."""
+    """The content re-encoded, or why that is impossible. Blocks."""
     if content.size > MAX_CONVERTED:
         section = content.header_section(MAX_HEADER).octets
         if is_signed(section):
             return IsSigned("it is signed or encrypted, and too large")
         if tolerance.eight_bit and not tolerance.unicode and section.isascii():
-            return content  # the header that all the hosts read has no need of SMTPUTF8
+            return content  # the header that hosts read does not need SMTPUTF8
         return CannotConvert("it is too large")
     with content.open() as file:
         octets = file.read()
@@ -182,7 +182,7 @@ def _converted(content: Content, tolerance: Tolerance) -> Content | CannotConver
         if not tolerance.eight_bit or tolerance.unicode or isinstance(failed, NeedsUnicode):
             return failed
         try:
-            # What is broken or signed within it is for its readers: hosts read the header.
+            # Broken or signed parts are left to the readers, because hosts read only the header.
             converted = with_ascii_head(octets, to_ascii)
         except NeedsUnicode as failed_again:
             return failed_again

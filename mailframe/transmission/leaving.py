@@ -1,4 +1,4 @@
-"""A message in the form that a server takes, and with what departure hooks make of that form."""
+"""The form of a message that a server takes, with the changes of departure hooks to that form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..smtp.extensions import Extensions
 from ..smtp.reply import Reply
 from .form import Form, Forms, KeptHere
 
-#: What departure hooks make of a message for these routes; see `mailframe.plugin.Site`.
+#: Asks departure hooks to change a message for these routes; see `mailframe.plugin.Site`.
 Depart: TypeAlias = Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]]
 
 
@@ -36,7 +36,7 @@ class Leaving:
         self._departed: dict[tuple[Body, bool, bool], Departed | Reply] = {}
 
     async def form(self, extensions: Extensions) -> Form | KeptHere | Reply:
-        """See Forms; KeptHere if a hook says so. Raises OSError as Forms does."""
+        """See Forms; KeptHere if a hook keeps the message. Raises OSError like Forms."""
         form = await self._forms.form(extensions)
         if isinstance(form, Reply):
             return form

@@ -1,4 +1,4 @@
-"""AUTH as the client: the strongest mechanism that both sides know (RFC 4954)."""
+"""AUTH as the client, with the strongest mechanism that both sides know (RFC 4954)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CANCEL = Spelled(AuthLine(b""), b"*\r\n")
 
 
 class LoginFailed(Exception):
-    """`reply` says why, in words for the sender; `spoken` is True if they are the host's own."""
+    """`reply` says why, in words for the sender. `spoken` is True if they are the host's own."""
 
     def __init__(self, reply: Reply, *, spoken: bool = False) -> None:
         super().__init__(str(reply))
@@ -48,10 +48,10 @@ async def log_in(
     timeout: float,
     in_thread: InThread | None = None,
 ) -> None:
-    """Be known to the server when this returns. Raises LoginFailed and Ended.
+    """Log in to the server. Raises LoginFailed and Ended.
 
-    The password may be sent as it is. `timeout` is seconds for each answer. A SCRAM client's
-    work, up to half a second of it, is done `in_thread` if that is given.
+    The caller must make sure that a plain password may be sent. `timeout` is in seconds for each
+    reply. The work of a SCRAM client, up to half a second, is done `in_thread` if that is given.
     """
     terms = ClientTerms(
         offered=connection.dialogue.extensions.mechanisms,
@@ -81,7 +81,7 @@ async def log_in(
 
 
 def _chosen(name: str, credentials: Credentials, terms: ClientTerms) -> ClientExchange:
-    """By a password that stays hidden, else by a certificate, else by showing the password."""
+    """SCRAM, which does not reveal the password, else a certificate, else a plain password."""
     without = replace(credentials, certificate=False)
     mechanism = choose(without, terms)
     if credentials.certificate and (mechanism is None or MECHANISMS[mechanism].reveals_secret):
@@ -93,7 +93,7 @@ def _chosen(name: str, credentials: Credentials, terms: ClientTerms) -> ClientEx
 
 
 async def _began(connection: ServerConnection, exchange: ClientExchange, timeout: float) -> Replied:
-    """The answer to AUTH, with an initial response if it can have one."""
+    """The reply to AUTH, which is sent with an initial response if the mechanism allows it."""
     mechanism = exchange.mechanism
     initial = exchange.initial()
     if initial is None or len(f"AUTH {mechanism} \r\n") + len(b64encode(initial)) <= MAX_AUTH:

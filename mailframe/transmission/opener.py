@@ -1,4 +1,4 @@
-"""From a target to a connection that is ready for mail: dial, greeting, EHLO, TLS, AUTH."""
+"""Opens a connection that is ready for mail: dial, greeting, EHLO, TLS, AUTH."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _LOOP = "says that it is this host: mail loops back"
 
 
 class Unusable(Exception):
-    """No mail can be handed over there now; `reply` says why, in words for the sender.
+    """The target takes no mail now; `reply` says why, in words for the sender.
 
-    `spoken` is True where they are the host's own words.
+    `spoken` is True if they are the host's own words.
     """
 
     def __init__(self, reply: Reply, *, spoken: bool = False) -> None:
@@ -45,15 +45,15 @@ class Unusable(Exception):
 
 
 class Unreachable(Unusable):
-    """Not even a connection came about."""
+    """No connection could be made."""
 
 
 class Opener:
     """Opens connections.
 
-    `hostname` is our name in EHLO, `names` are others of ours, for telling that a host is this
-    one. `bind` are our addresses to dial from, one of each family at most. `lmtp` speaks LMTP.
-    `in_thread` runs what takes long at a login.
+    `hostname` is our name in EHLO. `names` are our other names, by which a host is recognised as
+    this one. `bind` are the local addresses to dial from, at most one of each family. `lmtp` speaks
+    LMTP. `in_thread` runs the long computations of a login.
     """
 
     _log = Logger()
@@ -82,15 +82,15 @@ class Opener:
     async def open(self, target: Target, *, is_stranger: bool = False) -> ServerConnection:
         """A connection after EHLO (and STARTTLS and AUTH, as the target demands).
 
-        `is_stranger` refuses a host that calls itself by our name. Raises Unusable; nothing
-        stays open then.
+        `is_stranger` refuses a host that gives our own name. Raises Unusable, and then nothing
+        stays open.
         """
         try:
             return await self._opened(target, is_stranger, in_clear=target.tls == "never")
         except HandshakeFailed as failed:
             if target.tls != "opportunistic":
                 raise Unusable(failed.reply) from failed
-            # RFC 7435 section 3: what could not be encrypted is sent as ever.
+            # RFC 7435 section 3: if it could not be encrypted, it is sent without.
             try:
                 return await self._opened(target, is_stranger, in_clear=True)
             except Ended as ended:
@@ -110,7 +110,7 @@ class Opener:
             await self._hello(connection, target)
             if connection.tls is None and not in_clear:
                 await self._encrypt(connection, target)
-            # A domain of ours would send the mail round and round (RFC 5321 section 6.3).
+            # A domain that leads to us would make the mail loop (RFC 5321 section 6.3).
             said = {connection.dialogue.extensions.domain, _first_word(greeting.reply)}
             if is_stranger and said & self._names:
                 raise Unusable(Reply(554, f"{target} {_LOOP}", "5.4.6"))
@@ -157,7 +157,7 @@ class Opener:
         )
 
     async def _hello(self, connection: ServerConnection, target: Target) -> None:
-        """EHLO, or HELO where that is not understood (RFC 5321 section 3.2)."""
+        """EHLO, or HELO if the server does not understand it (RFC 5321 section 3.2)."""
         hello = Lhlo(self._hostname) if self._lmtp else Ehlo(self._hostname)
         [answer] = await connection.ask(hello, timeout=self._timeouts.hello)
         if answer.reply.permanent and not self._lmtp:
@@ -166,7 +166,7 @@ class Opener:
             raise _unwelcome(target, answer.reply)
 
     async def _encrypt(self, connection: ServerConnection, target: Target) -> None:
-        """STARTTLS where it is offered, and a failure where it is demanded and is not."""
+        """STARTTLS if it is offered; a failure if it is demanded and not offered."""
         refused = Reply(451, f"{target} does not offer TLS, which this route demands", "4.7.10")
         spoken = False
         if "STARTTLS" in connection.dialogue.extensions:
@@ -178,7 +178,7 @@ class Opener:
             except Ended as ended:
                 if ended.spoken:
                     raise
-                # Broken around the handshake is as good as broken in it.
+                # A connection that breaks around the handshake counts as a failed handshake.
                 raise HandshakeFailed(ended.reply) from ended
             refused, spoken = answer.reply, True
         if target.tls != "opportunistic":
@@ -186,12 +186,12 @@ class Opener:
         return None
 
     async def _secure(self, connection: ServerConnection, target: Target) -> None:
-        """TLS with somebody who is who the target demands. Raises HandshakeFailed, Unusable."""
+        """TLS, with the certificate that the target demands. Raises HandshakeFailed, Unusable."""
         await connection.start_tls(self._options(target), self._timeouts.tls)
         if target.certificates is not None:
             why = self._judged(connection, target, target.certificates)
             if why:
-                connection.drop()  # to whom we do not want to speak, not even to say QUIT
+                connection.drop()  # we do not want to talk to it, not even to say QUIT
                 text = f"The certificate of {target} will not do: {why}"
                 raise HandshakeFailed(Reply(451, text, "4.7.5"))
         connection.tls_words = _words(connection, target)
@@ -199,11 +199,11 @@ class Opener:
     def _judged(
         self, connection: ServerConnection, target: Target, certificates: CertificateJudge
     ) -> str:
-        """Why those that it showed will not do, "" if they will."""
+        """Why the certificates that it showed are refused, "" if they are accepted."""
         chain = () if connection.channel is None else connection.channel.server_chain
         try:
             return certificates.judge(target.host, chain)
-        # A judge is a plugin's code, whatever it raises.
+        # A judge is a plugin's code, which may raise anything.
         except Exception:  # noqa: BLE001
             self._log.failure("the certificate of {target} could not be judged", target=str(target))
             return "it could not be judged"
@@ -216,9 +216,9 @@ class Opener:
             raise Unusable(Reply(451, text, "4.7.5")) from wrong
 
     async def _authenticate(self, connection: ServerConnection, target: Target) -> None:
-        """AUTH, the password never in the clear to a stranger.
+        """AUTH. The password is never sent in the clear over a network that is not trusted.
 
-        A refusal is not the message's fault: it waits until the operator has the right one.
+        A refusal is not the message's fault: it waits until the operator corrects the password.
         """
         if connection.tls is None and target.tls != "never" and not target.private:
             text = f"{target} offers no TLS, and the password is not sent without"
@@ -245,9 +245,9 @@ def _words(connection: ServerConnection, target: Target) -> str:
 
 
 def _unwelcome(target: Target, reply: Reply) -> Unusable:
-    """A host that refuses to talk says nothing about the message: the mail waits.
+    """The failure for a host that refuses a session. The mail waits: the message is not to blame.
 
-    It may be down for maintenance or have forgotten us for an hour.
+    The host may be down for maintenance, or refuse us for an hour only.
     """
     if reply.permanent:
         status = f"4{reply.status[1:]}" if reply.status else "4.3.2"
@@ -268,19 +268,19 @@ def _gone(target: Target, ended: Ended) -> Unusable:
 
 
 def _first_word(greeting: Reply) -> str:
-    """The name by which a host greets (RFC 5321 section 4.2), in lower case."""
+    """The host's name in its greeting (RFC 5321 section 4.2), in lower case."""
     return greeting.text.partition(" ")[0].partition("\n")[0].lower()
 
 
 def for_now(reply: Reply) -> Reply:
-    """A refusal that blames this host's settings, not the message: it may be tried again."""
+    """The refusal as a temporary one, because this host's settings cause it, not the message."""
     if not reply.permanent:
         return reply if reply.temporary else Reply(454, reply.text, "4.7.0")
     return Reply(454, reply.text, f"4{reply.status[1:]}" if reply.status else "4.0.0")
 
 
 def _reason(failed: Exception) -> str:
-    """The system's words for it, such as "Connection refused"."""
+    """The operating system's words, such as "Connection refused"."""
     error = getattr(failed, "osError", None)
     number = error if isinstance(error, int) else getattr(failed, "errno", None)
     return os.strerror(number) if number else type(failed).__name__

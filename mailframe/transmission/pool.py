@@ -1,4 +1,4 @@
-"""Connections that are used again, and not too many of them to one place."""
+"""A connection pool, which limits the connections to each target and reuses idle ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .connection import ServerConnection
 from .exchanges import Target
 from .opener import Opener, Unreachable, Unusable
 
-_REMEMBERED = 1000  # next hops, and places that are down
+_REMEMBERED = 1000  # next hops, and targets that are down
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class _Place:
-    """One target: how many connections work, which ones rest, and who waits for one."""
+    """One target: its number of busy connections, its idle ones, and who waits for one."""
 
     busy: int = 0
     idle: list[ServerConnection] = field(default_factory=list)
@@ -32,11 +32,11 @@ class _Place:
 
 
 class Pool:
-    """Lends connections: `take` and always `give_back`.
+    """Lends connections: call `take`, and always `give_back` after it.
 
-    `connections` at once to one target at most, others wait their turn. A connection that is
-    given back rests for `idle` seconds, and is closed after `messages` transactions. A target
-    that could not be reached is not dialled again for `back_off` seconds.
+    One target has at most `connections` connections at once; others wait their turn. A connection
+    that is given back stays idle for up to `idle` seconds, and is closed after `messages`
+    transactions. A target that could not be reached is not dialled again for `back_off` seconds.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Pool:
         self._resting: OrderedDict[ServerConnection, float] = (
             OrderedDict()
         )  # until when, oldest first
-        self._look: IDelayedCall | None = None  # at the oldest
+        self._look: IDelayedCall | None = None  # when the oldest is to be closed
 
     def state(self) -> Iterator[dict[str, object]]:
-        """For IInspected: a row a target: its connections `busy` and `idle`, who waits for one.
+        """For IInspected: one row for each target: `busy` and `idle` connections, and who waits.
 
-        Then one for each that could not be reached: `down_for` seconds, with the `reply`.
+        Then one for each target that could not be reached: `down_for` seconds, with the `reply`.
         """
         for target, place in self._places.items():
             row = {"busy": place.busy, "idle": len(place.idle), "waiting": len(place.waiting)}
@@ -84,11 +84,11 @@ class Pool:
                 yield {"target": str(target), "down_for": until - now, "reply": str(reply)}
 
     def forget_pauses(self) -> None:
-        """Dial again whatever could not be reached, once it is asked for."""
+        """Allow targets that could not be reached to be dialled again at the next `take`."""
         self._down.clear()
 
     def resting(self, hop: NextHop) -> Target | None:
-        """The target of a connection that rests and has served this next hop before."""
+        """The target of an idle connection that has served this next hop before."""
         target = self._used_for.get(hop)
         place = None if target is None else self._places.get(target)
         return target if place is not None and place.idle else None
@@ -96,9 +96,9 @@ class Pool:
     async def take(
         self, target: Target, hop: NextHop, *, fresh: bool = False
     ) -> tuple[ServerConnection, bool]:
-        """A connection that is ready for mail, and whether it was used before.
+        """A connection that is ready for mail, and True if it was used before.
 
-        `fresh` wants a new one. Raises Unusable.
+        `fresh` asks for a new one. Raises Unusable.
         """
         place = self._places.get(target)
         if place is None:
@@ -111,7 +111,7 @@ class Pool:
         if place.busy < self._connections:
             place.busy += 1
         else:
-            # Whoever gives back leaves its turn, and the connection if it is a good one.
+            # Whoever gives a connection back passes the turn on, with the connection if it is good.
             handed = await self._turn(place)
             if handed is not None and not fresh:
                 return handed, True
@@ -124,7 +124,7 @@ class Pool:
             raise
 
     def give_back(self, target: Target, hop: NextHop, connection: ServerConnection) -> None:
-        """The connection is not in use any more; ended ones are welcome too."""
+        """Return a connection that is not in use any more, even if it has ended."""
         place = self._places[target]
         most = connection.dialogue.extensions.limit("MAILMAX") or self._messages
         if self._closing or connection.transactions >= min(most, self._messages):
@@ -137,7 +137,7 @@ class Pool:
         self._next(target, place, connection)
 
     def close(self) -> Deferred[None]:
-        """Let go of all that rests; done when every connection is closed."""
+        """Close all idle connections; fires when every connection is closed."""
         self._closing = True
         if self._look is not None:
             self._look.cancel()
@@ -164,7 +164,7 @@ class Pool:
         return waiting
 
     def _next(self, target: Target, place: _Place, connection: ServerConnection | None) -> None:
-        """A turn is over: the next one waiting has it, with the connection, or it rests."""
+        """Pass a turn on to the next one waiting, with the connection, or make that idle."""
         if place.waiting:
             self._turns.append((target, place, place.waiting.popleft(), connection))
             self._give_turns()
@@ -179,7 +179,7 @@ class Pool:
             self._places.pop(target, None)
 
     def _look_at_resting(self) -> None:
-        """One timer for all: connections rest and are taken many times a second."""
+        """Set one timer for all, because connections become idle and are taken very often."""
         self._look = None
         now = self._reactor.seconds()
         for connection, until in list(self._resting.items()):
@@ -189,7 +189,7 @@ class Pool:
             connection.leave()
 
     def _give_turns(self) -> None:
-        """One after the other, however many fail at once: not each from within the last."""
+        """Give the turns in a loop, so that many failures at once do not recurse."""
         if self._is_giving:
             return
         self._is_giving = True
@@ -197,7 +197,7 @@ class Pool:
             while self._turns:
                 target, place, waiting, connection = self._turns.popleft()
                 if waiting.called:
-                    self._next(target, place, connection)  # it does not want it any more
+                    self._next(target, place, connection)  # nobody wants it any more
                 else:
                     waiting.callback(connection)
         finally:
@@ -234,7 +234,7 @@ class Pool:
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:
-    """The newest are kept."""
+    """Remember the value, and drop the oldest if there are too many."""
     memory[key] = value
     memory.move_to_end(key)
     if len(memory) > _REMEMBERED:

@@ -1,4 +1,4 @@
-"""How long a client waits (RFC 5321 section 4.5.3.2)."""
+"""Timeouts of a client (RFC 5321 section 4.5.3.2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..setting import Duration, setting
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for the server, by what is waited for."""
+    """Seconds to wait for each reply or action of the server."""
 
     connect: Duration = setting("for a connection to one address", Duration(30.0))
     greeting: Duration = setting("for the greeting", Duration(300.0))

@@ -27,11 +27,11 @@ _DATA, _END, _RSET = spell(Data()), spell(ContentEnd()), spell(Rset())
 
 @dataclass(frozen=True, slots=True)
 class RecipientVerdict:
-    """What a transaction came to for one recipient.
+    """The result of a transaction for one recipient.
 
-    `ours`: the words are this host's, not the server's. `here`: another exchange of the next
-    hop is not to be asked, because its answer would be the same or the server may have the
-    message already.
+    `ours` means that the reply is this host's, not the server's. `here` means that no other
+    exchange of the next hop is to be asked, because its answer would be the same, or because the
+    server may already have the message.
     """
 
     recipient: Recipient
@@ -42,13 +42,12 @@ class RecipientVerdict:
 
 @dataclass(slots=True)
 class Verdicts:
-    """What became of a transaction.
+    """The result of a transaction.
 
-    `said` is what some recipients were answered. `again` want a transaction of their own here
-    (there were too many, or
-    their sender is another). The others were not answered when the server went away; nothing
-    was handed over for them. `lost` says how it went away, and is temporary; `spoken` is True if
-    these are the server's words.
+    `said` has the verdicts of the recipients that were answered. Those in `again` need another
+    transaction with this server, because there were too many or they have another sender. The
+    server went away before it answered the others, and nothing was handed over for them. `lost`
+    says how it went away, and is temporary; `spoken` is True if these are the server's words.
     """
 
     said: list[RecipientVerdict] = field(default_factory=list)
@@ -58,10 +57,10 @@ class Verdicts:
 
 
 class Transaction:
-    """Hands one message to some recipients: `run()` once.
+    """Delivers one message to some recipients. Call `run()` once.
 
-    `sender` is the reverse-path. Whatever goes wrong is in the Verdicts; when the connection
-    is of no use afterwards, it has ended.
+    `sender` is the reverse-path. Everything that goes wrong is in the Verdicts. If the connection
+    cannot be used afterwards, it has ended.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Transaction:
             self._verdicts.lost = _deferring(ended.reply)
             self._verdicts.spoken = ended.spoken and ended.reply.temporary
         except OSError:
-            # Half a message is with the server perhaps: it must never see an end of it.
+            # The server may have half a message, and must never see an end of it.
             self._connection.drop()
             self._close_all(LOCAL_ERROR, ours=True, here=True)
         return self._verdicts
@@ -124,7 +123,7 @@ class Transaction:
             await self._reset()
 
     def _take_sender(self, senders: Mapping[Recipient, Mailbox]) -> None:
-        """The first recipient's; who has another one needs a transaction with that."""
+        """Take the first recipient's sender. Recipients with another need another transaction."""
         ours = self._sender
         self._sender = senders.get(self._open[0], ours)
         for recipient in self._open[1:]:
@@ -133,7 +132,7 @@ class Transaction:
                 self._verdicts.again.append(recipient)
 
     def _commands(self, form: Form) -> list[Spelled]:
-        """MAIL and a RCPT for each open recipient; [] where nothing can be said."""
+        """MAIL and one RCPT for each open recipient; [] if nothing can be written."""
         sender = fit_address(self._sender, self._extensions) if self._sender else None
         addresses = [sender] if sender else []
         rcpts: list[Spelled] = []
@@ -154,7 +153,7 @@ class Transaction:
         return [] if mail is None else [mail, *rcpts]
 
     def _mail(self, form: Form, sender: Mailbox | None, said: list[Mailbox]) -> Spelled | None:
-        """`said` are the addresses of MAIL and RCPT."""
+        """The MAIL command. `said` are all addresses of MAIL and RCPT."""
         envelope = self._forms.message.envelope
         return mail_command(
             envelope,
@@ -163,7 +162,7 @@ class Transaction:
             size=form.content.size,
             body=form.body,
             smtputf8="SMTPUTF8" in self._extensions
-            # RFC 6531 section 3.4: not if nothing in the message needs it.
+            # RFC 6531 section 3.4: not if nothing in the message needs SMTPUTF8.
             and (
                 (envelope.smtputf8 and not form.ascii)
                 or not all(address.is_ascii for address in said)
@@ -172,7 +171,7 @@ class Transaction:
         )
 
     async def _envelope(self, commands: list[Spelled], form: Form) -> Reply | None:
-        """MAIL, RCPT and DATA: the reply to DATA, None where it was not asked."""
+        """MAIL, RCPT and DATA. Returns the reply to DATA, None if DATA was not sent."""
         data = [] if form.in_chunks else [_DATA]
         if "PIPELINING" in self._extensions:
             try:
@@ -180,7 +179,7 @@ class Transaction:
                     *commands, *data, timeout=self._timeouts.recipient
                 )
             except Ended:
-                # RFC 5321 section 4.2.1: a reply that came counts, whatever came after it.
+                # RFC 5321 section 4.2.1: a reply that has come counts, whatever comes after it.
                 self._judge(self._connection.heard()[: len(commands)])
                 raise
             go_ahead = answers.pop().reply if data else None
@@ -206,9 +205,9 @@ class Transaction:
             self._judge(answers)
 
     def _judge(self, answers: list[Replied]) -> None:
-        """What the replies to MAIL and to each RCPT mean; who was accepted stays open.
+        """Note the replies to MAIL and to each RCPT. Accepted recipients stay open.
 
-        There may be fewer replies than commands: the others were not answered.
+        There may be fewer replies than commands, if the server did not answer the last ones.
         """
         if not answers:
             return
@@ -231,25 +230,25 @@ class Transaction:
                 self._close(recipient, reply)
 
     def _sort_out_ended(self) -> None:
-        """A 421 has ended it: nothing was handed over."""
+        """Note that a 421 has ended it, and nothing was handed over."""
         if self._connection.ended is not None:
             raise self._connection.ended
 
     async def _abandon(self, go_ahead: Reply | None) -> None:
-        """Nobody was accepted: RFC 2920 section 3.1 for a 354 nonetheless."""
+        """End it if no recipient was accepted: RFC 2920 section 3.1 says how, even after a 354."""
         if go_ahead is not None and go_ahead.positive:
             self._connection.write(b".\r\n")
             await self._connection.ask(_END, timeout=self._timeouts.final)
         await self._reset()
 
     async def _reset(self) -> None:
-        """The connection fit for another transaction, or ended."""
+        """Reset the connection for another transaction, or end it."""
         if self._connection.ended is not None:
             return
         try:
             [answer] = await self._connection.ask(_RSET, timeout=self._timeouts.reset)
         except Ended:
-            return  # all verdicts are known; the pool sees that it has ended
+            return  # all verdicts are known, and the pool sees that it has ended
         if not answer.reply.positive:
             self._connection.drop()
 
@@ -262,15 +261,15 @@ class Transaction:
             return self._close_all(BAD_LINE_ENDS, ours=True, here=True)
         except Ended as ended:
             if ended.spoken and ended.reply.code != 421 and not ended.reply.positive:
-                return self._close_all(ended.reply)  # it did not wait for the end to say no
+                return self._close_all(ended.reply)  # it refused before the end of the content
             raise
         return await self._final()
 
     async def _final(self) -> None:
         """The reply to the content, or in LMTP one for each recipient.
 
-        Where the server goes away without it, it may have the message: the recipients are
-        deferred, and perhaps get it twice (RFC 5321 section 4.5.4.1), never not at all.
+        If the server goes away before it replies, it may have the message. The recipients are
+        deferred, and may get it twice (RFC 5321 section 4.5.4.1), but never not at all.
         """
         lost: Reply | None = None
         try:
@@ -282,7 +281,7 @@ class Transaction:
             for recipient, answer in zip(waiting, answers, strict=False):
                 self._close(recipient, answer.reply, here=answer.reply.code == 421)
         elif answers:
-            # Who hangs up with a 421 may have taken the message nonetheless.
+            # A server that hangs up with a 421 may have taken the message all the same.
             self._close_all(answers[0].reply, here=answers[0].reply.code == 421)
         if lost is not None:
             self._close_all(lost, ours=True, here=True)
@@ -301,16 +300,16 @@ class Transaction:
 
 
 def _is_too_many(reply: Reply) -> bool:
-    """452, and 552 as RFC 5321 section 4.5.3.1.10 wants it read, unless the status differs.
+    """True for 452, and for 552 (RFC 5321 section 4.5.3.1.10), unless the status differs.
 
-    It can be meant so only if the server took another recipient of the transaction: who is
-    refused first, or alone, has a full mailbox.
+    It can mean "too many recipients" only if the server accepted another recipient of the
+    transaction. A recipient that is refused first, or alone, has a full mailbox.
     """
     return reply.code in (452, 552) and (reply.status or "")[1:] in (".5.3", ".0.0")
 
 
 def _deferring(reply: Reply) -> Reply:
-    """These words as a temporary failure."""
+    """The same text as a temporary reply."""
     if reply.temporary:
         return reply
     return Reply(451, "The server went away before it took the message", "4.4.2")
