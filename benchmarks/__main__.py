@@ -3,11 +3,11 @@
     python -m benchmarks [--rounds 3] [--seconds 3] [--only PART] [--peers a,b] [--json FILE]
         [--beside TREE]
 
-`benchmarks/install_peers` fetches the others; who is not there is said and left out. "mailframe-2"
-is mailframe with two workers, "before" that of the checkout TREE. Load is 4 KB messages over 20
-sessions of `smtp-source`, as many as a server takes and delivers in so many seconds; waits are
-those of one more client beside it. The medians of all rounds are shown. Ratios mean something;
-absolute rates are this machine's. Ctrl-C ends it with the table of what was measured till then.
+`benchmarks/install_peers` installs the others; a server that is missing is named and left out.
+"mailframe-2" is mailframe with two workers, and "before" is that of the checkout TREE. The load is
+4 KB messages over 20 sessions of `smtp-source`, as many as a server accepts and delivers in so many
+seconds. Waits are those of one additional client. The medians of all rounds are shown. Compare the
+ratios: absolute rates depend on the machine. Ctrl-C ends it with the table of the results so far.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TROUBLE = (OSError, AssertionError, subprocess.SubprocessError)
 
 
 def main() -> None:
-    """Runs the scenarios, prints the table, writes the JSON."""
+    """Run the scenarios, print the table, write the JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace, place: Path, results: Results) -> None:
-    """All tasks, one after another; a task's servers all run while it is measured."""
+    """Run all tasks, one after another. All servers of a task run while it is measured."""
     scenarios = [each for each in SCENARIOS if options.only in each.name]
     began = time.monotonic()
     for task in dict.fromkeys(each.task for each in scenarios):
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, place: Path, results: Results) -> None:
 def ready(
     stack: ExitStack, folder: Path, task: str, sink: Sink, names: list[str], results: Results
 ) -> dict[str, Running]:
-    """The servers that can do this task, started. Who does not start is a failure."""
+    """Start the servers that can do this task. One that does not start counts as a failure."""
     servers: dict[str, Running] = {}
     for name in names:
         try:
@@ -114,7 +114,7 @@ def ready(
 
 @dataclass
 class Bench:
-    """The servers of one task, and what was measured with them. Who fails is left out."""
+    """The servers of one task, and their results. A server that fails is left out."""
 
     sink: Sink
     servers: dict[str, Running]
@@ -124,7 +124,7 @@ class Bench:
     memory: dict[str, float] = field(default_factory=dict)  # octets, when nothing was sent yet
 
     def begin(self, task: str) -> None:
-        """A few messages, so that nobody's first ones are counted."""
+        """Send a few messages to each server, so that the first ones are not counted."""
         for name, server in list(self.servers.items()):
             try:
                 if task == "discard":
@@ -141,7 +141,7 @@ class Bench:
                 self._leave_out(name, task, trouble)
 
     def a_round(self, number: int, scenario: Scenario) -> None:
-        """Every server once, each time another one first."""
+        """Measure every server once. Each round begins with another server."""
         names = list(self.servers)
         turn = (number - 1) % len(names) if names else 0
         for name in names[turn:] + names[:turn]:
@@ -158,9 +158,9 @@ class Bench:
                 f"{figures.messages:.{0 if figures.messages > 20 else 1}f}/s")  # fmt: skip
 
     def _count(self, scenario: Scenario, name: str) -> int:
-        """As many messages as it accepts and delivers within the time of a round.
+        """How many messages the server accepts and delivers within the time of a round.
 
-        By its earlier rounds, or by a short try that is not counted.
+        Estimated from its earlier rounds, or from a short try that is not counted.
         """
         rounds = self.results.rounds.get((scenario.name, name))
         least = scenario.sessions * 2
@@ -178,7 +178,7 @@ class Bench:
 
 
 def say(line: str) -> None:
-    """Progress; the table alone goes to standard output."""
+    """Print progress, to standard error. Only the table goes to standard output."""
     print(line, file=sys.stderr, flush=True)
 
 

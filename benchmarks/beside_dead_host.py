@@ -1,4 +1,4 @@
-"""How long live mail takes beside mail that waits for a dead host, all of it due."""
+"""Measures how long live mail takes while a lot of mail for a dead host is due."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from live_servers import Host
 
 WAYS = ("refuses", "silent")
 PACE = 0.05  # seconds between two live messages
-LIVE = 400  # messages sent live
-OLD = 500  # that wait for the living host behind those for the dead one
+LIVE = 400  # messages that are sent during the measurement
+OLD = 500  # messages for the live host that wait behind those for the dead one
 
 TOML = """
 hostname = "mx.bench.example"
@@ -49,7 +49,7 @@ plugin = "smtp"
 
 
 class Sink(socketserver.ThreadingTCPServer):
-    """Takes all mail, and notes when each recipient's first came."""
+    """Accepts all mail, and notes when the first message for each recipient came."""
 
     daemon_threads = True
     request_queue_size = 200
@@ -103,7 +103,7 @@ def _measure(
     queue = folder / "state" / "queue"
     queue.mkdir(parents=True)
     overdue = time.time() - 600
-    # The dead ones are more overdue than the others.
+    # The messages for the dead host are more overdue than the others.
     fill(queue, count + OLD, 1024, lambda number: _addresses(number, count),
          lambda number: overdue + number / (count + OLD))  # fmt: skip
     with Host(folder, toml) as host:

@@ -1,6 +1,7 @@
-"""A lean client: one session with precomputed octets over a blocking socket, its time taken.
+"""A small client, which measures one session with precomputed octets over a blocking socket.
 
-What a client costs is taken from the server beside it, so it parses nothing that it need not.
+The server runs on the same machine and loses the CPU time that the client takes. So the client
+parses no more than necessary.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def message(size: int) -> bytes:
 
 
 def commands(size: int) -> tuple[bytes, ...]:
-    """What a client says, one reply after each, to bring one message."""
+    """What a client sends to deliver one message, one reply after each."""
     return (
         b"EHLO client.example\r\n",
         f"MAIL FROM:<{SENDER}>\r\n".encode(),
@@ -36,7 +37,7 @@ STARTTLS = (b"EHLO client.example\r\n", b"STARTTLS\r\n")
 
 
 def whole(heard: bytes) -> bool:
-    """Whether this ends with the last line of a reply; ConnectionError where it refuses."""
+    """True if this ends with the last line of a reply. ConnectionError if it is a refusal."""
     if not heard.endswith(b"\r\n"):
         return False
     last = heard[heard.rfind(b"\n", 0, -2) + 1 :]
@@ -48,14 +49,14 @@ def whole(heard: bytes) -> bool:
 
 
 def trusting() -> ssl.SSLContext:
-    """A context that believes every certificate; no session is ever resumed with it."""
+    """A context that accepts every certificate and resumes no session."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
 def say(sock: socket.socket, octets: bytes) -> bytes:
-    """Send, and read one whole reply."""
+    """Send the octets, and read one whole reply."""
     if octets:
         sock.sendall(octets)
     heard = b""
@@ -68,7 +69,7 @@ def say(sock: socket.socket, octets: bytes) -> bytes:
 
 
 def bring(port: int, spoken: tuple[bytes, ...], context: ssl.SSLContext | None = None) -> float:
-    """Seconds from dialling to the reply to QUIT; with a context inside of TLS, by STARTTLS."""
+    """Seconds from dialling to the reply to QUIT. With a context, STARTTLS is used."""
     began = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -85,10 +86,10 @@ def bring(port: int, spoken: tuple[bytes, ...], context: ssl.SSLContext | None =
 
 
 class Probe:
-    """One more client, a connection for each message, while this context is open.
+    """One additional client, with a connection for each message, while this context is open.
 
-    `waits` are seconds of each whole session, `cpu` the seconds of processor time that the
-    probe took.
+    `waits` are the seconds of each whole session. `cpu` is the seconds of CPU time that the probe
+    itself took.
     """
 
     def __init__(self, port: int, size: int = 1024, *, tls: bool = False) -> None:
@@ -104,7 +105,7 @@ class Probe:
 
     def _run(self) -> None:
         try:
-            while True:  # once at least, however short the load is
+            while True:  # at least once, however short the load is
                 self.waits.append(bring(self._port, self._spoken, self._context))
                 if self._ended.wait(self.every):
                     break

@@ -1,10 +1,10 @@
-"""What idle sessions cost: memory of each, and how long fresh clients wait beside them.
+"""Measures the memory that idle sessions take, and how long new clients wait beside them.
 
     python -m benchmarks.idle [--sessions 2000 10000] [--fresh 300] [--tls] [--json FILE]
 
-A real twistd with the SQLite queue. Each idle session has been greeted and has said EHLO (with
---tls inside of TLS, by STARTTLS). A fresh client connects, sends one durable message and
-leaves; its time is that of the whole session. The goal: 25 KB each, p99 under 50 ms.
+It starts a real twistd with the SQLite queue. Each idle session has been greeted and has sent EHLO
+(with --tls after STARTTLS). A new client connects, sends one durable message and leaves; its time
+is that of the whole session. The goals are 25 KB for each session, and a p99 under 50 ms.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FRESH = commands(64)
 
 
 def idle(port: int, context: ssl.SSLContext | None) -> socket.socket:
-    """A session that has said EHLO, and no more."""
+    """A session that has sent EHLO and nothing else."""
     sock: socket.socket = socket.create_connection(("127.0.0.1", port), 30)
     say(sock, b"")
     say(sock, b"EHLO idle.example\r\n")
@@ -49,7 +49,7 @@ def idle(port: int, context: ssl.SSLContext | None) -> socket.socket:
 
 
 def memory(pid: int) -> int:
-    """Octets that the process has in memory."""
+    """The octets of memory that the process takes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,7 +63,7 @@ def host() -> Iterator[Host]:
 
 
 def measure(sessions: int, clients: int, in_tls: bool) -> dict[str, Any]:
-    """One row of the table, on a host that has just begun."""
+    """Measure one row of the table, on a host that has just started."""
     context = trusting() if in_tls else None
     with host() as running, contextlib.ExitStack() as crowd:
         port = running.port()
@@ -91,7 +91,7 @@ def measure(sessions: int, clients: int, in_tls: bool) -> dict[str, Any]:
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    """The table."""
+    """Print the table."""
     names = list(rows[0])
     print("  ".join(f"{name:>16}" for name in names))
     for row in rows:
@@ -99,7 +99,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measure and show."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, nargs="+", default=[0, 2000, 10000])
     parser.add_argument("--fresh", type=int, default=300, help="fresh clients to time")

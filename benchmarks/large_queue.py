@@ -1,12 +1,12 @@
-"""A large queue: start, claims, memory, accept rate and listings beside those of an empty one.
+"""Compares start, claims, memory, accept rate and listings of a large queue with an empty one.
 
     python benchmarks/large_queue.py [--messages 100000] [--size 4096] [--folder F] [--json FILE]
     python benchmarks/large_queue.py dead [--messages 50000] [--how refuses|silent]
 
-The first fills a SQLite store (`--folder` keeps it for the next run), starts a real `twistd -n
-mailframe` on it and another on an empty store, sends both of them mail in turns with
-`smtp-source` (it comes with Postfix), and asks `mailframe queue`. `dead` has that many messages
-due for one host that cannot be reached, and measures how long live mail takes beside them.
+The first command fills a SQLite store (`--folder` keeps it for the next run). It starts a real
+`twistd -n mailframe` on it and another on an empty store, sends mail to both in turns with
+`smtp-source` (which comes with Postfix), and runs `mailframe queue`. With `dead`, so many messages
+are due for one host that cannot be reached, and the time that live mail takes is measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HOUR = 3600.0
 
 
 def addresses(number: int, needle: int) -> tuple[str, str]:
-    """A thousand domains; one sender writes once only."""
+    """Sender and recipient, in a thousand domains. One sender has only one message."""
     sender = "once@needle.example" if number == needle else f"s{number % 5000}@client.example"
     return sender, f"u{number % 7919}@d{number % 1000}.example"
 
@@ -68,7 +68,7 @@ def claims(folder: Path, say: dict[str, Any]) -> None:
 
 
 def megabytes(pid: int) -> float:
-    """The most that was resident of this process; 0.0 where it has ended."""
+    """The peak resident memory of this process; 0.0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
@@ -77,7 +77,7 @@ def megabytes(pid: int) -> float:
 
 
 def memory(host: Host) -> float:
-    """The most that was resident of this host, megabytes."""
+    """The peak resident memory of this host, in megabytes."""
     assert host.process.process is not None
     return megabytes(host.process.process.pid)
 
@@ -93,7 +93,7 @@ def start(host: Host) -> float:
 
 
 def command(host: Host, *words: str) -> tuple[float, float, int]:
-    """Seconds, its own megabytes, and how many lines it printed."""
+    """Run the command; its seconds, its megabytes, and how many lines it printed."""
     began = time.perf_counter()
     process = subprocess.Popen([MAILFRAME, "-c", host.config, *words], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -116,12 +116,12 @@ LISTINGS = {
 
 
 def large(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """The first benchmark; the figures by name."""
+    """Run the first benchmark; the figures by name."""
     say: dict[str, Any] = {"messages": options.messages, "octets": options.size}
     queue = folder / "full" / "state" / "queue"
     queue.mkdir(parents=True, exist_ok=True)
     chance = random.Random(1)
-    later = time.time() + 2 * HOUR  # no later than the schedule would have it
+    later = time.time() + 2 * HOUR  # no later than the retry schedule allows
     fill(
         queue,
         options.messages,
@@ -150,7 +150,7 @@ def large(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def accept(hosts: dict[str, Host], rounds: int, messages: int, say: dict[str, Any]) -> None:
-    """Mail for both in turns, with a connection for each message and with reused ones."""
+    """Send mail to both in turns, with a connection for each message and with reused ones."""
     ratios = []
     for reuse in (False, True):
         rates: dict[str, list[float]] = {name: [] for name in hosts}
@@ -168,7 +168,7 @@ def accept(hosts: dict[str, Host], rounds: int, messages: int, say: dict[str, An
 
 
 def main() -> None:
-    """Runs what was asked for and prints the figures."""
+    """Run what was asked for, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("large", "dead"), default="large")
     parser.add_argument("--messages", type=int)

@@ -1,4 +1,4 @@
-"""The load: smtp-source, or our own where STARTTLS is wanted; and smtp-sink, which takes it."""
+"""The load: smtp-source, or our own program for STARTTLS; and smtp-sink, which receives it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SESSIONS = 20
 
 
 def program(name: str) -> str:
-    """Where one of Postfix's programs is."""
+    """The path of one of Postfix's programs."""
     return shutil.which(name) or f"/usr/sbin/{name}"
 
 
 def send(port: int, messages: int, size: int, *, reuse: bool, sessions: int = SESSIONS) -> float:
-    """Send so many messages; returns when the last one has its 250.
+    """Send so many messages, until the last one has its 250.
 
-    What is returned are the seconds of processor time that the load itself took.
+    Returns the seconds of CPU time that the load itself took.
     """
     words = [program("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(size)]
     words += ["-d"] if reuse else []
@@ -34,7 +34,7 @@ def send(port: int, messages: int, size: int, *, reuse: bool, sessions: int = SE
 
 
 def send_over_tls(port: int, messages: int, size: int, sessions: int = SESSIONS) -> float:
-    """The same with STARTTLS and a full handshake for each message; smtp-source cannot."""
+    """The same with STARTTLS and a full handshake for each message, which smtp-source cannot do."""
     script = Path(__file__).with_name("tls_load.py")
     return _run([sys.executable, str(script), *map(str, (port, messages, size, sessions))])
 
@@ -54,7 +54,7 @@ def _run(words: list[str]) -> float:
 
 
 class Sink:
-    """smtp-sink on a port; `received()` counts."""
+    """smtp-sink on a port. `received()` counts its messages."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -71,7 +71,7 @@ class Sink:
         return self
 
     def _read(self) -> None:
-        """smtp-sink draws "sess=1 quit=1 mesg=1" again and again in one line."""
+        """Read what smtp-sink prints: "sess=1 quit=1 mesg=1", again and again in one line."""
         assert self._process is not None and self._process.stdout is not None
         rest = b""
         while octets := self._process.stdout.read1(1 << 16):
@@ -92,7 +92,7 @@ class Sink:
 
 
 def until(count: Callable[[], int], wanted: int, patience: float = 10.0) -> None:
-    """Returns once `count()` is there; AssertionError where it stands still for so long."""
+    """Wait until `count()` reaches `wanted`. AssertionError if it stands still for `patience`."""
     last, since = count(), time.monotonic()
     while last < wanted:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Fills the SQLite store quickly: rows by its own codec and its own statements, many at a time."""
+"""Fills the SQLite store quickly, with many rows at a time, by its own codec and statements."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _AT_ONCE = 5000  # messages in one transaction
 _PREFIX = b"Received: from client.example by mx.bench.example; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
 _LATER = Reply(451, "Greylisted, try again later", "4.7.1")
 
-#: Sender and recipient of the message of this number.
+#: Gives sender and recipient of the message with this number.
 Addresses = Callable[[int], tuple[str, str]]
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Ledger]:
-    """The ledger of the store in this folder, made where it is missing."""
+    """The ledger of the store in this folder, which is created if it is missing."""
     shelf = StoreFolder(folder, time.time)
     ledger = shelf.open()
     try:
@@ -43,9 +43,9 @@ def opened(folder: Path) -> Iterator[Ledger]:
 def fill(
     folder: Path, count: int, size: int, addresses: Addresses, due: Callable[[int], float]
 ) -> None:
-    """Go on until so many messages are there, each with a body of `size` octets.
+    """Add messages until there are `count`, each with a body of `size` octets.
 
-    `due(number)` is seconds since the epoch. What an earlier call has put there counts.
+    `due(number)` is in seconds since the epoch. Messages of an earlier call count.
     """
     with opened(folder) as ledger:
         there = int(ledger.next_key) - 1
@@ -85,7 +85,7 @@ def _messages(
 
 
 def forget_pages(folder: Path) -> None:
-    """Let the database's pages leave the kernel's memory: what comes next reads the disk."""
+    """Drop the database's pages from the page cache, so that the next access reads the disk."""
     for path in folder.glob("queue.db*"):
         descriptor = os.open(path, os.O_RDONLY)
         try:

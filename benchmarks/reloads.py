@@ -1,10 +1,10 @@
-"""Many connections while a host with two workers is reloaded again and again.
+"""Makes many connections while a host with two workers is reloaded again and again.
 
     python -m benchmarks.reloads [--connections 10000] [--at-once 200] [--linger 1] [--json FILE]
 
-A real twistd with the SQLite queue and a Maildir. A session brings one message and takes up to
-`--linger` seconds. The goal: no connection refused, no session broken, every message that got
-its 250 delivered; then the exit status is 0.
+It starts a real twistd with the SQLite queue and a Maildir. A session sends one message and takes
+up to `--linger` seconds. The exit status is 0 if no connection is refused, no session breaks, and
+every message that got its 250 is delivered.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .peers.running import Running
 
 
 def reload(host: Host) -> float:
-    """SIGHUP to the supervisor; the seconds until all of its workers are new ones."""
+    """Send SIGHUP to the supervisor; the seconds until all its workers are new ones."""
     assert host.process.process is not None
     before = host.process.said().count("Supervisor#info] reloaded")
     began = time.perf_counter()
@@ -42,7 +42,7 @@ def reload(host: Host) -> float:
 
 
 def measure(connections: int, at_once: int, linger: float) -> dict[str, Any]:
-    """What came of it; `troubles` says what went wrong how often."""
+    """Run it; the results by name. `troubles` counts everything that went wrong."""
     with tempfile.TemporaryDirectory(prefix="mailframe-reloads-") as folder:
         toml = settings("maildir", workers=2)
         with Host(Path(folder), toml, mailboxes="box\n") as host:
@@ -74,7 +74,7 @@ def measure(connections: int, at_once: int, linger: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and show."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=10000)
     parser.add_argument("--at-once", type=int, default=200)

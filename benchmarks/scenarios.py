@@ -1,4 +1,4 @@
-"""What is measured: each scenario is one task, sent in one way."""
+"""The scenarios that are measured. Each is one task, with mail sent in one way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .load import Sink
 from .peers import Running
 from .watch import Peak, settle, usage
 
-IDLE = 80  # sessions; Postfix takes 100 at once, one process for each
+IDLE = 80  # sessions; Postfix accepts 100 at once, with one process for each
 BIG = 50_000_000  # octets
 
 
@@ -22,7 +22,7 @@ BIG = 50_000_000  # octets
 class Scenario:
     """Messages of `size` octets over so many sessions.
 
-    `count` messages in a round, or as many as the server takes in the time of a round.
+    A round has `count` messages, or as many as the server accepts in the time of a round.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Figures:
-    """One round. `delivered` is messages a second until the last one had arrived."""
+    """The figures of one round. `delivered` is messages a second until the last one arrived."""
 
     sent: int
     messages: float  # accepted a second
     delivered: float | None
-    cpu: float  # server's seconds for 1,000 messages
+    cpu: float  # seconds of the server for 1,000 messages
     cores: float  # that the server kept busy while it accepted
     memory: float  # octets, the peak
-    grown: float  # octets, the peak above what it had before the first round
-    p50: float  # seconds that one more client's message took
+    grown: float  # octets, the peak above the memory before the first round
+    p50: float  # seconds that a message of the additional client took
     p99: float
     load: float  # cores that the load generator kept busy
-    watch: float  # cores that the one more client and the looks at memory took
+    watch: float  # cores that the additional client and measuring the memory took
 
 
 SCENARIOS = (
@@ -65,7 +65,7 @@ SCENARIOS = (
 
 
 def send(scenario: Scenario, server: Running, count: int) -> float:
-    """So many messages; the seconds of processor time that sending them took."""
+    """Send so many messages; the seconds of CPU time that sending them took."""
     sessions = min(scenario.sessions, server.sessions)
     if scenario.task == "tls":
         return load.send_over_tls(server.port, count, scenario.size, sessions)
@@ -73,7 +73,7 @@ def send(scenario: Scenario, server: Running, count: int) -> float:
 
 
 def play(scenario: Scenario, server: Running, sink: Sink, count: int, idle: float) -> Figures:
-    """One round against one server; `idle` is the memory that it had before the first."""
+    """Measure one round of one server. `idle` is its memory before the first round."""
     arrived = {"maildir": server.delivered, "relay": sink.received}.get(scenario.task)
     before = arrived() if arrived else 0
     spent = usage(server.pid).cpu
@@ -108,7 +108,7 @@ def play(scenario: Scenario, server: Running, sink: Sink, count: int, idle: floa
 
 
 def idle(server: Running, sessions: int = IDLE, seconds: float = 3.0) -> dict[str, float]:
-    """What it costs to stand there: `cpu` is seconds a minute, `session` octets for each."""
+    """Measure a server with idle sessions: `cpu` is seconds a minute, `session` octets for each."""
     alone = usage(server.pid, memory=True)
     with ExitStack() as stack:
         for _ in range(sessions):

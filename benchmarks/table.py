@@ -1,4 +1,4 @@
-"""What the rounds come to: medians, the table, which goals are met, and the JSON."""
+"""The results of the rounds: medians, the table, the goals, and the JSON."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 
 from .scenarios import IDLE, Figures
 
-BASE = "postfix"  # with whom the table compares
+BASE = "postfix"  # the server with which the table compares
 
 
 @dataclass
 class Results:
-    """All that was measured: rounds by (scenario, server), and the cost of idling by server."""
+    """Everything that was measured: rounds by (scenario, server), and idle costs by server."""
 
     rounds: dict[tuple[str, str], list[Figures]] = field(default_factory=dict)
     idling: dict[str, dict[str, float]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
     def write(self, file: Path, folder: Path) -> None:
-        """All rounds and the medians, as JSON."""
+        """Write all rounds and the medians as JSON."""
         scenarios = [
             {
                 "scenario": scenario,
@@ -48,7 +48,7 @@ class Results:
 
 
 def machine(folder: Path) -> dict[str, Any]:
-    """Where this was measured; the file system is what a sync costs on."""
+    """The machine; the cost of a sync depends on the file system of `folder`."""
     words = ["findmnt", "-n", "-o", "FSTYPE", "-T", str(folder)]
     found = subprocess.run(words, capture_output=True, text=True, check=False)
     return {
@@ -69,7 +69,7 @@ def medians(rounds: Sequence[Figures]) -> Figures:
 
 
 def ratio(ours: Sequence[Figures], theirs: Sequence[Figures], figure: str = "messages") -> float:
-    """The median of the rounds' ratios: both of a round were measured within seconds."""
+    """The median of the rounds' ratios. Both servers of a round were measured within seconds."""
     pairs = zip(ours, theirs, strict=False)
     return float(statistics.median(getattr(a, figure) / getattr(b, figure) for a, b in pairs))
 
@@ -101,7 +101,7 @@ def table(results: Results) -> str:
 
 @dataclass(frozen=True)
 class Goal:
-    """What `server` is to reach: a figure of its own, or one as a multiple of `beside`'s."""
+    """A goal for `server`: a figure, or a multiple of the figure of `beside`."""
 
     scenario: str
     figure: str
@@ -130,7 +130,7 @@ GOALS = (
 
 
 def judged(results: Results) -> Iterator[dict[str, Any]]:
-    """Each goal that was measured: what was reached, and whether that is enough."""
+    """Each goal that was measured: what was reached, and if that is enough."""
     for goal in GOALS:
         ours = results.rounds.get((goal.scenario, goal.server))
         theirs = results.rounds.get((goal.scenario, goal.beside or goal.server))
@@ -145,7 +145,7 @@ def judged(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def verdicts(results: Results) -> str:
-    """The goals, a line each."""
+    """The goals, one in a line."""
     lines = []
     for goal in judged(results):
         unit = 2**20 if goal["figure"] == "grown" else 1

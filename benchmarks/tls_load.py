@@ -2,7 +2,8 @@
 
     python benchmarks/tls_load.py PORT MESSAGES OCTETS SESSIONS
 
-smtp-source cannot do this. One process, one epoll, precomputed octets; no session is resumed.
+smtp-source cannot do this. It is one process with one epoll and precomputed octets, and resumes no
+session.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Session = Generator[int, None, None]  # what it waits for, select.EPOLLIN or EPO
 
 
 def reply(sock: socket.socket) -> Session:
-    """Reads one whole reply."""
+    """Read one whole reply."""
     heard = b""
     while not whole(heard):
         try:
@@ -36,7 +37,7 @@ def reply(sock: socket.socket) -> Session:
 
 
 def speak(sock: socket.socket, spoken: tuple[bytes, ...]) -> Session:
-    """Says each, and reads its reply."""
+    """Send each of these, and read its reply."""
     for octets in spoken:
         rest = memoryview(octets)
         while rest:
@@ -44,13 +45,13 @@ def speak(sock: socket.socket, spoken: tuple[bytes, ...]) -> Session:
                 rest = rest[sock.send(rest) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
                 yield select.EPOLLOUT
-        # The reply cannot be there yet: asking for it would be one call for nothing.
+        # The reply cannot be there yet, so reading now would be a wasted call.
         yield select.EPOLLIN
         yield from reply(sock)
 
 
 def session(sock: socket.socket, context: ssl.SSLContext, spoken: tuple[bytes, ...]) -> Session:
-    """One message."""
+    """Send one message."""
     yield select.EPOLLIN
     yield from reply(sock)
     yield from speak(sock, STARTTLS)
@@ -67,7 +68,7 @@ def session(sock: socket.socket, context: ssl.SSLContext, spoken: tuple[bytes, .
 
 
 class Crowd:
-    """So many sessions at once, until all messages are accepted."""
+    """Many sessions at once, until all messages are accepted."""
 
     def __init__(self, port: int, messages: int, size: int) -> None:
         self._port = port
@@ -78,7 +79,7 @@ class Crowd:
         self._sessions: dict[int, tuple[Session, int]] = {}
 
     def run(self, sessions: int) -> None:
-        """All of it; ConnectionError where the server refuses, TimeoutError where it is silent."""
+        """Send all. ConnectionError if the server refuses, TimeoutError if it is silent."""
         for _ in range(sessions):
             self._begin()
         while self._sessions:
@@ -105,7 +106,7 @@ class Crowd:
         try:
             wanted = next(one)
         except StopIteration:
-            del self._sessions[number]  # closed, and so forgotten by epoll
+            del self._sessions[number]  # its socket is closed, so epoll has dropped it
             self._begin()
             return
         if wanted != waits_for:

@@ -1,4 +1,4 @@
-"""What a server costs: CPU and memory of its processes, read from /proc."""
+"""Measures the CPU time and memory of a server's processes, read from /proc."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Of a server with all its children, those that ended included."""
+    """What a server and all its children have used, including those that have ended."""
 
     cpu: float  # seconds, user and system
-    memory: float  # octets: PSS, so that what processes share is counted once
+    memory: float  # octets of PSS, so that shared pages count once
 
 
 def usage(root: int, memory: bool = False) -> Usage:
-    """Of the process `root` and all below it."""
+    """The usage of the process `root` and all its descendants."""
     total = octets = 0.0
     for pid in family(root):
         total += _ticks(pid) / TICKS
@@ -30,10 +30,10 @@ def usage(root: int, memory: bool = False) -> Usage:
 
 
 def settle(root: int, wait: Callable[[float], None] = time.sleep, looks: int = 40) -> float:
-    """Returns once the server rests: what it still had to do is its own, not the next one's.
+    """Wait until the server is idle, so that its remaining work does not disturb the next server.
 
-    It rests where it takes less than a tenth of a core for a quarter of a second. It is not
-    waited for longer than `looks` times that. The seconds of processor time that it has taken.
+    It is idle if it takes less than a tenth of a core for a quarter of a second. The wait is at
+    most `looks` times that. Returns the seconds of CPU time that it has taken.
     """
     every = 0.25  # seconds
     spent = usage(root).cpu
@@ -46,7 +46,7 @@ def settle(root: int, wait: Callable[[float], None] = time.sleep, looks: int = 4
 
 
 def family(root: int) -> Iterator[int]:
-    """This process and all below it. Only its own files are read, not those of all processes."""
+    """This process and all its descendants. Reads only their files, not those of all processes."""
     waiting = [str(root)]
     while waiting:
         pid = waiting.pop()
@@ -80,11 +80,11 @@ def _pss(pid: int) -> int:
 
 
 class Peak:
-    """The most memory that a server had while this context was open; `octets` afterwards.
+    """The peak memory of a server while this context was open; afterwards it is in `octets`.
 
-    A look at fifty processes costs fifty times as much as one at a single process, so the looks
-    are spaced by what they cost: `share` of one core at most, and `every` so many seconds at
-    least. `cpu` is the processor time that the looks took.
+    Measuring fifty processes costs fifty times as much as measuring one. So measurements take at
+    most `share` of one core, and are at least `every` seconds apart. `cpu` is the CPU time that
+    they took.
     """
 
     def __init__(self, root: int, every: float = 0.1, share: float = 0.01) -> None:
@@ -97,11 +97,11 @@ class Peak:
         self.cpu = 0.0
 
     def pause(self, spent: float) -> float:
-        """Seconds until the next look after one that took so many of processor time."""
+        """Seconds until the next measurement, after one that took `spent` seconds of CPU time."""
         return max(self._every, spent / self._share)
 
     def _look(self) -> float:
-        """Seconds of processor time that it took."""
+        """Measure once; the seconds of CPU time that it took."""
         before = time.thread_time()
         self.octets = max(self.octets, usage(self._root, memory=True).memory)
         spent = time.thread_time() - before
@@ -118,6 +118,6 @@ class Peak:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._look()  # where the load was over before the first look
+        self._look()  # if the load ended before the first measurement
         self._ended.set()
         self._thread.join()

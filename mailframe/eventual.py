@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TURN = 0.01  # seconds of work after which others are to have their turn
+TURN = 0.01  # seconds of work after which the reactor must do other work
 
 #: What a hook may return: the value, a coroutine of it or a Deferred of it.
 Eventual: TypeAlias = T | Deferred[T] | Coroutine[Any, Any, T]
@@ -128,7 +128,7 @@ _ENDED = object()
 
 
 def pause(reactor: IReactorTime) -> Deferred[None]:
-    """Let others have their turn: fires after what the reactor has to do now."""
+    """Let the reactor do other work: fires after everything that it has to do now."""
 
     def not_any_more(_: Deferred[None]) -> None:
         if timer.active():

@@ -56,7 +56,7 @@ def final_header(message: Message, recipient: Recipient, original_to: bool = Fal
 def forwarded(message: Message, aliases: Sequence[Mailbox]) -> Message:
     """The same message, marked as a copy that these aliases send out.
 
-    A field with an address that is not ASCII is left out where its next host might not take it.
+    A field with a non-ASCII address is left out if the next host might not take it.
     """
     said = [str(each) for each in aliases if each.is_ascii or message.envelope.smtputf8]
     content = message.content
@@ -83,12 +83,12 @@ def delivered_to(content: Content) -> frozenset[bytes]:
 
 
 def as_text(message: Message, line_ends: LineEnds) -> tuple[Content, LineEnds]:
-    """What to write for mail that may not be text (BODY=BINARYMIME), and with which line ends.
+    """The content to write, and its line ends, for mail that may be BODY=BINARYMIME.
 
-    Where lines end with LF, a CRLF within an image would be lost, so its parts are re-encoded as
-    lines (RFC 3030 section 3). What cannot be re-encoded, because it is signed, broken or over
-    32 MB, is written octet for octet. All other mail stays as it is. Blocks for mail that is
-    BINARYMIME; OSError.
+    If lines end with LF, a CRLF within an image would be lost, so binary parts are re-encoded as
+    lines (RFC 3030 section 3). If that is impossible, because the mail is signed, broken or larger
+    than 32 MB, it is written octet for octet. All other mail stays as it is. Blocks for BINARYMIME
+    mail. May raise OSError.
     """
     content = message.content
     if message.envelope.body != "BINARYMIME" or line_ends == "crlf":

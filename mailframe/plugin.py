@@ -119,9 +119,9 @@ class Site:
     mailboxes: Mailboxes | None = None
     warn: Callable[[str, str], None] = lambda key, message: None
     may_give: Callable[[int, int], bool] = lambda uid, gid: True
-    #: will_read(key, path): `build` says that the host reads this file, which the setting `key`
-    #: names, again while it runs; will_write: that it writes there. `mailframe check` and the
-    #: start warn if the host's `user` may not.
+    #: will_read(key, path) is called in `build` for a file, named by the setting `key`, that is
+    #: read again while the host runs, and will_write for one that is written. `mailframe check`
+    #: and the start warn if the host's `user` may not do so.
     will_read: Callable[[str, Path], None] = lambda key, path: None
     will_write: Callable[[str, Path], None] = lambda key, path: None
     #: Gives an open file that a command made as root to the user that the host becomes.
@@ -130,9 +130,9 @@ class Site:
     authenticate: Callable[[Client, str, str], Eventual[str | Reply]] = not_lent
     #: The rows with which the host, all its workers, answers a question (`mailframe.host.control`).
     ask: Callable[..., Eventual[Sequence[Mapping[str, Any]]]] = not_lent
-    #: A message as `[[departure]]` lets it go to another host, or a Reply that says why it stays.
+    #: The message as changed by `[[departure]]` for another host, or a Reply if it must stay.
     depart: Callable[[Message, Sequence[Route]], Eventual[Departed | Reply]] = unchanged
-    #: What `[[tls_policy]]` demands of the exchange of a domain: (domain, exchange), as ITlsPolicy.
+    #: What `[[tls_policy]]` demands of an exchange, called with (domain, exchange); see ITlsPolicy.
     tls_demand: Callable[[str, str], Eventual[TlsDemand | Reply | None]] = not_demanded
     #: This host's certificates, for plugins that do their own TLS; None without `[tls]`.
     certificates: Callable[[], Certificates | None] = lambda: None

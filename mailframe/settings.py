@@ -56,7 +56,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LoginSettings:
-    """`[logins]`: how often a stranger may guess, over all sessions and protocols."""
+    """`[logins]`: how many logins may fail, over all sessions and protocols."""
 
     failures_per_client: int = setting(
         "failed logins of one client (an IPv4 address, an IPv6 /64) within `period`; more: "

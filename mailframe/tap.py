@@ -61,15 +61,15 @@ def makeService(options: Options) -> Host | Supervisor:
 
 
 def _take_early_signals() -> None:
-    """Let a SIGTERM that comes before the reactor runs stop the host in order as soon as it does.
+    """If a SIGTERM comes before the reactor runs, stop the host in order once it does.
 
-    By then the ports are known and a pid file is there, so it may well come.
+    At that time the ports are already bound and the pid file exists, so one may well come.
     """
     from twisted.internet import reactor
 
     running: Any = reactor
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # The reactor puts its own in this one's place when it begins.
+        # The reactor replaces this handler with its own when it begins.
         signal.signal(signal.SIGTERM, lambda *_: running.callWhenRunning(running.stop))
 
 

@@ -1,7 +1,7 @@
-"""The servers, each made ready for one task; all sync a message before its 250.
+"""The servers, each set up for one task. All but OpenSMTPD sync a message before its 250.
 
-A task is "discard" (accept durably, then forget), "maildir", "relay" (to a sink's port), "tls"
-(as discard, with STARTTLS offered) or "big" (as discard, on a server that has just begun).
+A task is "discard" (accept durably, then drop), "maildir", "relay" (to a sink's port), "tls" (like
+discard, with STARTTLS) or "big" (like discard, on a server that has just started).
 """
 
 from .aiosmtpd import aiosmtpd

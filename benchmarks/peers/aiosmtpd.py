@@ -1,4 +1,4 @@
-"""aiosmtpd from PyPI with a handler that keeps its word (`aiosmtpd_server.py`)."""
+"""aiosmtpd from PyPI with a handler that stores mail durably (`aiosmtpd_server.py`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .running import PEERS, Running, certificate, running
 
 @contextmanager
 def aiosmtpd(folder: Path, task: str, sink: int) -> Iterator[Running | None]:
-    """It does not relay."""
+    """Runs it; None for "relay", which it cannot do."""
     python = PEERS / "aiosmtpd" / "bin" / "python"
     if not python.exists() or task == "relay":
         yield None
@@ -22,7 +22,7 @@ def aiosmtpd(folder: Path, task: str, sink: int) -> Iterator[Running | None]:
     folder.mkdir(parents=True)
     script = Path(__file__).with_name("aiosmtpd_server.py")
     files = certificate(folder) if task == "tls" else ()
-    # -P: this file is beside the script, and is not the aiosmtpd that it imports.
+    # -P, because the script must not import this file, which is beside it, as aiosmtpd.
     process = Process(folder, [python, "-P", script, str(port), task, folder / "box", *files])
     with running(process, port, folder / "box") as server:
         yield server

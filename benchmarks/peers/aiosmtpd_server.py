@@ -1,7 +1,7 @@
-"""aiosmtpd as a server that keeps its word: each message in a Maildir, synced before the 250.
+"""aiosmtpd as a durable server: each message is written to a Maildir and synced before the 250.
 
-Run by aiosmtpd's own Python: PORT TASK FOLDER [CHAIN KEY]. Only "maildir" keeps the file. With
-a certificate it offers STARTTLS.
+It is run by the Python in which aiosmtpd is installed: PORT TASK FOLDER [CHAIN KEY]. Only "maildir"
+keeps the file. With a certificate it offers STARTTLS.
 """
 
 import asyncio

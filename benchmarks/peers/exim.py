@@ -12,7 +12,7 @@ from live_servers import Process, free_port, let_daemons_reach
 from . import private_room
 from .running import HOSTNAME, MESSAGE_SIZE, PEERS, Running, certificate, running
 
-_USER = 993  # uid and gid of Debian-exim, in its private room only
+_USER = 993  # uid and gid of Debian-exim, only in its private room
 _ROUTERS = {
     "maildir": "driver = accept\n  transport = box",
     "relay": "driver = manualroute\n  route_list = * 127.0.0.1\n  self = send\n  transport = out",
@@ -48,7 +48,7 @@ begin retry
 
 @contextmanager
 def exim(folder: Path, task: str, sink: int) -> Iterator[Running | None]:
-    """It delivers as soon as it has accepted, one process for each message."""
+    """Runs it. It delivers each message as soon as it is accepted, in a process of its own."""
     program = PEERS / "exim" / "usr" / "sbin" / "exim4"
     if not program.exists():
         yield None

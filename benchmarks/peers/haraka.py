@@ -1,6 +1,6 @@
 """Haraka from npm, with a plugin that syncs each message (`haraka_store.js`).
 
-For "relay" it is Haraka's own outbound queue, which syncs its files by itself.
+For "relay", Haraka's own outbound queue is used, which syncs its files by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .running import HOSTNAME, MESSAGE_SIZE, PEERS, Running, certificate, runnin
 
 @contextmanager
 def haraka(folder: Path, task: str, sink: int) -> Iterator[Running | None]:
-    """One process, as its settings have it from the start."""
+    """Runs it in one process, which is its default."""
     package = PEERS / "haraka" / "node_modules" / "Haraka"
     program, shipped = package / "bin" / "haraka", package / "config" / "connection.ini"
     node = shutil.which("node")

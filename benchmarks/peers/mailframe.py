@@ -1,4 +1,4 @@
-"""mailframe by twistd, its queue in SQLite; with one worker or two."""
+"""mailframe, run by twistd, with its queue in SQLite and with one or two workers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ tls = "never"
 
 
 def settings(task: str, sink: int = 0, workers: int = 1) -> str:
-    """The configuration; certificates are in "live" where the task is "tls"."""
+    """The configuration. For the task "tls", the certificates are in "live"."""
     agent = "maildir" if task == "maildir" else "discard"
     return _TOML.format(
         hostname=HOSTNAME,
@@ -69,7 +69,7 @@ def settings(task: str, sink: int = 0, workers: int = 1) -> str:
 def mailframe(
     folder: Path, task: str, sink: int, workers: int = 1, tree: Path | None = None
 ) -> Iterator[Running]:
-    """All in one process, or a supervisor and so many workers; of another checkout, if `tree`."""
+    """Runs one process, or a supervisor and so many workers. `tree` is another checkout to run."""
     folder.mkdir(parents=True)
     if task == "tls":
         certificate(folder)
@@ -84,13 +84,13 @@ def mailframe(
 
 @contextmanager
 def mailframe_2(folder: Path, task: str, sink: int) -> Iterator[Running]:
-    """Two workers."""
+    """Runs it with two workers."""
     with mailframe(folder, task, sink, workers=2) as server:
         yield server
 
 
 def of_tree(tree: Path, workers: int = 1) -> Peer:
-    """The mailframe of another checkout, by this interpreter with its packages."""
+    """The mailframe of another checkout, run by this interpreter and with its packages."""
 
     def peer(folder: Path, task: str, sink: int) -> AbstractContextManager[Running]:
         return mailframe(folder, task, sink, workers, tree)

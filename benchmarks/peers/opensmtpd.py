@@ -1,11 +1,10 @@
 """OpenSMTPD, unpacked from Debian's package.
 
-Nothing in it drops mail: for "discard" its deliveries are paused, so that accepted messages
-stay in its queue, which costs it less than any delivery would. It does not sync a message
-before the 250 (strace shows no fsync at all), and it listens with a backlog of 5: where more
-connect at once, some wait for seconds until TCP tries again, so it gets five sessions. The one
-of Debian 12 cannot do a TLS handshake (its key process does not fit OpenSSL 3), so it is left
-out there.
+It has no way to drop mail. For "discard" its deliveries are paused, so that accepted messages stay
+in its queue, which costs it less than any delivery. It does not sync a message before the 250
+(strace shows no fsync at all). It listens with a backlog of 5: if more clients connect at once,
+some wait for seconds until TCP tries again, so it gets five sessions. The version of Debian 12
+cannot do a TLS handshake (its key process does not work with OpenSSL 3), so it is left out there.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from live_servers import Process, free_port, let_daemons_reach
 from . import private_room
 from .running import HOSTNAME, MESSAGE_SIZE, PEERS, Running, running
 
-_USERS = {"opensmtpd": 991, "opensmtpq": 992, "box": 65534}  # in its private room only
+_USERS = {"opensmtpd": 991, "opensmtpq": 992, "box": 65534}  # only in its private room
 _CONFIG = """\
 smtp max-message-size "{size}"
 smtp limit max-mails 100000
@@ -33,7 +32,7 @@ match from any for domain "bench.example" action "all"
 
 @contextmanager
 def opensmtpd(folder: Path, task: str, sink: int) -> Iterator[Running | None]:
-    """Its queue, its control socket and its programs are where it looks for them."""
+    """Runs it in a private room, with its files at the paths that are built in."""
     unpacked = PEERS / "opensmtpd" / "usr"
     if not (unpacked / "sbin" / "smtpd").exists() or task == "tls":
         yield None

@@ -13,7 +13,7 @@ from .running import MESSAGE_SIZE, Running, certificate
 
 @contextmanager
 def postfix(folder: Path, task: str, sink: int, **more: str) -> Iterator[Running]:
-    """With its own defaults (a hundred processes at most of each kind), and what `more` sets."""
+    """Runs it with its defaults (at most a hundred processes of each kind), and with `more`."""
     main = {
         "virtual_mailbox_domains": "bench.example",
         "virtual_mailbox_maps": "static:box/",
@@ -39,6 +39,6 @@ def postfix(folder: Path, task: str, sink: int, **more: str) -> Iterator[Running
 
 @contextmanager
 def postfix_eager(folder: Path, task: str, sink: int) -> Iterator[Running]:
-    """One that slows nobody down, though mail comes faster than it goes."""
+    """Runs it so that it does not slow clients down, even if mail comes faster than it leaves."""
     with postfix(folder, task, sink, in_flow_delay="0") as server:
         yield server

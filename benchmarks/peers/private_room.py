@@ -1,8 +1,8 @@
 """Runs a daemon that has its users and its paths built in, without installing it.
 
-It gets a mount namespace of its own (unshare(1), which needs root) where its folders and its
-users exist; the system's stay as they are. The process is the daemon itself: no wrapper
-remains, and /proc shows it as always.
+It gets a mount namespace of its own (unshare(1), which needs root) in which its folders and users
+exist. The system's own folders and users stay as they are. The process is the daemon itself,
+without a wrapper, and /proc shows it as usual.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# The file may be a link into /run, where nothing is any more.
+# The file may be a link into /run, which is empty in the namespace.
 _RESOLVE = """\
 place=$(readlink -m /etc/resolv.conf)
 [ -e "$place" ] || {{ mkdir -p "${{place%/*}}" && : > "$place"; }}
@@ -27,9 +27,9 @@ def write(
 ) -> list[str | Path]:
     """The command line that runs `argv` in the room; what it needs is written into `folder`.
 
-    `users` are names with their number, of the user and of its group. `mounts` says which
-    folder is to be seen at which path; the path must exist. Names are looked up in /etc/hosts
-    alone by who reads resolv.conf as OpenBSD does, so that no name server is measured.
+    `users` are names with the number of the user and of its group. `mounts` says which folder is
+    visible at which path; the path must exist. A daemon that reads resolv.conf like OpenBSD looks
+    names up only in /etc/hosts, so that no name server is measured.
     """
     (folder / "resolv.conf").write_text("lookup file\n")
     for name, row in (("passwd", "{0}:x:{1}:{1}::{2}:/bin/sh\n"), ("group", "{0}:x:{1}:\n")):

@@ -1,4 +1,4 @@
-"""What every peer is made of: where it is installed, its certificate, its processes."""
+"""The common parts of all peers: their folder, their certificates, their processes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TypeAlias
 from live_servers import Process, answers
 from mailframe.testing.certificates import make_authority
 
-#: Where `benchmarks/install_peers` puts them.
+#: The folder into which `benchmarks/install_peers` installs them.
 PEERS = Path(__file__).parents[2] / "build" / "peers"
 HOSTNAME = "mx.bench.example"
-#: All take messages of this size, so that none refuses what the scenarios send.
+#: All accept messages of this size, so that none refuses the messages of the scenarios.
 MESSAGE_SIZE = 64 << 20  # octets
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server at work: its port, its first process, the Maildir that it delivers to.
+    """A running server: its port, its first process, the Maildir that it delivers to.
 
-    `sessions` is how many it is sent at once, at most.
+    `sessions` is the highest number of sessions that it gets at once.
     """
 
     port: int
@@ -32,17 +32,17 @@ class Running:
     sessions: int = 1000
 
     def delivered(self) -> int:
-        """Messages in the Maildir."""
+        """How many messages are in the Maildir."""
         new = self.maildir / "new"
         return sum(1 for _ in new.iterdir()) if new.exists() else 0
 
     def empty(self) -> None:
-        """Remove what was delivered."""
+        """Remove all messages from the Maildir."""
         for message in (self.maildir / "new").iterdir():
             message.unlink()
 
 
-#: Makes a server for (folder, task, the sink's port); None: it is not installed.
+#: Runs a server for (folder, task, the sink's port); gives None if it is not installed.
 Peer: TypeAlias = Callable[[Path, str, int], AbstractContextManager[Running | None]]
 
 
@@ -58,7 +58,7 @@ def certificate(folder: Path, owner: int | None = None) -> tuple[Path, Path]:
 
 @contextmanager
 def running(process: Process, port: int, maildir: Path) -> Iterator[Running]:
-    """This process, once its port answers."""
+    """The server of this process, once its port answers."""
     with process.running(lambda: answers(port)):
         assert process.process is not None
         yield Running(port, process.process.pid, maildir)

@@ -84,7 +84,7 @@ def _of_plugins(
 
 
 def _of_rights(composition: Composition, resources: Resources) -> list[ConfigError]:
-    """What the host may not do once it is its `user`: as root, everything can be read."""
+    """What the host could not read or write once it is its `user`. Root can read everything."""
     settings = composition.settings
     try:
         whom = account(settings.user, settings.group)
@@ -97,7 +97,7 @@ def _of_rights(composition: Composition, resources: Resources) -> list[ConfigErr
 
 
 def _traps(composition: Composition) -> Iterator[ConfigError]:
-    """What is right and yet leads elsewhere than one may think, on this machine."""
+    """Settings that are valid but dangerous on this machine."""
     settings = composition.settings
     if settings.tls is not None:
         try:
@@ -116,7 +116,7 @@ def _traps(composition: Composition) -> Iterator[ConfigError]:
 
 
 def _is_low(bound: Bound | None) -> bool:
-    """Whether it is a port that is root's to bind."""
+    """True if only root may bind this port."""
     return bound is not None and isinstance(bound[0], int) and 0 < bound[0] < 1024
 
 

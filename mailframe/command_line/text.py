@@ -76,5 +76,5 @@ def took(milliseconds: float) -> str:
 
 
 def _is_moment(value: object) -> bool:
-    """Whether it is seconds since the epoch: between the years 2001 and 2128, with a fraction."""
+    """True for seconds since the epoch: a fraction that is between the years 2001 and 2128."""
     return isinstance(value, float) and 1e9 < value < 5e9

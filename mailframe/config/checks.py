@@ -30,7 +30,7 @@ _ENDPOINTS = ("tcp", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)")
 _FIELD_NAME = re.compile("[!-9;-~]+")
 _AT_LEAST_ONE = ("active", "per_destination", "expansion")
-#: Keys of a `[[listen]]` that only these protocols heed; all others are the host's own business.
+#: Keys of a `[[listen]]` that only these protocols use; the host itself uses all other keys.
 _HEEDED_BY: Mapping[str, tuple[str, ...]] = {
     "requires": ("smtp", "lmtp"),
     "submission": ("smtp", "lmtp"),
@@ -132,7 +132,7 @@ def _endpoint(place: Place, listener: Listener) -> Iterator[Complaint]:
 
 
 def _unheeded(place: Place, listener: Listener) -> Iterator[Complaint]:
-    """What is set, and would do nothing: an operator who reads `requires` trusts in it."""
+    """Keys that would do nothing. An operator who sets `requires` relies on it."""
     for key, protocols in _HEEDED_BY.items():
         if getattr(listener, key) != getattr(_UNSET, key) and listener.protocol not in protocols:
             whose = " and ".join(protocols)

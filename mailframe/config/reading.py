@@ -94,7 +94,7 @@ class _Reading:
         usable = not self._mended
         partly = None
         if settings is not None and usable:
-            # The servers are parsed anew whenever a resolver is made.
+            # The name servers are parsed again whenever a resolver is made.
             right = replace(settings, dns=replace(settings.dns, servers=()))
             partly = Composition(right, tuple(sound), file, self._where(file))
         raise ConfigErrors(tuple(sorted(self._errors, key=lambda each: each.line)), partly)

@@ -30,7 +30,7 @@ from ..smtp.address import AddressError, Mailbox, parse_domain
 from .watched import InThread, LineError, WatchedFile, significant_lines
 from .watched_list import WatchedList
 
-MAX_REMEMBERED = 100  # domains in which an alias was asked for
+MAX_REMEMBERED = 100  # domains for which the members of one alias are remembered
 
 #: (folded local part, domain). The domain "" means all our domains, the local part "" a catch-all.
 Name = tuple[str, str]
@@ -55,11 +55,14 @@ class AliasTarget:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """What an alias stands for in one domain, while its lists are these; `own` names itself."""
+    """The addresses that an alias stands for in one domain, for the present text of its lists.
+
+    `own` are the positions at which the alias names itself.
+    """
 
     lists: tuple[tuple[AliasTarget, ...], ...]
     addresses: tuple[Mailbox, ...]
-    own: tuple[int, ...]  # places among the addresses
+    own: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +75,17 @@ class Alias:
     _known: dict[str, _Members] = field(default_factory=dict, compare=False, repr=False)
 
     def addresses(self, name: str, asked: Mailbox, domain: str) -> tuple[Mailbox, ...]:
-        """What it stands for, asked for this address; included files as they are now.
+        """The addresses that the alias stands for if `asked` is the recipient.
 
-        `name` is what it is found by, `domain` that of the address in its `one_spelling`. Where
-        the alias names itself that is the address asked for, with its case and its tag.
+        Included files count as they are now. `name` is the name in the file by which the alias was
+        found, and `domain` is the recipient's domain in its `one_spelling`. If the alias names
+        itself, it means the recipient, with its case and its tag.
         """
         lists = tuple(file.value() for file in self.lists)
         if not name:  # a catch-all may keep the local part
             targets = chain(self.targets, *lists)
             return tuple(target.address(asked.local, domain) for target in targets)
-        # Lists of thousands are asked for at every command.
+        # A list may have thousands of members, and is asked for at every command.
         known = self._known.get(domain)
         if known is None or any(map(is_not, known.lists, lists)):
             if len(self._known) >= MAX_REMEMBERED:
@@ -151,7 +155,7 @@ class Aliases:
                     raise LineError(found[1].line, said)
 
     def _caught(self, circle: list[Name]) -> str:
-        """Advice if a catch-all takes the mail of those that it stands for, too."""
+        """Advice for the case that a catch-all also takes the mail of its own targets."""
         caught = []
         for local, domain in circle[:-1]:
             found = self.look(local, domain)

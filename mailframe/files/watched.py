@@ -19,7 +19,7 @@ from ..setting import SettingError
 
 T = TypeVar("T")
 
-#: Runs what blocks in a thread.
+#: Runs a blocking function in a thread.
 InThread = Callable[..., Deferred[Any]]
 
 LARGE = 1 << 16  # octets of a file that is read in a thread, if there is one
@@ -89,7 +89,7 @@ class WatchedFile(Generic[T]):
         return self._value
 
     def _take(self, seen: tuple[int, ...], value: Callable[[], T]) -> None:
-        """Have this version's value count, if it can be had."""
+        """Use the value of this version of the file, if it can be read and parsed."""
         self._is_reading = False
         try:
             self._value = value()

@@ -1,4 +1,4 @@
-"""Which tables of the configuration differ from those that a host runs with."""
+"""Finds the tables of the configuration that differ from those that a host runs with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..settings import HostSettings
 
 
 def changed_tables(old: Composition, new: Composition) -> list[str]:
-    """Their names: "[limits]", "user", "[[route]]". Where they stand in the file is no change."""
+    """The names of changed tables: "[limits]", "user", "[[route]]". Their place does not count."""
     settings = [
         _named(each.name)
         for each in fields(HostSettings)

@@ -60,10 +60,10 @@ def may_give(whom: Account | None, uid: int, gid: int) -> bool:
 
 
 def give(whom: Account | None, file: int) -> None:
-    """Let the open file be read and written by the account that the host becomes.
+    """Let the account that the host becomes read and write the open file.
 
-    Only root gives it away; whoever owned it, if that is not root, and may read it, keeps it.
-    Raises OSError.
+    Only root can do this; otherwise nothing changes. If the account may already read the file, its
+    owner stays. Raises OSError.
     """
     if whom is None or os.geteuid() != 0:
         return

@@ -124,7 +124,7 @@ class Host(service.MultiService):
         self._old_hangup: Any = None
 
     def _add_services(self) -> None:
-        """Add the plugins' services, and those that watch."""
+        """Add the plugins' services, and those that watch the host."""
         for each in self.resources.services():
             each.setServiceParent(self)
         if self.certificates is not None and self._launch.number == 0:
@@ -227,7 +227,7 @@ class Host(service.MultiService):
         self._listening.all_bound().addCallbacks(self._ready, self._not_ready)
 
     def _warn(self) -> None:
-        """Of what is right and yet a trap; one process does it for all."""
+        """Log warnings of settings that are valid but dangerous. Only one process does it."""
         if self._launch.number == 0:
             for trap in traps(self._launch.composition, self.resources):
                 self._log.warn("{trap}", trap=str(trap))
@@ -274,8 +274,8 @@ class Host(service.MultiService):
     def reload(self) -> None:
         """Read the certificates again, at SIGHUP, and say whether the configuration changed.
 
-        Certificates and lists are watched without it too. Under a supervisor, which replaces its
-        workers instead, the configuration is its business.
+        Certificates and lists are also watched without it. Under a supervisor, the supervisor
+        reads the configuration and replaces its workers.
         """
         self._log.info("reloading the certificates; lists are read whenever they change")
         if self.certificates is not None:

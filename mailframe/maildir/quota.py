@@ -157,7 +157,7 @@ def is_kept(maildir: Maildir, quota: Quota | None) -> bool:
 def is_full(maildir: Maildir, quota: Quota | None, octets: int, unique: str, now: float) -> bool:
     """True if a message of so many octets has no room; `quota` and `unique` as for `reserve`.
 
-    What was not counted yet has room. OSError if maildirsize cannot be read or written.
+    False if the mailbox was not counted yet. OSError if maildirsize cannot be read or written.
     """
     usage = read(maildir)
     if usage is None or usage.quota is None or usage.quota != (quota or usage.quota):

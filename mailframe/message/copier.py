@@ -24,7 +24,7 @@ def copier(cls: type[T], field: str, *more: str) -> Callable[..., T]:
     changed = [field, *more]
     for each in changed:
         names.index(each)  # ValueError
-    # Written out as one would by hand, as dataclasses does with its __init__.
+    # The source is generated, as dataclasses does for __init__.
     values = (f"new_{each}" if each in changed else f"value.{each}" for each in names)
     given = ", ".join(f"new_{each}" for each in changed)
     made: Callable[..., T] = eval(f"lambda value, {given}: cls({', '.join(values)})", {"cls": cls})

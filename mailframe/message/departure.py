@@ -35,5 +35,5 @@ class Departed:
     senders: Mapping[Recipient, Mailbox] = field(default_factory=dict)
 
     def with_content(self, content: Content) -> Departed:
-        """The same with this content."""
+        """The same message with this content."""
         return replace(self, message=replace(self.message, content=content))

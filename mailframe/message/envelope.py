@@ -29,14 +29,14 @@ class Recipient:
     sender: Mailbox | None = None
 
     def __hash__(self) -> int:
-        """A hash of what tells the recipients of one message apart."""
+        """A hash of the fields that distinguish the recipients of one message."""
         if self.came_from or self.sender is not None:
             return hash((self.address, self.came_from, self.sender))
         return hash(self.address)
 
     @property
     def key(self) -> tuple[Mailbox, Mailbox | None]:
-        """What a message has one entry of: the address and the reverse-path of its own."""
+        """The address and its own reverse-path. A message has only one entry for each key."""
         return self.address, self.sender
 
     @property

@@ -1,8 +1,8 @@
-"""Who wants to be told what: the NOTIFY parameter of recipients (RFC 3461 section 4.1)."""
+"""The NOTIFY parameter of recipients: which reports the sender wants (RFC 3461 section 4.1)."""
 
 from __future__ import annotations
 
-#: None: no parameter was given, which asks for failures, and for delays if the host likes.
+#: None means that no parameter was given: this asks for failures, and the host may report delays.
 Notify = frozenset[str] | None
 
 _DEFAULT = frozenset({"FAILURE", "DELAY"})
@@ -10,7 +10,7 @@ _NEVER = frozenset({"NEVER"})
 
 
 def merged_notify(first: Notify, second: Notify) -> Notify:
-    """What is asked for by both together, of two recipients that are one."""
+    """The NOTIFY of two recipients that turn out to be one: everything that either asks for."""
     if first == second:
         return first
     asked = _asked(first) | _asked(second)

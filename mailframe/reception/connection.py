@@ -211,7 +211,7 @@ class Connection(Protocol):
             if answer is not None:
                 step = self._said(session, answer, replies)
                 if step is None and patience.since > ends:
-                    # Others have their turn before what was sent together is answered.
+                    # Other clients have their turn between commands that were sent together.
                     self._wait_for(pause(self._reception.reactor), replies, dialogue.buffered)
                     return
         self._write(b"".join(replies))
@@ -290,7 +290,7 @@ class Connection(Protocol):
         """Called by Twisted when the connection is lost; connectionLost handles that."""
 
     def readConnectionLost(self) -> None:
-        """Twisted: the client sends nothing more, and may read on: all it has sent is answered."""
+        """Twisted: the client sends nothing more, but may still read. Answer all it has sent."""
         self._flow.ended = True
         if self.phase in HANDSHAKES:
             self._abort()
@@ -300,7 +300,7 @@ class Connection(Protocol):
             self._proceed()
 
     def writeConnectionLost(self) -> None:
-        """Twisted: we closed our side alone, which is never done."""
+        """Twisted: we closed only our side, which we never do."""
 
     # TLS.
 

@@ -52,7 +52,7 @@ class Demands:
 
 
 def redirected(recipients: Sequence[Recipient], addresses: Iterable[Mailbox]) -> list[Recipient]:
-    """Other recipients in place of these, of whom the first is the one they came from.
+    """The recipients that replace these. They are recorded as coming from the first of these.
 
     An accepted message must not be lost in silence, so a failure is reported if the sender of one
     of these recipients wanted that or said nothing about it. A success is not reported: the sender

@@ -47,5 +47,5 @@ class Flow:
         if self.held and buffered <= READ_AHEAD:
             self.held = False
             if self.ended:
-                return  # it would be told of the end again
+                return  # the session would be told of the end again
             self._transport.resumeProducing()

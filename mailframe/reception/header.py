@@ -23,7 +23,7 @@ def scan(limits: Limits) -> HeaderScan:
 
 
 def separator(listener: Listener) -> Separator:
-    """What ends a header section that its author did not end, and leaves out what none may keep."""
+    """A Separator, which ends the header section if necessary and removes `drop_fields`."""
     return Separator(_names(listener.drop_fields))
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def client_of(peer: Peer, listener: str, now: float) -> Client:
-    """What is known of a client before it speaks, the TLS that a proxy ended for it included.
+    """The client as known before it speaks, including the TLS that a proxy ended for it.
 
-    `listener` is its listener's name, `now` in seconds since the epoch.
+    `listener` is its listener's name. `now` is in seconds since the epoch.
     """
     facts, tls = peer.facts, None
     if "tls" in facts:
@@ -102,11 +102,11 @@ class Introduction:
         return f"{'LMTP' if hello is Lhlo else 'ESMTP'}{secure}{known}"
 
     def speak_for(self, command: Xclient) -> Client:
-        """The client that XCLIENT names, which replaces the one known so far; its session is new.
+        """The client that XCLIENT names. It replaces the one known so far, in a new session.
 
-        An address or a port that is not named stays as it is; the name, HELO, PROTO and LOGIN
-        begin anew, as at a new connection. What is not known of the other ("[UNAVAILABLE]") is
-        not known at all. Its TLS is that of the connection.
+        An address or a port that is not named stays as it is. The name, HELO, PROTO and LOGIN are
+        reset, as in a new connection. A value that is "[UNAVAILABLE]" becomes unknown. The TLS is
+        that of the connection.
         """
         old, said = self.client, command.attributes
         self._login = None

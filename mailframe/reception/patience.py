@@ -75,10 +75,10 @@ class Patience:
         return CLOSE if trickles or now - began > limits.data_total else None
 
     def _trickles(self, now: float, began: float, in_content: bool) -> bool:
-        """Whether the next block of content is overdue.
+        """True if the next block of content is overdue.
 
-        RFC 5321 section 4.5.3.2.5 gives each block of it three minutes; one octet is none. Between
-        two chunks there is the time for a command as well.
+        RFC 5321 section 4.5.3.2.5 gives each block three minutes, and a single octet is not a
+        block. Between two chunks the client also has the time for a command.
         """
         limits = self._limits
         patience = max(BLOCK_TIME, limits.data_timeout)

@@ -22,7 +22,7 @@ _PIECE = 1 << 16  # octets of one read
 
 
 def rewritten(octets: bytes, without: Iterable[Without], limit: int) -> bytes:
-    """A message that is at hand without these fields; its header section ends within `limit`."""
+    """The octets of a message without these fields. Its header section ends within `limit`."""
     return _shortened(octets, removal_of(without), limit)
 
 

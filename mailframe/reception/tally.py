@@ -9,14 +9,14 @@ from ..smtp.reply import TOO_MANY_COMMANDS, TOO_MANY_ERRORS, Reply
 
 TOO_MANY_MESSAGES = Reply(421, "Too many messages in one session, connect again", "4.7.0")
 
-#: What is not counted as a command without mail, as it brings mail or has a limit of its own.
-#: What is not named here is counted: a command that is added is limited from its first day.
+#: Events that do not count as commands without mail: they bring mail or have limits of their own.
+#: Everything else is counted, so that a new command is limited from the start.
 _NOT_COUNTED: frozenset[type[Event]] = frozenset(
     {
         *(Mail, Rcpt, Data, Bdat, ContentOctets, ContentEnd),  # bring mail
         *(Auth, AuthLine, Rejected),  # each that fails is an error
         *(StartTls, Quit),  # come once
-        Xclient,  # only from whom the operator trusts
+        Xclient,  # only from clients that the operator trusts
     }
 )
 _AUTH = frozenset({Auth, AuthLine})

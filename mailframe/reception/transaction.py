@@ -155,7 +155,7 @@ class Transaction:
         return self._put(octets)
 
     def _put(self, octets: bytes) -> Coroutine[Any, Any, None] | None:
-        """Add octets as they are kept."""
+        """Add octets in the form in which they are stored."""
         if self._draft is None:
             return None
         scan = self._scan
@@ -270,9 +270,9 @@ class Transaction:
         self._scan.feed(first)
 
     async def _looped(self, draft: IDraft) -> Reply | None:
-        """The refusal if it has been delivered to all of its recipients before.
+        """The refusal if the message has been delivered to all of its recipients before.
 
-        The client is told, whose loop it may be, rather than the sender by a report later.
+        So the client, which may be part of the loop, is told, instead of the sender by a bounce.
         """
         if not self._scan.count(b"delivered-to") or not self._ours:
             return None
@@ -305,7 +305,7 @@ class Transaction:
             self._log.failure("{id}: the draft could not be aborted", id=self.envelope.id)
 
     def _taken(self, found: Filtered) -> Reply | None:
-        """Keep what filters found; their refusal."""
+        """Keep what filters found. Returns their refusal."""
         if found is PASSED:
             return None
         if found.signals:
@@ -384,7 +384,7 @@ class Transaction:
 
 
 def _is_ours(routing: Routing) -> bool:
-    """Whether the recipient is a mailbox or an alias of this host."""
+    """True if the recipient is a mailbox or an alias of this host."""
     route = next(iter(routing.routes), None)
     return (
         route is None

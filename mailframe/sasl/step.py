@@ -126,7 +126,7 @@ class Reason(Enum):
 
     MALFORMED = "malformed"  # not a message of the mechanism; SMTP says 501
     REFUSED = "refused"  # a correct message that logs nobody in; SMTP says 535
-    LATER = "later"  # not looked at: too many have failed before; SMTP says 454
+    LATER = "later"  # not checked, because too many logins have failed before; SMTP says 454
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,9 @@ def saslprep(text: str, *, stored: bool) -> str:
 
 
 def is_name(text: str) -> bool:
-    """True if it can be a user's name: SASLprep allows it, and no blank is around it.
+    """True if it can be a user's name: SASLprep allows it, and there are no blanks around it.
 
-    "alice\\r" and "alice " are nobody's names; a checker that strips what it is asked about would
-    take them for alice's.
+    "alice\\r" and "alice " are not names. A checker that strips names would take them for alice's.
     """
     try:
         prepared = saslprep(text, stored=False)

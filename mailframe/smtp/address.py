@@ -12,14 +12,14 @@ from dataclasses import dataclass
 MAX_LOCAL = 64  # octets, RFC 5321 section 4.5.3.1.1
 MAX_DOMAIN = 255  # octets, section 4.5.3.1.2
 MAX_PATH = 256  # octets with the angle brackets, section 4.5.3.1.3
-MAX_MAILBOX = MAX_PATH  # octets as spelled: to one that fits a path, quotes may have to be added
+MAX_MAILBOX = MAX_PATH  # octets as spelled; a mailbox in a path may need additional quotes
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*"')
-# RFC 5322 section 4.4 (obs-local-part), and dots wherever mobile carriers have put them.
-# A possessive group that fails halfway goes on from there before CPython 3.11.5 (gh-106052):
-# only what repeats single characters is possessive.
+# RFC 5322 section 4.4 (obs-local-part), and dots anywhere, as mobile carriers have used them.
+# Before CPython 3.11.5 a possessive group that fails halfway goes on from there (gh-106052), so
+# only repetitions of single characters are possessive.
 _WORD = rf"(?:{_ATEXT}++|{_QUOTED.pattern})"
 _LOOSE = re.compile(rf"(\.*+(?:{_WORD}(?:\.++{_WORD})*\.*+)?)@(.*)", re.DOTALL)
 _ALNUM = r"A-Za-z0-9\u0080-\U0010ffff"
@@ -52,9 +52,9 @@ class Mailbox:
     def parse(cls, text: str, *, strict: bool = False) -> Mailbox:
         """The mailbox that `text` spells, without angle brackets. Raises AddressError.
 
-        Local parts of more than 64 octets, dots at odd places, underscores in a domain and one
-        dot at its end are taken, as other hosts take them: RFC 5321 section 4.5.3.1 wants as few
-        limits as possible. `strict` is for the letter of section 4.1.2.
+        Local parts of more than 64 octets, dots in unusual places, underscores in a domain and one
+        dot at its end are accepted, as by other hosts: RFC 5321 section 4.5.3.1 wants as few limits
+        as possible. With `strict`, only what section 4.1.2 allows is accepted.
         """
         if strict:
             local, domain = _split(text)
@@ -102,12 +102,12 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _split_loosely(text: str) -> tuple[str, str]:
-    """The local part and the domain, as they are seen and not only as they may be."""
+    """The local part and the domain, also in forms that occur although RFC 5321 forbids them."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_MAILBOX:
         raise AddressError(f"the address is longer than {MAX_MAILBOX} octets")
     match = _LOOSE.fullmatch(text)
     if match is None or not match[1]:
-        _split(text)  # it says what is wrong
+        _split(text)  # raises an error that says what is wrong
         raise AddressError("the local part is not made of words, quoted strings and dots")
     return match[1], match[2]
 
@@ -119,9 +119,9 @@ def _unquoted(quoted: re.Match[str]) -> str:
 def parse_domain(text: str, *, strict: bool = False) -> str:
     """The domain or address literal in lower case, without a dot at its end. Raises AddressError.
 
-    RFC 5321 sections 2.3.5 and 4.1.3; labels of 63 octets at most. Underscores, and hyphens at
-    the ends of labels, are in names that DNS knows (RFC 2181 section 11): `strict` refuses them,
-    and the dot.
+    RFC 5321 sections 2.3.5 and 4.1.3; labels have at most 63 octets. Underscores, and hyphens at
+    the ends of labels, occur in DNS (RFC 2181 section 11) and are accepted. `strict` refuses them,
+    and a dot at the end.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN:
         raise AddressError(f"the domain is longer than {MAX_DOMAIN} octets")

@@ -38,7 +38,10 @@ class IncomingContent:
 
 
 class DottedContent(IncomingContent):
-    """The content that follows a 354 (RFC 5321 section 4.1.1.4). `normalize`: of bare LFs."""
+    """The content that follows a 354 (RFC 5321 section 4.1.1.4).
+
+    With `normalize`, a bare LF becomes CRLF.
+    """
 
     __slots__ = ("_undotter",)
 
@@ -64,8 +67,8 @@ class ChunkedContent(IncomingContent):
     """The content that BDAT brings (RFC 3030). With `binary` (BODY=BINARYMIME) any octets are
     allowed.
 
-    A CR at the end of a chunk is kept back, because the LF may begin the next one. `normalize` is
-    about bare LFs in text.
+    A CR at the end of a chunk is kept back, because the LF may begin the next one. With
+    `normalize`, a bare LF in text becomes CRLF.
     """
 
     __slots__ = ("_last", "_left", "_line_ends")

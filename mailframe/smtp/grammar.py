@@ -70,7 +70,7 @@ _FROM = re.compile("FROM: ?" + _PATH, re.IGNORECASE | re.ASCII)
 _TO = re.compile("TO: ?" + _PATH, re.IGNORECASE | re.ASCII)
 # Most mailboxes look like this: without quotes, in ASCII, the domain in lower case.
 _PLAIN = re.compile(
-    # No possessive group: before CPython 3.11.5 (gh-106052) it would take "a.@" for one.
+    # No possessive group: before CPython 3.11.5 (gh-106052) it would accept "a.@".
     r"[\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*"
     r"@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
     re.ASCII,
@@ -112,9 +112,9 @@ class ReplyLine(NamedTuple):
 def parse_command(line: bytes) -> Command | Reply:
     """The command in `line`, or the reply that refuses it (RFC 5321 section 4.1.1).
 
-    By the letter of RFC 5321; `leniency` says what else is taken for a command. 500 for an unknown
-    command, 501 for wrong syntax, 502 for obsolete commands that no server offers any more, 555 for
-    an unknown parameter. White space at the end is tolerated.
+    Accepts only what RFC 5321 allows, and white space at the end; `leniency` accepts more. 500 for
+    an unknown command, 501 for wrong syntax, 502 for obsolete commands that no server offers any
+    more, 555 for an unknown parameter.
     """
     try:
         text = line.decode("utf-8").rstrip(" \t")
@@ -195,7 +195,7 @@ def _read_rcpt(argument: str) -> Rcpt | Reply:
 
 
 def is_postmaster(path: str) -> bool:
-    """Whether it is the postmaster without a domain, in any case."""
+    """True for the postmaster without a domain, in upper or lower case."""
     return len(path) == 10 and path.isascii() and path.lower() == "postmaster"
 
 

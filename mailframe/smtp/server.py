@@ -36,9 +36,10 @@ class ServerDialogue:
 
     `offer` may be replaced at any time. `state` is read-only for others; in SECURING, and in no
     other state, TLS begins and `tls_started` must be called next. With `lmtp`, LHLO replaces HELO
-    and EHLO, and the content is answered once for each accepted recipient. With `strict`, commands
-    are read by the letter of RFC 5321, otherwise with `leniency`. With `normalize`, a bare LF ends
-    a line, too, and becomes CRLF in text; the end of the data is CRLF dot CRLF all the same.
+    and EHLO, and the content is answered once for each accepted recipient. With `strict`, only
+    commands that RFC 5321 allows are accepted, otherwise also those of `leniency`. With
+    `normalize`, a bare LF also ends a line, and becomes CRLF in text; still only CRLF dot CRLF ends
+    the data.
     """
 
     __slots__ = (

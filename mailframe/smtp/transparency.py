@@ -36,7 +36,7 @@ def clean_length(octets: bytes) -> int:
 
 
 def _normalized(octets: bytes) -> tuple[bytes, bool]:
-    """The octets with CRLF for each LF, up to a bare CR or a NUL, and whether there was one."""
+    """The octets with CRLF for each LF, up to a bare CR or a NUL, and True if there was one."""
     offence = _NO_LINE_END.search(octets)
     clean = octets if offence is None else octets[: offence.start()]
     return clean.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), offence is not None
@@ -91,8 +91,8 @@ class Undotter:
 
     `offence` becomes True at the first bare CR, bare LF or NUL. Content is dropped from there on,
     but still only CRLF dot CRLF ends the data. With `normalize`, a bare LF becomes CRLF, and a dot
-    behind it is undone like any other: whoever sends "LF dot LF" for the end has not ended, and
-    whoever passes it on for text has said nothing else.
+    after it is removed like one at the start of any line. So "LF dot LF" does not end the data, and
+    the message cannot be read in two ways by hosts that pass it on.
     """
 
     __slots__ = ("_held", "_normalize", "_started", "offence")
@@ -115,7 +115,7 @@ class Undotter:
         end = buffer.find(_END) if dotted else -1
         if end >= 0:
             return self._content(buffer[: end + 2], dotted), True, buffer[end + len(_END) :]
-        # Behind a bare LF there may come a dot.
+        # A dot may follow a bare LF.
         kept = _unfinished(buffer) or (self._normalize and buffer.endswith(b"\n"))
         self._held = buffer[len(buffer) - kept :]
         return self._content(buffer[: len(buffer) - kept], dotted), False, b""

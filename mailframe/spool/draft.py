@@ -26,9 +26,9 @@ _PIECE = 1 << 20  # octets that gather before they are written to the file
 
 
 class Budget:
-    """Octets that all drafts hold in memory, and how many they may before they become files.
+    """Counts the octets that all drafts hold in memory; beyond the limit, drafts become files.
 
-    In a store without files they may hold no more than that; drafts beyond it fail with ENOSPC.
+    In a store without files, drafts beyond the limit fail with ENOSPC.
     """
 
     def __init__(self, limit: int) -> None:
@@ -67,7 +67,7 @@ class Spill(NamedTuple):
 
 
 class Keeper(Protocol):
-    """What a draft needs of its store. Without a `spill` all stay in memory, within `budget`."""
+    """What a draft needs of its store. Without `spill`, drafts stay in memory, within `budget`."""
 
     @property
     def budget(self) -> Budget:

@@ -27,7 +27,7 @@ from ..names.domains import to_ascii
 from ..settings import TlsSettings
 from .handshake import ask_for_certificate
 
-RENEWED_BEFORE = 14 * 86400.0  # seconds before its end a certificate should be renewed
+RENEWED_BEFORE = 14 * 86400.0  # seconds before its end by which a certificate should be renewed
 CHECK_EVERY = 1.0  # seconds between two looks at the files
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
@@ -91,7 +91,7 @@ class Certificates:
     def traps(self, seconds: float) -> Iterator[str]:
         """What is wrong with certificates that can be served, at this time since the epoch.
 
-        Reads them anew: OSError and ValueError as at first.
+        Reads them again; raises OSError and ValueError like the first time.
         """
         named: set[str] = set()
         for _, chain_path, _ in self._pairs():

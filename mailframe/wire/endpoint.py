@@ -1,7 +1,7 @@
-"""Where a listener is, as operators write it and as Twisted reads it.
+"""Translates a listener's endpoint from the form that operators write to that of Twisted.
 
-Twisted parts an endpoint at its colons, so that those of an IPv6 address want a backslash each,
-which TOML wants twice.
+Twisted splits an endpoint at its colons, so each colon of an IPv6 address needs a backslash, which
+has to be doubled in TOML.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from ipaddress import ip_address
 
 _ADDRESS_AND_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([0-9.]+)):([0-9]+)")
-# The value goes on to its end, or to the next keyword.
+# The value ends at the next keyword, or at the end of the text.
 _INTERFACE = re.compile(r"(?<=:interface=)\[?((?:[^\\:=\[\]]|:(?!\w+=))*)\]?(?=:\w+=|\Z)")
 
 
 def as_twisted_reads_it(endpoint: str) -> str:
     """The endpoint's text for `serverFromString`.
 
-    Besides all that Twisted reads: `[::]:587` and `192.0.2.1:587`, and IPv6 addresses as they
-    are after `interface=`, in brackets or not. What is none of these stays as it is.
+    Accepts, besides all forms of Twisted, `[::]:587` and `192.0.2.1:587`, and plain IPv6 addresses
+    after `interface=`, with or without brackets. Anything else is unchanged.
     """
     short = _ADDRESS_AND_PORT.fullmatch(endpoint)
     if short is not None:

@@ -329,7 +329,7 @@ class Passwords:
     def _write(self, lines: Sequence[str]) -> None:
         """Replace the file in one step, with the same owner and mode.
 
-        The host can read it: made as root, it would be root's alone.
+        If root makes the file, only root could read it, so it is given to the host's user.
         """
         draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:

@@ -44,7 +44,7 @@ from mailframe.smtp.address import Mailbox
 from mailframe.smtp.reply import BEEN_HERE, STORAGE_FULL, Reply
 
 MAX_REMEMBERED = 10_000  # mailboxes
-HAS_ROOM = 10.0  # seconds for which a mailbox that had room at RCPT has some
+HAS_ROOM = 10.0  # seconds for which a mailbox that had room at RCPT is not checked again
 SMALL = 1 << 16  # octets; up to this size a message is given to the other process
 
 STORED = Reply(250, "Delivered to the mailbox", "2.0.0")
@@ -149,8 +149,8 @@ class Maildirs(Service):
         self._others = Rounds(self._carry, settings.threads, settings.batch)
         self._place = lru_cache(MAX_REMEMBERED)(self._located)
         self._now = site.now
-        self._full: set[str] = set()  # mailboxes that were, by their maildirsize perhaps
-        self._with_room: dict[str, float] = {}  # until when that is believed
+        self._full: set[str] = set()  # mailboxes that were full, perhaps only by maildirsize
+        self._with_room: dict[str, float] = {}  # mailboxes that had room, and until when it counts
 
     def stopService(self) -> Deferred[None]:
         """Called by Twisted: finish what is under way, then let the process end."""
@@ -164,7 +164,7 @@ class Maildirs(Service):
             await self._process.stop()
 
     def deliver(self, message: Message, routes: Sequence[Route]) -> Deferred[Iterable[Outcome]]:
-        """Into the Maildir of each route's mailbox. Cancelling forgets what has not begun."""
+        """Deliver into the Maildir of each route's mailbox. Cancelling drops what has not begun."""
         if message.envelope.body == "BINARYMIME":
             text = self._in_thread(as_text, message, self._settings.line_ends)
             written: Deferred[Iterable[Outcome]] = text.addCallback(
@@ -178,10 +178,10 @@ class Maildirs(Service):
     ) -> Deferred[Iterable[Outcome]]:
         content = message.content
         own = None if line_ends == self._settings.line_ends else line_ends
-        # Who is not started will not be stopped either, and would leave a process behind.
+        # An agent that is not started will not be stopped, and would leave a process behind.
         small = self._process is not None and self.running and content.size <= SMALL and not own
         rounds = self._small if small and isinstance(content.body, bytes) else self._others
-        # Tags that make no difference share a copy.
+        # Recipients whose tags make no difference share a copy.
         copies: dict[tuple[str, str], Addressee] = {}
         wanted = [self._addressee(message.envelope, route) for route in routes]
         for to in wanted:
@@ -191,9 +191,9 @@ class Maildirs(Service):
         return done.addCallback(self._outcomes, message, routes, wanted, list(copies))
 
     def refusal(self, envelope: Envelope, route: Route) -> Deferred[Reply | None] | None:
-        """A mailbox that is full, or will be by what the client declared (IForeseeingAgent).
+        """A refusal if the mailbox is full, or has no room for the declared size.
 
-        Nothing is read for a mailbox that has no quota by the settings and was not full before.
+        Nothing is read for a mailbox that has no quota in the settings and was not full before.
         """
         to = self._addressee(envelope, route)
         account = to.account

@@ -171,7 +171,7 @@ class SqliteQueue(service.Service):
         return writer.insert(new, lease, entry)
 
     def has_room(self, octets: int) -> bool:
-        """True if so many octets may be stored; half of the reserve is kept for departures."""
+        """True if so many octets may be stored. Half of the reserve is kept for departures."""
         # Once in the log, and once in the database to which the log is copied.
         wanted = 2 * (self._writer().inserting + octets) + self._reserve // 2
         # If there was plenty of space when the message began, it is not looked up again.

@@ -80,7 +80,7 @@ class Users(Protocol):
         """
 
     def listed(self) -> Iterable[tuple[str, str]]:
-        """Those that can be named without looking for them, in order; domain "": all of ours."""
+        """Mailboxes (name, domain) that are known from a list; domain "" means all our domains."""
 
 
 #: Our domain in its one spelling, the readings of the local part, and the names to look for.
@@ -128,7 +128,7 @@ class MailboxRouter:
         return self._decide(found, names, domain, recipient)
 
     def mailboxes(self) -> Iterator[Mailbox]:
-        """Those that a file lists, in the domains that are named in full."""
+        """The mailboxes in the file, in the domains that are named in full."""
         named = [domain for domain in self._domains if domain[0] not in ".["]
         for local, domain in self._users.listed():
             for each in [domain] if domain else named:
@@ -194,7 +194,7 @@ class Listed:
         return UNAVAILABLE if self._file.doubted else None
 
     def listed(self) -> list[tuple[str, str]]:
-        """All of the file."""
+        """All mailboxes in the file."""
         return sorted(self._file.value())
 
 
@@ -219,7 +219,7 @@ class Existing:
         return self._in_thread(self._look, names).addCallback(self._remember, names)
 
     def listed(self) -> tuple[tuple[str, str], ...]:
-        """None: there may be many folders, and slow ones."""
+        """Empty, because listing the folders could be slow."""
         return ()
 
     def _look(self, names: list[tuple[str, str]]) -> int | Reply | None:

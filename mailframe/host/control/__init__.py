@@ -1,4 +1,4 @@
-"""What the command line, or anything else that looks after a host, can ask it.
+"""The questions that the command line, and other programs that watch a host, can ask it.
 
 A `question` has a name, a function that answers it with rows, and a way to combine the answers of
 several workers; `questions` has all of them. A `subject` is the host or worker that they are about.

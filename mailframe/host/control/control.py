@@ -15,7 +15,7 @@ from .subject import InThread, Refused, Subject
 
 
 class Lender(Protocol):
-    """What is needed of `host.resources`."""
+    """The part of `host.resources` that is used here."""
 
     hooks: Hooks
     settings: HostSettings

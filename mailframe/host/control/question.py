@@ -63,9 +63,9 @@ def known_to_any(workers: Sequence[Ask], **fields: Any) -> Iterator[Row]:
 class Question:
     """Something that can be asked.
 
-    `answer(subject, **fields)` gives the rows; its parameters are the question's. It raises
-    Refused, at once or while it answers. `of_queue`: if all workers share one queue, any of
-    them knows the whole answer, and only one is asked.
+    `answer(subject, **fields)` gives the rows; its parameters are the question's. It may raise
+    Refused, at once or while it answers. `of_queue` is True if the answer is about the queue: if
+    all workers share one queue, each knows the whole answer, and only one is asked.
     """
 
     name: str

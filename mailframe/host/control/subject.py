@@ -21,11 +21,11 @@ class Refused(ValueError):
 class Subject:
     """One host, or one worker of several.
 
-    `look` is called when something may have become due, with the domains whose places are to be
-    tried though they are left alone. `now` gives seconds since the epoch.
-    `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
-    has none. `workers` is the number of workers, each of which has a Control; `worker` is the
-    number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
+    `look` is called when messages may have become due, with the domains whose places are to be
+    tried even if they are paused. `now` gives seconds since the epoch. `in_thread` runs blocking
+    work in a thread. `store` and `trace` are None if the composition has none. `workers` is the
+    number of workers, each of which has a Control; `worker` is the number of this one.
+    `inspected()` gives the parts whose state can be looked at, by their names.
     """
 
     store: IQueueStore | None

@@ -77,7 +77,7 @@ class Addressee(NamedTuple):
 class Task(NamedTuple):
     """One message, and all mailboxes that it goes to.
 
-    `line_ends` is None if the Rules hold; another process is never given one that does not.
+    `line_ends` is None if those of the Rules apply. A task for another process always has None.
     """
 
     content: Content

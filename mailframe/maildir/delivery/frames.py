@@ -47,7 +47,7 @@ def read_rules(read: Read) -> Rules:
 
 
 def round_frame(tasks: Sequence[Task]) -> bytes:
-    """Tasks to be delivered in one go. TypeError if one is not for another process."""
+    """Tasks to be delivered together. TypeError if one cannot be given to another process."""
     words = []
     pieces = [b""]
     for content, addressees, line_ends in tasks:

@@ -52,7 +52,7 @@ async def _change(control: Subject, ids: list[str], verb: str) -> Rows:
 
 
 async def _domains(subject: Subject, ids: Sequence[str]) -> frozenset[str]:
-    """Where the mail of these messages is to go."""
+    """The domains that these messages go to."""
     entries = [await settled(subject.queue.get(id)) for id in ids]
     return frozenset(
         pending.recipient.address.domain
