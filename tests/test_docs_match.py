@@ -138,6 +138,17 @@ def test_the_keys_that_the_host_takes_are_documented() -> None:
     assert told == dict(registry.COMMON_KEYS)
 
 
+def test_the_contract_tests_are_documented() -> None:
+    """The guide names each one, in the row of its stage, and where to import it from."""
+    rows = dict(re.findall(r"^\| (\w+) \| (`.*Contract`) \|$", docs()["plugin-author.md"], re.M))
+    for stage, names in contracts().items():
+        for name in set(names) - {"DraftContract"}:  # a part of QueueStoreContract
+            assert f".{name}`" in rows[stage], (stage, name)
+    for cell in rows.values():
+        for module, name in re.findall(r"`(\w+)\.(\w+)`", cell):
+            assert hasattr(import_module(f"mailframe.testing.{module}"), name), name
+
+
 def test_every_setting_of_the_host_is_documented() -> None:
     """Each key that is not a plugin's stands in backticks in docs/."""
     text = "\n".join(docs().values())

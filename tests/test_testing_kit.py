@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import subprocess
 import sys
 import unittest
@@ -291,3 +293,20 @@ def test_remembered_events_by_stage() -> None:
         seen.observe(Event(0.0, stage, f"said {stage}"))
     assert seen.verdicts("a") == ["said a", "said a"]
     assert IObserver.providedBy(seen)
+
+
+def test_the_guides_plugin_passes_the_guides_test(tmp_path: Path) -> None:
+    """Both as they stand in docs/plugin-author.md."""
+    guide = (Path(__file__).parents[1] / "docs" / "plugin-author.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    [plugin] = [block for block in blocks if block.startswith("# no_sundays.py")]
+    [test] = [block for block in blocks if "class TestNoSundays" in block]
+    (tmp_path / "no_sundays.py").write_text(plugin)
+    (tmp_path / "test_no_sundays.py").write_text(test)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_no_sundays.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
