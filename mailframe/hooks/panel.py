@@ -42,20 +42,23 @@ def ask(
     goes_on: GoesOn | None = None,
     seconds: Callable[[], float] | None = None,
     witness: Witness | None = None,
+    about: Any = None,
 ) -> Asked | Deferred[Asked]:
     """The answer that decides and the index of who gave it; (None, their number) if none does.
 
     Asked are those from `first` on. The first opinion decides, a Fault too, unless `goes_on`
     says that it does not. `arguments` may be changed by `goes_on` for those who are asked next.
-    With a `witness` there must be a clock (`seconds`). If all that is needed is at hand, no
-    Deferred and no coroutine is made.
+    With a `witness` there must be a clock (`seconds`). `about` is that of `Question.ask`. If all
+    that is needed is at hand, no Deferred and no coroutine is made.
     """
     started = 0.0
     for index in range(first, len(questions)):
         question = questions[index]
         if seconds is not None:
             started = seconds()
-        answer = question.ask(*arguments)
+        answer = (
+            question.ask(*arguments) if about is None else question.ask(*arguments, about=about)
+        )
         if answer is None and witness is None:
             continue
         more: bool | Deferred[bool] = True
@@ -65,9 +68,8 @@ def ask(
                 continue
             if more is False:
                 return answer, index
-        return at_once(
-            _later(questions, arguments, index, answer, more, started, goes_on, seconds, witness)
-        )
+        asked = (answer, more, started, about)
+        return at_once(_later(questions, arguments, index, *asked, goes_on, seconds, witness))
     if witness is not None:
         witness.decided(None, None)
     return None, len(questions)
@@ -99,6 +101,7 @@ async def _later(
     answer: Any,
     more: bool | Deferred[bool],
     started: float,
+    about: Any,
     goes_on: GoesOn | None,
     seconds: Callable[[], float] | None,
     witness: Witness | None,
@@ -115,6 +118,12 @@ async def _later(
     if not more:
         return answer, index
     rest = ask(
-        questions, arguments, first=index + 1, goes_on=goes_on, seconds=seconds, witness=witness
+        questions,
+        arguments,
+        first=index + 1,
+        goes_on=goes_on,
+        seconds=seconds,
+        witness=witness,
+        about=about,
     )
     return await rest if is_later(rest) else rest

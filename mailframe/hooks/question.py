@@ -126,9 +126,10 @@ class Question:
         """
         return fault_row(self._breaker, self.bound, self.method, self._reactor.seconds())
 
-    def ask(self, *arguments: Any) -> Any:
+    def ask(self, *arguments: Any, about: Any = None) -> Any:
         """The answer or a Fault, or a Deferred of either; raises nothing.
 
+        `about` is what `told` hears of in place of the first argument.
         Cancelling the Deferred cancels the plugin's; that is nobody's fault and fails with
         CancelledError.
         """
@@ -136,8 +137,11 @@ class Question:
         if breaker.until is not None and not breaker.admits(started):
             return self._last_fault
         blocked = False
+        given = arguments
+        if about is not None:
+            arguments = (about, *arguments)
         try:
-            answer = self._call(*arguments)
+            answer = self._call(*given)
             if type(answer) is CoroutineType or is_later(answer):
                 answer = at_once(answer)
             took = self._reactor.seconds() - started
