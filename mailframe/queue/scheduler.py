@@ -169,15 +169,18 @@ class Scheduler(service.Service):
         else:
             self._give_back(entry.id)
 
-    def look(self, domains: Collection[str] | None = None) -> None:
+    def look(self, domains: Collection[str] | None = None) -> Mapping[str, str]:
         """Somebody wants what is due to be tried now: claim it.
 
-        The places where mail for these domains goes, or all, are tried though they are left alone.
+        The places where mail for these domains goes, or all, are tried though they are left alone:
+        by one message first. Returns the domains that this concerns, with the place and its words.
         """
+        failing = self._destinations.failing(domains or ())
         if self.running:
             self._look_at_clock()
             self._forget_pauses(domains)
             self._look_now()
+        return failing
 
     def _forget_pauses(self, domains: Collection[str] | None = None) -> None:
         """Let places and agents try again at once what they left alone for a while."""

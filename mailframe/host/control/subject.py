@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,7 +22,8 @@ class Subject:
     """One host, or one worker of several.
 
     `look` is called when something may have become due, with the domains whose places are to be
-    tried though they are left alone. `now` gives seconds since the epoch.
+    tried though they are left alone; it returns those that one message tries first, each with the
+    place and its last words, or None if no host runs. `now` gives seconds since the epoch.
     `in_thread` runs blocking work off the reactor. `store` or `trace` is None if the composition
     has none. `workers` is the number of workers, each of which has a Control; `worker` is the
     number of this one. `inspected()` gives the parts whose state can be looked at, by their names.
@@ -30,7 +31,7 @@ class Subject:
 
     store: IQueueStore | None
     trace: ITrace | None
-    look: Callable[[Collection[str]], None]
+    look: Callable[[Collection[str]], Mapping[str, str] | None]
     now: Callable[[], float]
     in_thread: InThread
     hostname: str
