@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from mailframe.message.vocabulary import (
     FACTS,
     VOCABULARY,
     Stage,
+    StageName,
     Verdict,
     complaint,
     row_of,
@@ -40,6 +42,11 @@ def test_the_table_is_sound() -> None:
     assert {fact for row in VOCABULARY for fact in row.facts} == set(FACTS)
     assert {row.verdict for row in VOCABULARY} - {None} == set(Verdict)
     assert {row.stage for row in VOCABULARY} == set(Stage)
+
+
+def test_a_setting_can_name_each_stage() -> None:
+    """And no other."""
+    assert get_args(StageName) == tuple(Stage)
 
 
 def test_a_fault_of_each_stage_can_be_told() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -188,10 +189,12 @@ def _changing(verb: str, meaning: str, past: str) -> None:
 
 def _change_these(host: Answering, verb: str, past: str, ids: tuple[str, ...]) -> None:
     """Change the messages with these ids. Raises Wrong if some of them do not exist."""
-    changed: set[str] = set()
+    rows: list[Row] = []
     for at in range(0, len(ids), PAGE):
-        changed |= {row["id"] for row in host.ask("change", ids=ids[at : at + PAGE], verb=verb)}
-    say(f"{len(changed)} {past}")
+        rows += host.ask("change", ids=ids[at : at + PAGE], verb=verb)
+    say(f"{len(rows)} {past}")
+    _print_obstacles(_obstacles(rows))
+    changed = {row["id"] for row in rows}
     missed = [id for id in ids if id not in changed]
     if missed:
         raise no_such(f"not {past}: {', '.join(missed)} (not there, or being delivered)")
@@ -200,11 +203,32 @@ def _change_these(host: Answering, verb: str, past: str, ids: tuple[str, ...]) -
 def _change_all(host: Answering, verb: str, past: str, address: str) -> None:
     """Change every message (or every one of an address), a page at a time."""
     count = left = 0
+    obstacles: Counter[str] = Counter()
     for page in pages(host, address=address):
         ids = [row["id"] for row in page]
-        changed = sum(1 for _ in host.ask("change", ids=ids, verb=verb))
-        count, left = count + changed, left + len(ids) - changed
+        rows = list(host.ask("change", ids=ids, verb=verb))
+        count, left = count + len(rows), left + len(ids) - len(rows)
+        obstacles += _obstacles(rows)
     say(f"{count} {past}", *([f"({left} left as they are)"] if left else []))
+    _print_obstacles(obstacles)
+
+
+def _obstacles(rows: Iterable[Row]) -> Counter[str]:
+    """What keeps changed messages from being tried now, and how many."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        if row.get("host") is False:
+            found["as soon as the host runs"] += 1
+        elif row.get("hold"):
+            found["on hold, until they are released"] += 1
+        elif "after" in row:
+            found[f"one first, then the others if it works: {row['after']}"] += 1
+    return found
+
+
+def _print_obstacles(obstacles: Counter[str]) -> None:
+    for what, count in obstacles.most_common():
+        say(f"  {count} of them {what}")
 
 
 _changing("retry", "Try messages again now, whatever their schedule says.", "to be tried now")

@@ -238,7 +238,9 @@ class Logins:
 
         questions = self._asked_at(client.listener).get(ability, ())
         clock = None if witness is None else self.reactor.seconds
-        asked = ask(questions, arguments, goes_on=goes_on, seconds=clock, witness=witness)
+        asked = ask(
+            questions, arguments, goes_on=goes_on, seconds=clock, witness=witness, about=client
+        )
         answer, index = await asked if is_later(asked) else asked
         return (no, "") if answer is None else (answer, questions[index].bound.name)
 

@@ -42,20 +42,21 @@ def ask(
     goes_on: GoesOn | None = None,
     seconds: Callable[[], float] | None = None,
     witness: Witness | None = None,
+    about: Any = None,
 ) -> Asked | Deferred[Asked]:
     """The answer that decides and its plugin's index; (None, len(questions)) if none decides.
 
     Plugins are asked from index `first` on. The first opinion or Fault decides, unless `goes_on`
     returns True for it. `goes_on` may change `arguments` for the plugins that are asked next. A
-    `witness` needs a clock (`seconds`). If every answer comes at once, no Deferred and no
-    coroutine is made.
+    `witness` needs a clock (`seconds`). `about` is that of `Question.ask`. If every answer comes
+    at once, no Deferred and no coroutine is made.
     """
     started = 0.0
     for index in range(first, len(questions)):
         question = questions[index]
         if seconds is not None:
             started = seconds()
-        answer = question.ask(*arguments)
+        answer = question.ask(*arguments, about=about)
         if answer is None and witness is None:
             continue
         more: bool | Deferred[bool] = True
@@ -67,9 +68,8 @@ def ask(
                 continue
             if more is False:
                 return answer, index
-        return at_once(
-            _later(questions, arguments, index, answer, more, started, goes_on, seconds, witness)
-        )
+        asked = (answer, more, started, about)
+        return at_once(_later(questions, arguments, index, *asked, goes_on, seconds, witness))
     if witness is not None:
         witness.decided(None, None)
     return None, len(questions)
@@ -101,6 +101,7 @@ async def _later(
     answer: Any,
     more: bool | Deferred[bool],
     started: float,
+    about: Any,
     goes_on: GoesOn | None,
     seconds: Callable[[], float] | None,
     witness: Witness | None,
@@ -117,6 +118,12 @@ async def _later(
     if not more:
         return answer, index
     rest = ask(
-        questions, arguments, first=index + 1, goes_on=goes_on, seconds=seconds, witness=witness
+        questions,
+        arguments,
+        first=index + 1,
+        goes_on=goes_on,
+        seconds=seconds,
+        witness=witness,
+        about=about,
     )
     return await rest if is_later(rest) else rest

@@ -127,18 +127,22 @@ class Question:
         """
         return fault_row(self._breaker, self.bound, self.method, self._reactor.seconds())
 
-    def ask(self, *arguments: Any) -> Any:
+    def ask(self, *arguments: Any, about: Any = None) -> Any:
         """The answer or a Fault, or a Deferred of either. Raises nothing.
 
-        Cancelling the Deferred cancels the plugin's own. It then fails with CancelledError, which
-        does not count as a fault.
+        `about` is what `told` is called with instead of the first argument. Cancelling the Deferred
+        cancels the plugin's own. It then fails with CancelledError, which does not count as a
+        fault.
         """
         breaker, started = self._breaker, self._reactor.seconds()
         if breaker.until is not None and not breaker.admits(started):
             return self._last_fault
         blocked = False
+        given = arguments
+        if about is not None:
+            arguments = (about, *arguments)
         try:
-            answer = self._call(*arguments)
+            answer = self._call(*given)
             if type(answer) is CoroutineType or is_later(answer):
                 answer = at_once(answer)
             took = self._reactor.seconds() - started

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from ..smtp.reply import Reply
 
@@ -30,6 +31,23 @@ class Stage(StrEnum):
     DELIVER = "deliver"
     SERVE = "serve"
     OBSERVE = "observe"
+
+
+#: The names of the stages, as the type of a setting: a wrong one is refused with the nearest.
+StageName: TypeAlias = Literal[
+    "session",
+    "auth",
+    "relay",
+    "filter",
+    "route",
+    "reception",
+    "queue",
+    "departure",
+    "tls_policy",
+    "deliver",
+    "serve",
+    "observe",
+]
 
 
 class Verdict(StrEnum):

@@ -386,3 +386,13 @@ class Destinations:
         for place, found in self._by_place.items():
             if every or place in homes:
                 found.down_until = 0.0
+
+    def failing(self, domains: Collection[str]) -> dict[str, str]:
+        """Those of these domains whose mail goes to a place that failed last; its last words."""
+        homes = {domain: self._homes.get(domain) for domain in domains}
+        found = {each: self._by_place.get(place) for each, place in homes.items() if place}
+        return {
+            domain: f"{' to '.join(homes[domain] or ())}: {each.reply}"
+            for domain, each in found.items()
+            if each is not None and each.failures >= DOWN_AFTER
+        }

@@ -169,15 +169,19 @@ class Scheduler(service.Service):
         else:
             self._give_back(entry.id)
 
-    def look(self, domains: Collection[str] | None = None) -> None:
+    def look(self, domains: Collection[str] | None = None) -> Mapping[str, str]:
         """Claim due messages now, because an operator asks for it.
 
-        The pauses of the places to which mail for these domains goes, or of all places, end.
+        The pauses of the places to which mail for these domains goes, or of all places, end: one
+        message goes there first. Returns those of the domains that fail, with the place and its
+        last words.
         """
+        failing = self._destinations.failing(domains or ())
         if self.running:
             self._look_at_clock()
             self._forget_pauses(domains)
             self._look_now()
+        return failing
 
     def _forget_pauses(self, domains: Collection[str] | None = None) -> None:
         """End the pauses of places and agents."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..eventual import is_later
 from ..hooks import Channel
-from ..message import Client, Tls, new_id
-from ..smtp.command import Auth, Ehlo, Helo, Lhlo, Xclient
+from ..message import Client, Envelope, Tls, new_id
+from ..smtp.command import Auth, Ehlo, Helo, Lhlo, Mail, Xclient
 from ..smtp.event import AuthLine
 from ..smtp.offer import Offer
 from ..smtp.reply import AUTHENTICATED, BAD_SEQUENCE, Reply
@@ -125,6 +125,24 @@ class Introduction:
             signals={},
         )
         return self.client
+
+    def envelope(self, command: Mail) -> Envelope:
+        """The envelope of a new message of this client."""
+        client, now = self.client, self._shared.now()
+        # RFC 4954 section 5: AUTH= from a client that has not logged in is ignored.
+        auth = command.auth if client.user is not None else command.auth and "<>"
+        return Envelope(
+            new_id(now),
+            client,
+            command.sender,
+            size=command.size,
+            body=command.body,
+            smtputf8=command.smtputf8,
+            ret=command.ret,
+            envid=command.envid,
+            auth=auth,
+            received=now,
+        )
 
     def forget(self) -> None:
         """TLS begins: forget everything that the client said before it (RFC 3207 section 4.2)."""

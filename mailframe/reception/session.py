@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from ..eventual import at_once, is_later
-from ..message import Client, Envelope, Tls, new_id
+from ..message import Client, Envelope, Tls
 from ..message.vocabulary import Stage, Verdict
 from ..smtp.command import (
     Auth,
@@ -232,8 +232,7 @@ class Session:
         self.tell(Verdict.TLS, version=tls.version, cipher=tls.cipher)
 
     async def _mail(self, command: Mail) -> Reply:
-        shared, client = self._shared, self.introduction.client
-        requires = shared.listener.requires
+        client, requires = self.introduction.client, self._shared.listener.requires
         if "tls" in requires and client.tls is None:
             return TLS_REQUIRED
         if "auth" in requires and client.user is None:
@@ -242,22 +241,8 @@ class Session:
         if too_many is not None:
             return too_many
         self._reset(command)
-        now = shared.now()
-        # RFC 4954 section 5: AUTH= from a client that has not logged in is ignored.
-        auth = command.auth if client.user is not None else command.auth and "<>"
-        envelope = Envelope(
-            new_id(now),
-            client,
-            command.sender,
-            size=command.size,
-            body=command.body,
-            smtputf8=command.smtputf8,
-            ret=command.ret,
-            envid=command.envid,
-            auth=auth,
-            received=now,
-        )
-        transaction = Transaction(shared, envelope, self.introduction.found())
+        envelope = self.introduction.envelope(command)
+        transaction = Transaction(self._shared, envelope, self.introduction.found())
         refusal = await transaction.sender()
         if refusal is not None:
             self._over = transaction.envelope

@@ -24,7 +24,9 @@ _GRACE = 10.0  # seconds in which busy connections may finish when the host stop
 class Agent(Service):
     """Hands messages to a courier, with the routes of one next hop and sender together.
 
-    `hop_of` gives a route's next hop, None if the route has none for this agent.
+    `hop_of` gives a route's next hop, None if the route has none for this agent. `domain` is for
+    servers that do not know the Postmaster without a domain (RFC 5321 section 4.1.1.3): they are
+    given the mailbox that the route names or, if it names none, postmaster of this domain.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Agent(Service):
         pool: Pool,
         reactor: IReactorTime,
         hop_of: Callable[[Route], NextHop | None],
+        domain: str | None = None,
     ) -> None:
         self._courier = courier
         self._pool = pool
         self._reactor = reactor
         self._hop_of = hop_of
+        self._domain = domain
 
     def state(self) -> Iterable[Mapping[str, object]]:
         """For IInspected: the connections of its pool."""
@@ -51,6 +55,7 @@ class Agent(Service):
         """One Outcome for each route (IDeliveryAgent)."""
         outcomes: list[Outcome] = []
         groups: dict[tuple[NextHop, Mailbox | None], list[Recipient]] = {}
+        spelled: dict[Recipient, Mailbox] = {}
         for route in routes:
             recipient, hop = route.recipient, self._hop_of(route)
             if recipient is None:
@@ -62,8 +67,11 @@ class Agent(Service):
                 sender = recipient.sender if message.envelope.sender else None
                 group = (hop, sender or message.envelope.sender)
                 groups.setdefault(group, []).append(recipient)
+                if self._domain is not None and not recipient.address.domain:
+                    postmaster = Mailbox(recipient.address.local, self._domain)
+                    spelled[recipient] = route.mailbox or postmaster
         for (hop, sender), recipients in groups.items():
-            outcomes += await self._courier.deliver(message, hop, recipients, sender)
+            outcomes += await self._courier.deliver(message, hop, recipients, sender, spelled)
         return outcomes
 
     def stopService(self) -> Deferred[None]:

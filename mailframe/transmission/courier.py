@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from .leaving import Depart, Leaving
 from .opener import Unusable, for_now
 from .pool import Pool
 from .times import Timeouts
-from .transaction import RecipientVerdict, Transaction, Verdicts
+from .transaction import NOTHING, RecipientVerdict, Transaction, Verdicts
 
 NOT_DIALLED = Reply(451, "No host could be tried", "4.4.1")
 _TRIED = 10  # exchanges whose words an outcome tells
@@ -73,9 +73,13 @@ class Courier:
         hop: NextHop,
         recipients: Sequence[Recipient],
         sender: Mailbox | None,
+        spelled: Mapping[Recipient, Mailbox] = NOTHING,
     ) -> list[Outcome]:
-        """An outcome for each recipient, in their order. `sender` is the reverse-path to use."""
-        attempt = _Attempt(self, message, hop, recipients, sender)
+        """An outcome for each recipient, in their order. `sender` is the reverse-path to use.
+
+        `spelled` are recipients of whom the server is told by another address than theirs.
+        """
+        attempt = _Attempt(self, message, hop, recipients, sender, spelled)
         await attempt.run()
         return [attempt.outcomes[recipient] for recipient in recipients]
 
@@ -112,11 +116,13 @@ class _Attempt:
         hop: NextHop,
         recipients: Sequence[Recipient],
         sender: Mailbox | None,
+        spelled: Mapping[Recipient, Mailbox],
     ) -> None:
         self.outcomes: dict[Recipient, Outcome] = {}
         self._courier = courier
         self._hop = hop
         self._sender = sender
+        self._spelled = spelled
         self._open = list(dict.fromkeys(recipients))
         self._forms = self._forms_of(message)
         self._failures: list[_Failure] = []  # of hosts
@@ -251,7 +257,7 @@ class _Attempt:
         most = connection.dialogue.extensions.limit("RCPTMAX") or self._courier.recipients
         batch = waiting[: min(most, self._courier.recipients)]
         run = Transaction(
-            connection, self._forms, self._sender, batch, self._courier.timeouts
+            connection, self._forms, self._sender, batch, self._courier.timeouts, self._spelled
         ).run()
         try:
             verdicts = await run

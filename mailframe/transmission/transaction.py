@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ..message import Recipient
 from ..smtp.address import Mailbox
@@ -21,6 +22,8 @@ from .times import Timeouts
 NO_UNICODE = Reply(553, "The next host does not take non-ASCII addresses", "5.6.7")
 BAD_ADDRESS = Reply(553, "Not an address that SMTP can carry", "5.1.3")
 BAD_SENDER = Reply(553, "Not a sender's address that SMTP can carry", "5.1.7")
+
+NOTHING: Mapping[Recipient, Mailbox] = MappingProxyType({})
 
 _DATA, _END, _RSET = spell(Data()), spell(ContentEnd()), spell(Rset())
 
@@ -59,7 +62,8 @@ class Verdicts:
 class Transaction:
     """Delivers one message to some recipients. Call `run()` once.
 
-    `sender` is the reverse-path. Everything that goes wrong is in the Verdicts. If the connection
+    `sender` is the reverse-path. `spelled` has the recipients that the server is given by another
+    address than their own. Everything that goes wrong is in the Verdicts. If the connection
     cannot be used afterwards, it has ended.
     """
 
@@ -70,12 +74,14 @@ class Transaction:
         sender: Mailbox | None,
         recipients: Sequence[Recipient],
         timeouts: Timeouts,
+        spelled: Mapping[Recipient, Mailbox] = NOTHING,
     ) -> None:
         self._connection = connection
         self._extensions = connection.dialogue.extensions
         self._forms = forms
         self._sender = sender
         self._timeouts = timeouts
+        self._spelled = spelled
         self._open = list(recipients)  # those without a verdict, in the order of RCPT
         self._verdicts = Verdicts()
 
@@ -137,7 +143,8 @@ class Transaction:
         addresses = [sender] if sender else []
         rcpts: list[Spelled] = []
         for recipient in list(self._open):
-            address = fit_address(recipient.address, self._extensions)
+            ours = self._spelled.get(recipient, recipient.address)
+            address = fit_address(ours, self._extensions)
             if address is None or (self._sender and sender is None):
                 self._close(recipient, NO_UNICODE, ours=True)
                 continue

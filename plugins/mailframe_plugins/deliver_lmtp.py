@@ -6,7 +6,8 @@
 
 For local mailboxes that another program keeps (RFC 2033). The store answers for each recipient, and
 what it accepts counts as delivered. It is given the recipient's address with its tag, and adds
-Return-Path itself. If a route has its own next hop, the mail goes there.
+Return-Path itself. Mail for the Postmaster without a domain goes to the mailbox of its route, or to
+that of this host's name. If a route has its own next hop, the mail goes there.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def build(settings: Settings, site: Site) -> Agent:
         any_line=settings.long_lines,
         final=True,
     )
-    return Agent(courier, pool, site.reactor, lambda route: route.next_hop or store)
+    return Agent(
+        courier, pool, site.reactor, lambda route: route.next_hop or store, domain=site.hostname
+    )
 
 
 def _store(settings: Settings) -> NextHop:

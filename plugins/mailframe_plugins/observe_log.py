@@ -22,7 +22,7 @@ from zope.interface import implementer
 from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import IObserver
 from mailframe.message import Event
-from mailframe.message.vocabulary import Stage, Verdict
+from mailframe.message.vocabulary import Stage, StageName, Verdict
 from mailframe.plugin import Duration, Plugin, SettingError, Site, setting
 
 
@@ -31,7 +31,7 @@ class Settings:
     """The settings."""
 
     file: str = setting('the file to add lines to, "-" for the standard output', "-")
-    stages: tuple[str, ...] = setting("only these stages; by default all", ())
+    stages: tuple[StageName, ...] = setting("only these stages; by default all", ())
     every: Duration = setting("seconds that lines may wait to be written together", Duration(0.2))
     waiting: int = setting("lines that may wait; more are dropped and counted", 20_000)
 
@@ -42,7 +42,7 @@ class Log(WriteBehind[Event]):
 
     def __init__(self, settings: Settings, site: Site) -> None:
         super().__init__(site, self._add_lines, self._let_go, settings.every, settings.waiting)
-        self.wants = frozenset(settings.stages) or None
+        self.wants = frozenset[str](settings.stages) or None
         self._path = None if settings.file == "-" else site.folder / settings.file
         if self._path is not None and not self._path.parent.is_dir():
             raise SettingError("file", f"{self._path.parent} is not a folder")

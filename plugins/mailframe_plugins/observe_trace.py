@@ -23,7 +23,7 @@ from zope.interface import implementer
 from mailframe.files.write_behind import WriteBehind
 from mailframe.interfaces import ITrace
 from mailframe.message import Event
-from mailframe.message.vocabulary import Stage, Verdict
+from mailframe.message.vocabulary import Stage, StageName, Verdict
 from mailframe.plugin import Duration, Plugin, SettingError, Site, Size, setting
 from mailframe.smtp.address import AddressError, Mailbox
 
@@ -54,7 +54,7 @@ class Settings:
     """The settings."""
 
     file: Path | None = setting("the database; by default STATE/trace.sqlite", None)
-    stages: tuple[str, ...] = setting("only these stages; by default all", ())
+    stages: tuple[StageName, ...] = setting("only these stages; by default all", ())
     max_age: Duration = setting("seconds until an event is forgotten", Duration(7 * 86400.0))
     max_size: Size = setting("octets of the database; the oldest events go", Size(100 << 20))
     every: Duration = setting("seconds that events may wait to be written together", Duration(0.5))
@@ -69,7 +69,7 @@ class Trace(WriteBehind[Event]):
 
     def __init__(self, settings: Settings, site: Site) -> None:
         super().__init__(site, self._store, self._let_go, settings.every, settings.waiting)
-        self.wants = frozenset(settings.stages) or None
+        self.wants = frozenset[str](settings.stages) or None
         for key in ("max_age", "max_size"):
             if getattr(settings, key) <= 0:
                 raise SettingError(key, "more than 0 is wanted")

@@ -140,3 +140,14 @@ def test_listeners_in_words(tmp_path: Path) -> None:
     assert said.exit_code == 0, said.stderr
     assert "SMTP, in clear, requires auth" in said.stdout
     assert "limits  (only on mx)" in said.stdout
+
+
+def test_a_stage_that_is_none(tmp_path: Path) -> None:
+    """What an observer is to hear of is checked, with the nearest right word."""
+    for plugin in ("trace", "log"):
+        observe = f'[[observe]]\nplugin = "{plugin}"\nstages = ["deliver", "filtr"]\n'
+        said = command(configure(tmp_path, TOML + observe), "check")
+        assert said.exit_code != 0
+        line = said.stderr.splitlines()[0]
+        assert f'{tmp_path}/mailframe.toml:33: observe.stages.1: expected "session" or ' in line
+        assert line.endswith('got "filtr"; did you mean "filter"?')

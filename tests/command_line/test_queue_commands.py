@@ -184,7 +184,7 @@ def test_retry(file: Path, ids: list[str]) -> None:
     """An id that is not there is named, 66; the others are done."""
     said = command(file, "queue", "retry", ids[0], "nothing")
     assert said.exit_code == 66
-    assert said.stdout == "1 to be tried now\n"
+    assert said.stdout == "1 to be tried now\n  1 of them as soon as the host runs\n"
     assert "nothing" in said.stderr
 
 

@@ -76,6 +76,25 @@ class RunningHostTests(TestCase):
         rows = [json.loads(line) for line in said.stdout.splitlines()]
         self.assertEqual([row["failures"] for row in rows if "down_for" in row], [3])
 
+    async def test_retry_says_what_is_in_the_way(self) -> None:
+        """A hold, or a place that fails, with its last words."""
+        id = await self.held()
+        said = await self.command("queue", "retry", id)
+        first, second = said.stdout.splitlines()
+        self.assertEqual(first, "1 to be tried now")
+        self.assertEqual(second, "  1 of them on hold, until they are released")
+        destinations = self.host.scheduler._destinations
+        parcel = Parcel("smtp", ("smtp", "[127.0.0.1]:1"), None, True)
+        dead = Outcome(recipient("a@b.example"), Status.DEFERRED, Reply(451, "Dead", "4.4.1"))
+        destinations.learn("b.example", parcel.place)
+        while destinations.enter(parcel, "M1") is Entrance.OPEN:
+            destinations.leave(parcel, "M1", [dead])
+        said = await self.command("queue", "release", id)
+        after = "1 of them one first, then the others if it works"
+        first, second = said.stdout.splitlines()
+        self.assertEqual(first, "1 released")
+        self.assertTrue(second.startswith(f"  {after}: smtp to [127.0.0.1]:1: 451 4.4.1 "), second)
+
     async def test_plugins_that_are_left_alone(self) -> None:
         """The summary names each that is bypassed, for how long, and after how many faults."""
         [question] = self.host.hooks._deliveries.questions()

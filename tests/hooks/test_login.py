@@ -311,6 +311,9 @@ class TestFailures:
         assert isinstance(fault, Fault)
         assert seen.verdicts("auth") == ["fault", str(fault.reply(454, "4.7.0"))]
         assert "password" not in repr(seen.events)
+        told, _ = seen.events
+        assert (told.session, told.facts["client"]) == (ALICE.session, ALICE.address)
+        assert told.facts["reference"] == fault.reference
 
     @pytest.mark.parametrize(
         "answer",

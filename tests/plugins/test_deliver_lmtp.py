@@ -29,6 +29,7 @@ class Store(LineReceiver):
     def connectionMade(self) -> None:
         self.sendLine(b"220 store.example LMTP")
         self.recipients: list[bytes] = []
+        self.said: list[bytes] = []  # all recipients
 
     def lineReceived(self, line: bytes) -> None:
         if self.in_content:
@@ -44,6 +45,7 @@ class Store(LineReceiver):
         else:
             if line.startswith(b"RCPT"):
                 self.recipients.append(line)
+                self.said.append(line)
             self.sendLine(b"250 ok")
 
 
@@ -73,6 +75,38 @@ class TestDeliverLmtp(TestCase):
             Status.DELIVERED,
         ]
         assert outcomes[1].reply.status == "4.2.2"
+
+    async def test_the_postmaster_has_a_domain(self) -> None:
+        """That of the mailbox in the route, or our own; the outcome is about what was asked."""
+        from twisted.internet import reactor
+
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "lmtp"
+        stores: list[Store] = []
+        factory = Factory.forProtocol(Store)
+        factory.noisy = False
+        factory.buildProtocol = lambda address: stores.append(Store()) or stores[-1]
+        port = await UNIXServerEndpoint(reactor, str(path)).listen(factory)  # type: ignore[no-untyped-call]
+        self.addCleanup(port.stopListening)
+        agent = build(Settings(path=path), site(reactor=reactor, in_thread=deferToThread))
+        agent.startService()
+        self.addCleanup(agent.stopService)
+        bare = Recipient(Mailbox("postmaster", ""))
+        ours = Mailbox("postmaster", "example.org")
+        routes = [
+            Route("store", bare, ours),
+            Route("store", Recipient(Mailbox("bob", "b.example"))),
+        ]
+        outcomes = await agent.deliver(message(), routes)
+        assert [each.recipient for each in outcomes] == [route.recipient for route in routes]
+        await agent.deliver(message(), [Route("store", bare)])
+        [store] = stores
+        assert [line.split(b" ")[1] for line in store.said] == [
+            b"TO:<postmaster@example.org>",
+            b"TO:<bob@b.example>",
+            b"TO:<postmaster@mx.example.org>",
+        ]
 
     async def test_a_store_that_is_down_defers(self) -> None:
         """Mail waits until it is up again, and nobody is told that the mailbox is not there."""

@@ -280,7 +280,8 @@ def test_insisting_on_one_message_is_not_insisting_on_all():
     for domain in ("one.example", "two.example"):
         house.agent.answers[domain] = (Status.DEFERRED, LOST)
         flood(house, domain, 4)
-    house.scheduler.look({"one.example"})
+    said = house.scheduler.look({"one.example", "three.example"})
+    assert said == {"one.example": f"smtp to one.example: {LOST}"}
     rows = {row["host"]: row for row in house.scheduler.state() if "host" in row}
     assert rows["one.example"]["down_for"] == 0
     assert rows["two.example"]["down_for"] > 0

@@ -48,7 +48,7 @@ class Control(Subject):
 
 def control_of(
     resources: Lender,
-    look: Callable[[Collection[str]], None],
+    look: Callable[[Collection[str]], Mapping[str, str] | None],
     inspected: Callable[[], Sequence[tuple[str, IInspected]]] = tuple,
 ) -> Control:
     """The Control for one host's plugins; `inspected` are further parts of the host."""

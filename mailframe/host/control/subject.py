@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,15 +22,17 @@ class Subject:
     """One host, or one worker of several.
 
     `look` is called when messages may have become due, with the domains whose places are to be
-    tried even if they are paused. `now` gives seconds since the epoch. `in_thread` runs blocking
-    work in a thread. `store` and `trace` are None if the composition has none. `workers` is the
-    number of workers, each of which has a Control; `worker` is the number of this one.
-    `inspected()` gives the parts whose state can be looked at, by their names.
+    tried even if they are paused. It returns those of them at which one message is tried first,
+    each with its place and the place's last words, or None if no host runs. `now` gives seconds
+    since the epoch. `in_thread` runs blocking work in a thread. `store` and `trace` are None if
+    the composition has none. `workers` is the number of workers, each of which has a Control;
+    `worker` is the number of this one. `inspected()` gives the parts whose state can be looked at,
+    by their names.
     """
 
     store: IQueueStore | None
     trace: ITrace | None
-    look: Callable[[Collection[str]], None]
+    look: Callable[[Collection[str]], Mapping[str, str] | None]
     now: Callable[[], float]
     in_thread: InThread
     hostname: str

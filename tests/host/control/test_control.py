@@ -37,6 +37,7 @@ class ControlTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.looks: list[list[str]] = []
+        self.failing: dict[str, str] | None = {}
         self.store = WaitingRoom(*(entry(number) for number in range(1, 4)))
         self.connect(Memory())
 
@@ -51,8 +52,9 @@ class ControlTests(SynchronousTestCase):
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
 
-    def look(self, domains: Collection[str]) -> None:
+    def look(self, domains: Collection[str]) -> dict[str, str] | None:
         self.looks.append(sorted(domains))
+        return self.failing
 
     def lines(self) -> list[dict[str, Any]]:
         """What was written since the last look."""
@@ -147,6 +149,24 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(self.store.entries["M0001"].pending[0].due, NOW)
         self.ask("change", ids=["nothing"], verb="retry")
         self.assertEqual(self.looks, [["b.example"], ["b.example"]])
+
+    def test_what_is_in_the_way_of_a_retry(self) -> None:
+        """A hold, or a place that fails, if all of the message goes there; or that no host runs."""
+        self.store.entries["M0002"] = replace(entry(2), hold=True)
+        self.store.entries["M0004"] = entry(4, "a@a.example", "carol@c.example")
+        ids = ["M0001", "M0002", "M0004"]
+        self.failing = {"b.example": "smtp to mx.b.example: 451 4.4.1 Dead"}
+        self.assertEqual(
+            self.ask("change", ids=ids, verb="retry"),
+            [
+                {"id": "M0001", "after": "smtp to mx.b.example: 451 4.4.1 Dead"},
+                {"id": "M0002", "hold": True},
+                {"id": "M0004"},
+            ],
+        )
+        self.failing = None
+        rows = self.ask("change", ids=["M0001"], verb="retry")
+        self.assertEqual(rows, [{"id": "M0001", "host": False}])
 
     def test_gauges(self) -> None:
         """A row for each thing that a part tells of itself, bounded; one part can be asked for."""

@@ -45,21 +45,31 @@ async def _change(control: Subject, ids: list[str], verb: str) -> Rows:
     if len(ids) > PAGE:
         raise Refused(f"at most {PAGE} messages at once")
     changed = await settled(control.queue.change([str(id) for id in ids], verb, control.now()))
+    about: dict[str, Row] = {}
     if changed and verb in {"retry", "release"}:
-        control.look(await _domains(control, changed))
+        about = await _look(control, changed)
     for id in changed:
-        yield {"id": id}
+        yield {"id": id, **about.get(id, {})}
 
 
-async def _domains(subject: Subject, ids: Sequence[str]) -> frozenset[str]:
-    """The domains that these messages go to."""
+async def _look(subject: Subject, ids: Sequence[str]) -> dict[str, Row]:
+    """Have these messages tried. Returns what keeps some of them from it, as CHANGE says."""
     entries = [await settled(subject.queue.get(id)) for id in ids]
-    return frozenset(
-        pending.recipient.address.domain
+    domains = {
+        entry.id: {pending.recipient.address.domain for pending in entry.pending}
         for entry in entries
         if entry is not None
-        for pending in entry.pending
-    )
+    }
+    failing = subject.look(frozenset[str]().union(*domains.values()))
+    if failing is None:
+        return {id: {"host": False} for id in ids}
+    about: dict[str, Row] = {}
+    for entry in entries:
+        if entry is not None and entry.hold:
+            about[entry.id] = {"hold": True}
+        elif entry is not None and domains[entry.id] and domains[entry.id] <= failing.keys():
+            about[entry.id] = {"after": failing[min(domains[entry.id])]}
+    return about
 
 
 async def _summary(control: Subject) -> Rows:
@@ -135,6 +145,8 @@ GET = Question("get", _get)
 #: The octets of the message `id` in base64, CHUNK of them in a row.
 CONTENT = Question("content", _content)
 #: Does `verb` (IQueueStore.change) with at most PAGE `ids`; one row for each that was changed.
+#: After "retry" and "release" a row also says what keeps the message from being tried now:
+#: `hold`; or `after`, a place that fails, which one message tries first; or `host` false.
 CHANGE = Question("change", _change, of_each)
 #: One row with the counts and the time when the next message is due, and one for each damaged one.
 SUMMARY = Question("summary", _summary, _summed)
