@@ -153,6 +153,7 @@ def summary(chosen: Chosen, as_json: bool) -> None:
                 say(f"left alone: {who}, for {span(row['down_for'])} more:", row["reply"])
             elif "open_for" in row:
                 who = f"{row['stage']} plugin {row['plugin']} at {row['method']}"
+                who += f" about {row['about']} alone" if "about" in row else ""
                 again = f"{row['faults']} faults in a row"
                 say(f"left alone: {who}, for {span(row['open_for'])} more:", again)
             else:

@@ -20,6 +20,7 @@ from ..eventual import at_once, is_later
 from ..message.ids import LETTERS
 from ..smtp.reply import Reply
 from .breaker import Breaker
+from .oddities import Oddities
 
 BLOCKING = 1.0  # seconds; blocking the reactor for longer is a fault, even if an answer comes
 
@@ -84,7 +85,8 @@ class Question:
     `silence` allows it. Exceptions of the classes `no` count as None. `told` is called for every
     new Fault, with the plugin, the method, the Fault, and the first argument (None if there is
     none). Timeouts count for the breaker unless `patient`. Blocking the reactor always counts for
-    it, though the answer is used.
+    it, though the answer is used. Faults about one recipient or one client count for these first
+    (see `oddities`).
     """
 
     _log = Logger()
@@ -116,6 +118,7 @@ class Question:
             "method": method,
         }
         self._breaker = Breaker()
+        self._oddities = Oddities[Fault]()
         self._last_fault = Fault("", "")
         self._most = min(bound.timeout, BLOCKING)
 
@@ -123,9 +126,15 @@ class Question:
         """A row for IInspected, None if nothing is wrong.
 
         `faults` is the number of faults in a row. `open_for` is the number of seconds for which the
-        plugin is not asked, None if it is asked.
+        plugin is not asked, None if it is asked. `about` is there if it is not asked about one
+        recipient or one client alone.
         """
-        return fault_row(self._breaker, self.bound, self.method, self._reactor.seconds())
+        now = self._reactor.seconds()
+        row = fault_row(self._breaker, self.bound, self.method, now)
+        if row is not None and row["open_for"] is None and (odd := self._oddities.bypassed(now)):
+            about, faults, left = odd
+            row |= {"about": about, "faults": faults, "open_for": left}
+        return row
 
     def ask(self, *arguments: Any, about: Any = None) -> Any:
         """The answer or a Fault, or a Deferred of either. Raises nothing.
@@ -135,12 +144,12 @@ class Question:
         fault.
         """
         breaker, started = self._breaker, self._reactor.seconds()
-        if breaker.until is not None and not breaker.admits(started):
-            return self._last_fault
-        blocked = False
         given = arguments
         if about is not None:
             arguments = (about, *arguments)
+        if breaker.faults and (known := self._bypassed(arguments, started)) is not None:
+            return known
+        blocked = False
         try:
             answer = self._call(*given)
             if type(answer) is CoroutineType or is_later(answer):
@@ -160,6 +169,12 @@ class Question:
             return self.failed(Failure(), arguments)  # type: ignore[no-untyped-call]
         return self._settled(answer, arguments, blocked)
 
+    def _bypassed(self, arguments: tuple[Any, ...], now: float) -> Fault | None:
+        """The fault to answer with, None if the plugin is to be asked."""
+        if self._breaker.until is None:
+            return self._oddities.fault(arguments, now)
+        return None if self._breaker.admits(now) else self._last_fault
+
     def _settled(self, answer: Any, arguments: tuple[Any, ...], blocked: bool) -> Any:
         try:
             fits = self._silence if answer is None else self._accepts(answer)
@@ -167,11 +182,12 @@ class Question:
             return self.failed(Failure(), arguments)  # type: ignore[no-untyped-call]
         if not fits:
             return self._nonsense(answer, arguments)
-        if not blocked and self._breaker.faults and self._breaker.succeeded():
-            self._log.info(
-                "{stage} plugin {plugin} answers {method} again: restored",
-                **self._names,
-            )
+        if not blocked and self._breaker.faults:
+            self._oddities.clear()
+            if self._breaker.succeeded():
+                self._log.info(
+                    "{stage} plugin {plugin} answers {method} again: restored", **self._names
+                )
         return answer
 
     def _wait(self, asked: Deferred[Any], arguments: tuple[Any, ...], blocked: bool) -> Any:
@@ -180,7 +196,7 @@ class Question:
         def give_up(_: Deferred[Any]) -> None:
             if timer.active():
                 timer.cancel()
-                self._breaker.abandoned()
+                self._abandoned(arguments)
                 self._cancel(asked)
 
         def expire() -> None:
@@ -243,7 +259,11 @@ class Question:
             seconds=seconds,
             reference=fault.reference,
         )
-        self._count(fault, arguments)
+        self._count(fault, arguments, everybodys=True)
+
+    def _abandoned(self, arguments: tuple[Any, ...]) -> None:
+        self._breaker.abandoned()
+        self._oddities.abandoned(arguments)
 
     def _timed_out(self, arguments: tuple[Any, ...]) -> Fault:
         fault = Fault(new_reference(), "timeout")
@@ -254,20 +274,30 @@ class Question:
             reference=fault.reference,
         )
         if self._patient:
-            self._breaker.abandoned()
+            self._abandoned(arguments)
             self._told(self.bound, self.method, fault, arguments[0] if arguments else None)
             return fault
         return self._count(fault, arguments)
 
-    def _count(self, fault: Fault, arguments: tuple[Any, ...]) -> Fault:
+    def _count(self, fault: Fault, arguments: tuple[Any, ...], everybodys: bool = False) -> Fault:
+        """Count a fault. With `everybodys` it counts for all, whoever the question was about."""
         self._last_fault = fault
-        pause = self._breaker.failed(self._reactor.seconds())
+        now, breaker, whose = self._reactor.seconds(), self._breaker, None
+        if breaker.until is None and not everybodys:
+            whose = self._oddities.failed(arguments, fault, now)
+        if whose is None:
+            pause = breaker.failed(now)
+            about, faults = "", breaker.faults
+        else:
+            subject, faults, pause = whose
+            about = f" about {subject} alone"
         if pause is not None:
             self._log.error(
-                "{stage} plugin {plugin} failed {faults} times in a row at {method}: "
+                "{stage} plugin {plugin} failed {faults} times in a row at {method}{about}: "
                 "bypassed for {pause} s",
                 **self._names,
-                faults=self._breaker.faults,
+                faults=faults,
+                about=about,
                 pause=pause,
             )
         self._told(self.bound, self.method, fault, arguments[0] if arguments else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
@@ -254,6 +255,7 @@ class BypassTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.clients = 0
         self.plugin = Doing(broken)
         self.hooks: Hooks = compose_hooks(
             filters=[
@@ -267,8 +269,66 @@ class BypassTests(SynchronousTestCase):
     def tearDown(self) -> None:
         self.flushLoggedErrors(Broken)
 
-    def ask(self) -> Any:
-        return result_of(self.hooks.sender(envelope())).refusal
+    def ask(self, address: str = "") -> Any:
+        """Each time about another client, unless there is an address."""
+        self.clients += 1
+        asker = client(address or f"192.0.2.{self.clients}")
+        return result_of(self.hooks.sender(replace(envelope(), client=asker))).refusal
+
+    def route(self, address: str, by: str = "192.0.2.1") -> Any:
+        """The reply about a recipient, by a relay policy that fails about `odd` alone."""
+        self.plugin.do = lambda _envelope, r: (
+            broken() if "odd" in str(r.address).lower() else RECIPIENT_OK
+        )
+        around = replace(envelope(), client=client(by))
+        return result_of(self.hooks.judge(around, recipient(address)))
+
+    def test_one_odd_recipient_is_not_everybody(self) -> None:
+        """However often it is asked about: it is bypassed alone, and others are not."""
+        for number in range(FAULTS_TO_OPEN + 10):
+            by = f"192.0.2.{number}"
+            self.assertRegex(str(self.route("odd@x.example", by)), NOT_NOW)
+            self.route("Odd@X.example", by)
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN)
+        (row,) = self.hooks.state()
+        self.assertEqual(
+            (row["about"], row["faults"], row["open_for"]),
+            ("recipient odd@x.example", FAULTS_TO_OPEN, FIRST_PAUSE),
+        )
+        self.clock.advance(FIRST_PAUSE)
+        self.route("odd@x.example")
+        self.route("odd@x.example")
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN + 1)
+        self.assertEqual(self.route("bob@x.example"), RECIPIENT_OK)
+        self.assertEqual(list(self.hooks.state()), [])
+
+    def test_one_odd_client_is_not_everybody(self) -> None:
+        """Nor many recipients of one client, whoever they are."""
+        said = self.listen()
+        for number in range(FAULTS_TO_OPEN + 10):
+            self.assertRegex(str(self.route(f"odd{number}@x.example")), NOT_NOW)
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN)
+        times = f"failed {FAULTS_TO_OPEN} times in a row at judge"
+        alone = f"about client 192.0.2.1 alone: bypassed for {FIRST_PAUSE} s"
+        self.assertEqual(said[-1], f"relay plugin doing {times} {alone}")
+        self.assertRegex(str(self.route("bob@x.example")), NOT_NOW)
+        self.assertEqual(self.route("bob@x.example", "192.0.2.2"), RECIPIENT_OK)
+        # The plugin works: the first client is asked about again.
+        self.assertEqual(self.route("bob@x.example"), RECIPIENT_OK)
+
+    def test_one_network_is_one_client(self) -> None:
+        """Addresses of the same IPv6 /64 are one client's."""
+        for number in range(FAULTS_TO_OPEN + 10):
+            self.route(f"odd{number}@x.example", f"2001:db8::{number}")
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN)
+        self.assertEqual(self.route("bob@x.example", "2001:db8:0:1::1"), RECIPIENT_OK)
+
+    def test_many_odd_ones_are_everybody(self) -> None:
+        """Recipients of several clients: it is the plugin."""
+        for number in range(FAULTS_TO_OPEN):
+            self.route(f"odd{number}@x.example", f"192.0.2.{number}")
+        self.assertRegex(str(self.route("bob@x.example", "192.0.2.99")), NOT_NOW)
+        self.assertEqual(self.plugin.asked, FAULTS_TO_OPEN)
 
     def test_who_keeps_failing_is_left_alone(self) -> None:
         """After some faults in a row it is bypassed by its fail rule, then probed."""
@@ -443,8 +503,9 @@ class ObserverTests(SynchronousTestCase):
         observe = {"stage": "observe", "plugin": "failing", "method": "observe", "open_for": None}
         # The observer heard of the fault, and of the refusal.
         assert list(hooks.state()) == [{**relay, "faults": 1}, {**observe, "faults": 2}]
-        for _ in range(FAULTS_TO_OPEN - 1):
-            hooks.judge(envelope(), recipient())
+        for number in range(FAULTS_TO_OPEN - 1):
+            around = replace(envelope(), client=client(f"192.0.2.9{number}"))
+            hooks.judge(around, recipient(f"x{number}@x.example"))
         clock.advance(1)
         [row, _] = hooks.state()
         assert row == {**relay, "faults": FAULTS_TO_OPEN, "open_for": FIRST_PAUSE - 1}
