@@ -215,3 +215,20 @@ def test_a_mark_of_somebody_else_is_no_loop():
     body = b"Delivered-To: b@peer.example\r\nDelivered-To: x@here.example\r\n\r\nx\r\n"
     house.send("all@here.example", "c@peer.example", body=body)
     assert sorted(house.agent.delivered) == ["b@peer.example", "c@peer.example"]
+
+
+def test_a_recipient_that_was_given_twice_is_one():
+    """It waits on if it is put off, whether it is an address, a list or told of otherwise."""
+    for twin in (None, NEVER, frozenset({"FAILURE", "DELAY"})):
+        house = House()
+        lists(house, team=people(2))
+        house.agent.answers["far.example"] = (Status.DEFERRED, BUSY, "mx")
+        twins = recipient("bob@far.example"), replace(recipient("bob@far.example"), notify=twin)
+        with capturedLogs() as logged:
+            house.send(*twins, "team@here.example", "team@here.example")
+        waiting = sorted(str(each.recipient.address) for each in house.pending())
+        assert waiting == sorted(["bob@far.example", *people(2)]), twin
+        assert not [each for each in logged if "log_failure" in each]
+        house.agent.answers.clear()
+        house.wait(120)
+        assert sorted(house.agent.delivered) == waiting and not house.queued()
