@@ -232,3 +232,25 @@ def test_a_recipient_that_was_given_twice_is_one():
         house.agent.answers.clear()
         house.wait(120)
         assert sorted(house.agent.delivered) == waiting and not house.queued()
+
+
+def test_a_report_to_the_owner_of_a_list_who_is_on_it_ends():
+    """It keeps the null reverse-path, and nobody is told of it: no reports of reports."""
+    house = House()
+    owner, ask = mailbox("owner-team@here.example"), house.router.route
+
+    def route(envelope, recipient):
+        if recipient.address == owner:
+            return Redirect((mailbox("team@here.example"),))
+        if recipient.address == mailbox("team@here.example"):
+            return Redirect((mailbox("gone@far.example"), mailbox("bob@far.example")), owner)
+        return ask(envelope, recipient)
+
+    house.hooks.routes[0].plugin.route = route
+    house.hooks.__dict__.pop("_questions", None)
+    house.agent.answers["gone@far.example"] = (Status.FAILED, Reply(550, "Gone", "5.1.1"), "mx")
+    house.send("team@here.example")
+    house.wait(600)
+    assert not house.queued()
+    assert house.agent.delivered == ["bob@far.example"] * 2  # the message, and one report
+    assert [message.envelope.sender for message, _ in house.agent.calls] == [owner, None]
