@@ -45,7 +45,8 @@ class Addressing:
 
     async def routes(self, due: Iterable[Pending]) -> list[Route]:
         """The routes of all these. Refused recipients are settled here."""
-        due = list(due)
+        # A recipient that was given twice counts once: dropping the second would drop both.
+        due = list({each.recipient: each for each in due}.values())
         if len(self._entry.pending) > 1:
             self._remember(self._entry.pending, due)
         elif due and due[0].recipient.came_from:
@@ -56,7 +57,8 @@ class Addressing:
             recipient = pending.recipient
             if recipient.key in self._known:
                 self._merge(recipient)
-                self._progress.drop(recipient)
+                if recipient != self._recipients[recipient.key]:
+                    self._progress.drop(recipient)
                 continue
             routing = self._context.hooks.route(
                 self._entry.message.envelope, recipient, known=self._known

@@ -141,7 +141,7 @@ class Attempt:
     async def _deliver(self, parcel: Parcel) -> Sequence[Outcome]:
         """Ask the agent for one Outcome for each route. Raises CancelledError if we stop."""
         message, context = self._entry.message, self._context
-        if parcel.sender is not None:
+        if parcel.sender is not None and message.envelope.sender is not None:
             envelope = replace(message.envelope, sender=parcel.sender)
             message = Message(message.id, envelope, message.content)
         if parcel.aliases:

@@ -88,7 +88,9 @@ class Reports:
         if notice.action == "failed" and notify is not None and "FAILURE" not in notify:
             self._tell(entry, Verdict.NOT_REPORTED, notice)
             return None
-        sender = recipient.sender or envelope.sender
+        # RFC 5321 section 4.5.5: the failure of a report is reported to nobody, not even to the
+        # owner of a list: an owner on the list would get reports of reports without end.
+        sender = None if envelope.sender is None else recipient.sender or envelope.sender
         if sender is not None or notice.action != "failed":
             return sender
         postmaster = self._settings.double_bounces

@@ -2,11 +2,16 @@
 
     python tests/fuzz/fuzz_run.py [--seed N] [--seconds 60 | --sessions 5000] [--live]
     python tests/fuzz/fuzz_run.py --replay SEED:INDEX [--live]
+    python tests/fuzz/fuzz_run.py --outbound | --queue [--seed N] [--seconds 60 | --sessions 5000]
+    python tests/fuzz/fuzz_run.py --outbound | --queue --replay SEED:INDEX
 
 The server is a Reception in this process on loopback, with --live a whole twistd (SQLite,
 Maildir). Each session is a plan out of its seed and index; an independent model hears what the
 server says (fuzz_model). A healthy session runs beside them all the time. Whatever the model
 does not allow ends the run with the seed and the transcript of the session.
+
+With --outbound and --queue nothing is on the wire: rounds on a virtual clock of deliveries to
+servers that answer at random (fuzz_outbound), or of aliases, agents and the queue (fuzz_queue).
 """
 
 from __future__ import annotations
@@ -28,7 +33,9 @@ from fuzz_model import Sent
 from fuzz_place import InProcess, Live
 from fuzz_plan import Plan, healthy_plan, make_plan
 from fuzz_replies import Broken
+from fuzz_rounds import play_outbound, play_queue, run_rounds
 from fuzz_session import Session
+from twisted.logger import globalLogBeginner
 
 THREADS = 6
 WARM_UP = 80  # looks at the memory, ten a second, before it must stand
@@ -170,6 +177,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--sessions", type=int, default=0)
     parser.add_argument("--live", action="store_true", help="against a real twistd")
+    parser.add_argument("--outbound", action="store_true", help="deliveries to random servers")
+    parser.add_argument("--queue", action="store_true", help="aliases and the queue's scheduler")
     parser.add_argument("--replay", metavar="SEED:INDEX", help="one session, shown")
     options = parser.parse_args()
     if not options.seconds and not options.sessions:
@@ -188,6 +197,8 @@ def main() -> int:
     """The exit status: 0 where nothing was found."""
     options = _options()
     print(f"seed {options.seed}", flush=True)
+    if options.outbound or options.queue:
+        return _virtual(options)
     stop = threading.Event()
 
     def work(place: Any) -> int:
@@ -206,6 +217,24 @@ def main() -> int:
             with place.running():
                 return work(place)
     return _in_process(work, stop)
+
+
+def _virtual(options: argparse.Namespace) -> int:
+    """Rounds on a virtual clock; what they log is judged, not shown."""
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    play = play_queue if options.queue else play_outbound
+    if options.replay:
+        failure, shown = play(options.replay)
+        print(shown, failure or "nothing wrong", sep="\n")
+        return 1 if failure else 0
+    tell = lambda line: print(line, flush=True)  # noqa: E731
+    done, failure = run_rounds(
+        play, options.seed, seconds=options.seconds, rounds=options.sessions, tell=tell
+    )
+    print(f"seed {options.seed}: {done} rounds")
+    if failure:
+        print(f"FAILED (replay with --replay SEED:INDEX): {failure}")
+    return 1 if failure else 0
 
 
 def _in_process(work: Callable[[Any], int], stop: threading.Event) -> int:

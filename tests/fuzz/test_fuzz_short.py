@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +12,17 @@ from fuzz_model import Model
 from fuzz_place import InProcess, Stored
 from fuzz_plan import make_plan
 from fuzz_replies import Broken, ReplyReader
+from fuzz_rounds import play_outbound, play_queue, run_rounds
 from fuzz_rules import kept
 from fuzz_run import Fuzz
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
+
+from mailframe.message import Outcome, Pending, Status
+from mailframe.queue.progress import Progress
+from mailframe.smtp.reply import NO_DELIVERY, OK
+from mailframe.transmission import Courier
 
 
 class TestShortRun(TestCase):
@@ -34,6 +42,54 @@ class TestShortRun(TestCase):
         assert not fuzz.failure, again + fuzz.failure
         assert not place.faults, again + place.faults[0]
         assert fuzz.done > 20 and fuzz.healthy > 20 and fuzz.accepted > 20, again
+
+
+def test_nothing_is_found_on_the_way_out() -> None:
+    """Deliveries to servers that answer at random, some hundred rounds of a fixed seed."""
+    done, failure = run_rounds(play_outbound, "short", rounds=500)
+    assert not failure, failure
+    assert done == 500
+
+
+def test_nothing_is_found_in_the_queue() -> None:
+    """Aliases, agents and stores that fail at random, some rounds of a fixed seed."""
+    done, failure = run_rounds(play_queue, "short", rounds=60)
+    assert not failure, failure
+    assert done == 60
+
+
+def test_mail_that_is_lost_in_the_queue_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that forgets whom it has put off is found out."""
+
+    def forget(self: Progress, pending: Pending, outcome: Outcome, tried: int = 1) -> None:
+        del self.left[pending.recipient]
+
+    monkeypatch.setattr(Progress, "_defer", forget)
+    failures = [play_queue(f"lost:{index}")[0] for index in range(20)]
+    assert any("neither delivered nor reported" in failure for failure in failures), failures
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (lambda outcome: replace(outcome, status=Status.FAILED), "status and reply disagree"),
+        (lambda outcome: replace(outcome, ours=True), "told as ours"),
+        (lambda outcome: replace(outcome, reply=NO_DELIVERY, status=Status.DEFERRED), "taken and"),
+        (lambda outcome: replace(outcome, reply=OK, status=Status.RELAYED), "by nobody"),
+    ],
+)
+def test_outcomes_that_are_not_allowed(
+    wrong: Callable[[Outcome], Outcome], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A courier that tells one outcome wrongly is found out."""
+    deliver = Courier.deliver
+
+    async def lie(*asked: Any) -> list[Outcome]:
+        return [wrong(each) for each in await deliver(*asked)]
+
+    monkeypatch.setattr(Courier, "deliver", lie)
+    failures = [play_outbound(f"lies:{index}")[0] for index in range(60)]
+    assert any(found in failure for failure in failures), failures
 
 
 def test_a_seed_gives_the_same_session_again() -> None:

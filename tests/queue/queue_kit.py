@@ -81,6 +81,7 @@ class House:
         chance=lambda: 0.0,
         clock=None,
         agents=(),
+        routes=(),
     ):
         self.clock = clock
         if clock is None:
@@ -90,7 +91,7 @@ class House:
         self.router, self.agent, self.told = Routers(), Agent(), Remembered()
         self.store = (store or MemoryQueue)(Settings(), site(reactor=self.clock, now=self.now))
         self.hooks = compose_hooks(
-            routes=[self.router],
+            routes=[*routes, self.router],
             agents={
                 "smtp": Bound("deliver", "smtp", self.agent, timeout=agent_timeout),
                 **dict(agents),

@@ -215,3 +215,42 @@ def test_a_mark_of_somebody_else_is_no_loop():
     body = b"Delivered-To: b@peer.example\r\nDelivered-To: x@here.example\r\n\r\nx\r\n"
     house.send("all@here.example", "c@peer.example", body=body)
     assert sorted(house.agent.delivered) == ["b@peer.example", "c@peer.example"]
+
+
+def test_a_recipient_that_was_given_twice_is_one():
+    """It waits on if it is put off, whether it is an address, a list or told of otherwise."""
+    for twin in (None, NEVER, frozenset({"FAILURE", "DELAY"})):
+        house = House()
+        lists(house, team=people(2))
+        house.agent.answers["far.example"] = (Status.DEFERRED, BUSY, "mx")
+        twins = recipient("bob@far.example"), replace(recipient("bob@far.example"), notify=twin)
+        with capturedLogs() as logged:
+            house.send(*twins, "team@here.example", "team@here.example")
+        waiting = sorted(str(each.recipient.address) for each in house.pending())
+        assert waiting == sorted(["bob@far.example", *people(2)]), twin
+        assert not [each for each in logged if "log_failure" in each]
+        house.agent.answers.clear()
+        house.wait(120)
+        assert sorted(house.agent.delivered) == waiting and not house.queued()
+
+
+def test_a_report_to_the_owner_of_a_list_who_is_on_it_ends():
+    """It keeps the null reverse-path, and nobody is told of it: no reports of reports."""
+    house = House()
+    owner, ask = mailbox("owner-team@here.example"), house.router.route
+
+    def route(envelope, recipient):
+        if recipient.address == owner:
+            return Redirect((mailbox("team@here.example"),))
+        if recipient.address == mailbox("team@here.example"):
+            return Redirect((mailbox("gone@far.example"), mailbox("bob@far.example")), owner)
+        return ask(envelope, recipient)
+
+    house.hooks.routes[0].plugin.route = route
+    house.hooks.__dict__.pop("_questions", None)
+    house.agent.answers["gone@far.example"] = (Status.FAILED, Reply(550, "Gone", "5.1.1"), "mx")
+    house.send("team@here.example")
+    house.wait(600)
+    assert not house.queued()
+    assert house.agent.delivered == ["bob@far.example"] * 2  # the message, and one report
+    assert [message.envelope.sender for message, _ in house.agent.calls] == [owner, None]
