@@ -16,6 +16,21 @@ SHARED_WORDS = {  # public classes of one name, and where they are
     "Transaction": "mailframe/reception/transaction.py mailframe/transmission/transaction.py",
     # What is asked of a plugin, and of a host: neither is ever seen beside the other.
     "Question": "mailframe/hooks/question.py mailframe/host/control/question.py",
+    # Two protocols that have the same words for the same things; no room imports both.
+    **{
+        word: f"mailframe/pop3/{module}.py mailframe/smtp/{module}.py"
+        for module, words in {
+            "command": "Auth Noop Quit Rset",
+            "event": "AuthLine Rejected",
+            "inbox": "Inbox",
+            "offer": "Offer",
+            "order": "State",
+            "refusals": "Standing",
+            "reply": "Reply",
+            "server": "ServerDialogue",
+        }.items()
+        for word in words.split()
+    },
 }
 
 
