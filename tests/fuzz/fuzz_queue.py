@@ -291,7 +291,7 @@ class QueueRound:
         for house in (*self.houses, *self.gone):
             for event in house.told.events:
                 if event.verdict in told and event.facts.get("action") == "failed":
-                    failed[event.id, event.facts["recipient"]] += 1
+                    failed[event.id, event.facts["recipient"].lower()] += 1
         return failed
 
     def _children(self, recipient: Recipient) -> Iterator[Recipient]:
@@ -340,9 +340,19 @@ class QueueRound:
         covered = [self._is_covered(sent, each, failed, ways, depth + 1) for each in new]
         for each in (*itself, *(each for each in others if each not in new)):
             ways[each.key] += 1
-        if failed[sent.id, str(recipient.address)] or self._has(sent, recipient):
+        own = any(
+            self._has(sent, each) or failed[sent.id, str(each.address).lower()] for each in itself
+        )
+        for each in itself:
+            # The copy that it keeps may be redirected by the next router.
+            answer = self.router.answer(each)
+            if isinstance(answer, Redirect) and depth < 25:
+                way = (*each.came_from, each.address)
+                on = [Recipient(to, came_from=way, sender=each.sender) for to in answer.addresses]
+                reached = [self._is_covered(sent, to, failed, ways, depth + 1) for to in on]
+                own = own or all(reached)
+        if failed[sent.id, str(recipient.address).lower()] or self._has(sent, recipient):
             return True
-        own = any(self._has(sent, each) or failed[sent.id, str(each.address)] for each in itself)
         if itself and not own:
             return False
         return bool(new or itself) and all(covered)
@@ -374,11 +384,11 @@ class QueueRound:
             if copies > (ways[address, sender] if several else 1):
                 raise Broken(f"{id}: {address} ({sender}) was delivered {copies} times")
             alone = senders[address] == 1 and ways[address, sender] == 1
-            if alone and failed[id, str(address)]:
+            if alone and failed[id, str(address).lower()]:
                 raise Broken(f"{id}: {address} was delivered and reported as failed")
         for (id, text), times in failed.items():
             if id == sent.id and times > sum(
-                count for (address, _), count in ways.items() if str(address) == text
+                count for (address, _), count in ways.items() if str(address).lower() == text
             ):
                 raise Broken(f"{id}: {text} was reported {times} times")
 
