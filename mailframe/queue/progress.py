@@ -36,6 +36,7 @@ class Progress:
         self.left: dict[Recipient, Pending] = {each.recipient: each for each in entry.pending}
         self.changed = False
         self._notices: list[Notice] = []
+        self._chance: float | None = None
 
     def take(self) -> tuple[list[Notice], dict[Recipient, Pending]]:
         """The notices to report and the recipients to record now. Resets `changed`."""
@@ -128,8 +129,10 @@ class Progress:
             self._fail(notice)
             return
         attempts = pending.attempts + tried
+        if self._chance is None:
+            self._chance = context.chance()  # one for all, so that they are tried together again
         due = retry.next_attempt(
-            context.times, now, created, max(1, attempts), outcome.retry_after, context.chance()
+            context.times, now, created, max(1, attempts), outcome.retry_after, self._chance
         )
         late = retry.is_late(context.times, now, created, pending)
         if late:

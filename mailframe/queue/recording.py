@@ -118,6 +118,8 @@ class Recording:
             return True
 
     async def _until_stored(self, store: Callable[[], Any]) -> None:
+        """Try until it succeeds. If the attempt is cut off, it is tried once more."""
+        is_last = False
         while self._state is not RecordingState.LOST:
             try:
                 done = at_once(store())
@@ -131,7 +133,9 @@ class Recording:
                 self._context.repeated.failure(
                     "{id}: the store cannot record its outcome, trying again", id=self._entry.id
                 )
+            if is_last:
+                return
             try:
                 await self._waits.sleep(RECORD_AGAIN)
             except CancelledError:
-                return
+                is_last = True

@@ -332,11 +332,12 @@ class QueueRound:
         depth: int,
     ) -> bool:
         ways[recipient.key] += 1
-        been = {_folded(each) for each in recipient.came_from}
+        # Who is the same but for its case is known to be so by the routers alone.
+        been = frozenset(recipient.came_from)
         children = list(self._children(recipient)) if depth < 25 else []
         itself = [each for each in children if _folded(each.address) == _folded(recipient.address)]
         others = [each for each in children if each not in itself]
-        new = [each for each in others if _folded(each.address) not in been]
+        new = [each for each in others if each.address not in been]
         covered = [self._is_covered(sent, each, failed, ways, depth + 1) for each in new]
         for each in (*itself, *(each for each in others if each not in new)):
             ways[each.key] += 1

@@ -148,6 +148,32 @@ def test_an_outcome_is_recorded_until_it_is():
     assert house.agent.delivered == ["bob@far.example"]
 
 
+def test_an_outcome_is_recorded_at_a_stop():
+    """If the store could not record it before, it is asked once more, however long it waits."""
+    for healed in (True, False):
+        house = House(store=FullStore)
+        house.store.broken = True
+        house.send()
+        house.clock.advance(5)
+        stopped = house.scheduler.stopService()
+        house.clock.advance(6)  # asked again, in vain
+        house.store.broken = not healed
+        house.clock.advance(5)  # cut off
+        assert stopped.called
+        assert house.queued() == ([] if healed else ["M1"])
+
+
+def test_recipients_that_are_put_off_together_are_tried_together():
+    """The jitter is one for all of a message, so that one transaction takes them again."""
+    chances = iter([0.0, 1.0, -1.0, 0.5] * 50)
+    house = House(chance=lambda: next(chances))
+    house.agent.answers["far.example"] = (Status.DEFERRED, BUSY, "mx")
+    house.send(*[f"u{number}@far.example" for number in range(20)])
+    assert len({each.due for each in house.pending()}) == 1
+    house.wait(120)
+    assert len(house.agent.calls) == 2
+
+
 def test_a_store_that_cannot_record_does_not_fill_the_log():
     """One traceback a minute, however many messages wait for it (a full disk)."""
     house = House(store=FullStore)
