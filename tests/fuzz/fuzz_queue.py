@@ -374,7 +374,8 @@ class QueueRound:
         ways: Counter[tuple[Mailbox, Mailbox | None]],
     ) -> None:
         fate = self.fate
-        senders = Counter(address for address, _ in ways)
+        # Failures are told by the address alone, whatever its case.
+        spelled = Counter(str(address).lower() for address, _ in ways)
         for key, copies in fate.delivered.items():
             id, address, sender = key
             if id != sent.id or key in fate.lost:
@@ -384,8 +385,8 @@ class QueueRound:
             several = id in fate.unsure or self.most < 100
             if copies > (ways[address, sender] if several else 1):
                 raise Broken(f"{id}: {address} ({sender}) was delivered {copies} times")
-            alone = senders[address] == 1 and ways[address, sender] == 1
-            if alone and failed[id, str(address).lower()]:
+            text = str(address).lower()
+            if spelled[text] == ways[address, sender] == 1 and failed[id, text]:
                 raise Broken(f"{id}: {address} was delivered and reported as failed")
         for (id, text), times in failed.items():
             if id == sent.id and times > sum(
