@@ -21,7 +21,7 @@ from .flags import How
 from .keywords import KeywordFile
 from .lock import STALE, TIMEOUT, LockLost, MailboxBusy
 from .scan import Scan, folder_times, scan
-from .uidlist import UidList
+from .uidlist import MAX_UID, UidList
 from .wire_size import sizes_of
 
 T = TypeVar("T")
@@ -130,45 +130,63 @@ class Folder:
             and self._clean_times == folder_times(self.maildir.path)
         )
 
-    def _wants_uid(self, base: str) -> bool:
-        uid = self._list.uid_of.get(base)
-        if uid is None:
-            return True
-        # A message that comes back, or that an unclean scan missed: clients know that nothing new
-        # comes below the next UID that they were told (RFC 9051 section 2.3.1.1).
-        return uid < self.next_uid and self._uid.get(base) != uid
+    def _without_uid(self, found: Scan) -> set[str]:
+        """The messages that want a new UID: those without one, and those that come too late.
+
+        These came back, or an unclean scan missed them: clients know that nothing new comes below
+        the next UID that they were told (RFC 9051 section 2.3.1.1).
+        """
+        listed, there = self._list.uid_of, found.files.keys()
+        new = there - listed.keys()
+        if self.next_uid == 1:
+            return new
+        others = there - self._uid.keys()
+        others.update(b for b, u in self._uid.items() if b in there and listed.get(b) != u)
+        return new | {base for base in others if listed.get(base, MAX_UID) < self.next_uid}
 
     def _give_uids(self, found: Scan) -> None:
         self._check_validity()
-        if self._list.exists and not any(map(self._wants_uid, found.files)):
+        if self._list.exists and not self._without_uid(found):
             return
         with self._list.locked() as lock:
             self._list.read()
             self._check_validity()
-            self._list.assign(lock, sorted(filter(self._wants_uid, found.files)))
+            self._list.assign(lock, sorted(self._without_uid(found)))
 
     def _take(self, found: Scan) -> Changes:
-        listed = self._list.uid_of
-        files = {base: file for base, file in found.files.items() if base in listed}
+        files = found.files
         if not found.clean:
-            for base, uid in self._uid.items():
-                if base not in files and listed.get(base, uid) == uid:
-                    files[base] = self._file[base]
-        uid_of = {base: listed.get(base) or self._uid[base] for base in files}
-        bases = sorted(uid_of, key=uid_of.__getitem__)
-        uids = array("I", map(uid_of.__getitem__, bases))
-        before, now = set(self.uids), set(uids)
-        flagged = sorted(
-            uid
-            for base, uid in uid_of.items()
-            if uid in before and _info(files[base]) != _info(self._file[base])
-        )
+            files = {**self._missed(found), **files}
+        listed, before, old = self._list.uid_of, self._uid, self._file
+        uid_of = {base: uid for base, uid in listed.items() if base in files}
+        if len(uid_of) < len(files):  # an unclean scan has not found what others have dropped
+            uid_of.update((base, before[base]) for base in files.keys() - uid_of.keys())
+            uid_of = dict(sorted(uid_of.items(), key=lambda pair: pair[1]))
+        renamed = [base for base, file in files.items() if base in old and file != old[base]]
+        flagged = [
+            uid_of[base]
+            for base in renamed
+            if uid_of[base] == before[base] and _info(files[base]) != _info(old[base])
+        ]
         changes = Changes(
-            tuple(sorted(now - before)), tuple(sorted(before - now)), tuple(flagged)
-        )  # fmt: skip
-        self.uids, self._bases, self._uid, self._file = uids, bases, uid_of, files
-        self.recent &= now
+            tuple(uid for base, uid in uid_of.items() if before.get(base) != uid),
+            tuple(uid for base, uid in before.items() if uid_of.get(base) != uid),
+            tuple(sorted(flagged)),
+        )
+        self.uids, self._bases = array("I", uid_of.values()), list(uid_of)
+        self._uid, self._file = uid_of, files
+        self.recent.difference_update(changes.gone)
         return changes
+
+    def _missed(self, found: Scan) -> dict[str, str]:
+        """The files of messages that an unclean scan has not found, and that may be there yet."""
+        listed = self._list.uid_of
+        missing = self._uid.keys() - found.files.keys()
+        return {
+            base: self._file[base]
+            for base in missing
+            if listed.get(base, self._uid[base]) == self._uid[base]
+        }
 
     def _part(self, found: Scan) -> None:
         """Give messages that share a name names of their own, once two clean scans found them."""
@@ -187,7 +205,8 @@ class Folder:
             self._list.read()
             # One that came back meanwhile has another UID.
             same = {base for base in gone if self._list.uid_of.get(base) == known[base]}
-            self._list.rewrite(lock, without=same)
+            if same:  # else somebody was faster
+                self._list.rewrite(lock, without=same)
 
     def _base(self, uid: int) -> str:
         index = bisect_left(self.uids, uid)

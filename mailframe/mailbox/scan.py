@@ -80,7 +80,7 @@ def _list(maildir: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
             for entry in entries:
                 name = entry.name
                 base = unique_of(name)
-                if not _is_message(name, base) or not entry.is_file(follow_symlinks=False):
+                if not _is_message(name) or not entry.is_file(follow_symlinks=False):
                     continue
                 place = f"{inside}/{name}"
                 if base in files:
@@ -92,8 +92,8 @@ def _list(maildir: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     return files, doubles
 
 
-def _is_message(name: str, base: str) -> bool:
-    return bool(base) and name[0] != "." and "\n" not in name and "\r" not in name
+def _is_message(name: str) -> bool:
+    return name[0] not in ".:" and "\n" not in name and "\r" not in name
 
 
 def _move(maildir: Path) -> list[str]:
@@ -104,7 +104,7 @@ def _move(maildir: Path) -> list[str]:
     for name in names:
         there = maildir / "cur" / str(FileName.parse(name))
         # A message of the same name is not to be overwritten.
-        if not _is_message(name, unique_of(name)) or os.path.lexists(there):
+        if not _is_message(name) or os.path.lexists(there):
             continue
         # Another reader was faster, or may write here and we may not: it is found where it is.
         with contextlib.suppress(OSError):

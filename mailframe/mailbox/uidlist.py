@@ -153,22 +153,26 @@ class UidList:
 
     def _take_records(self, text: str) -> None:
         last, uid_of, fields = self._last, self.uid_of, self._fields
+        # Not as other programs write it: with CRLF, or with flags behind a second colon.
+        odd = "\r" in text or text.count(":") > text.count("\n")
         for line in text[:-1].split("\n"):
-            head, _, name = line.partition(" :")
+            head, _, base = line.partition(" :")
             number, _, said = head.partition(" ")
-            base = name.rstrip("\r").partition(":")[0]
-            uid = _number(number)
+            if odd:
+                base = base.rstrip("\r").partition(":")[0]
+            # Plain digits, without a call for each of a hundred thousand lines.
+            plain = len(number) < 10 and number.isascii() and number.isdecimal()
+            uid = int(number) if plain else _number(number)
             if not base or uid <= last:
                 self._damaged = True
                 continue
             last = uid
             if base in uid_of:
                 del uid_of[base]  # the new one is the last, not in the old one's place
+                fields.pop(base, None)
             uid_of[base] = uid
             if said:
                 fields[base] = said
-            else:
-                fields.pop(base, None)
         self._last = last
         self.next_uid = max(self.next_uid, last + 1)
 
@@ -245,18 +249,19 @@ class UidList:
     def _write(
         self, lock: DotLock, uid_of: dict[str, int], next_uid: int, validity: int = 0
     ) -> None:
-        validity = validity or self.validity
-        guid = self.guid or secrets.token_hex(16)
-        header = " ".join(["3", f"V{validity}", f"N{next_uid}", f"G{guid}", *self._other_header])
+        guid, others = self.guid or secrets.token_hex(16), self._other_header
+        words = ["3", f"V{validity or self.validity}", f"N{next_uid}", f"G{guid}", *others]
         fields = {base: said for base in uid_of if (said := self._all_fields(base))}
         lines = [
             f"{uid} {fields[base]} :{base}\n" if base in fields else f"{uid} :{base}\n"
             for base, uid in uid_of.items()
         ]
-        begin, records = os.fsencode(f"{header}\n"), os.fsencode("".join(lines))
+        begin, records = os.fsencode(" ".join(words) + "\n"), os.fsencode("".join(lines))
         stat = replace(self._maildir, NAME, begin + records, lock)
         self._forget()
-        self._take(begin + records)
+        self._take_header(begin)
+        self.uid_of, self._fields, self._last = uid_of, fields, max(uid_of.values(), default=0)
+        self._end, self._tail = len(begin) + len(records), os.fsencode(lines[-1] if lines else "")
         self._state = _state(stat)
         self._learned = {base: new for base, new in self._learned.items() if base not in uid_of}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 from mailbox_kit import Place
@@ -245,3 +246,63 @@ def test_uidvalidity_grows(place: Place) -> None:
     assert place.text("dovecot-uidvalidity") == "000007d3"
     (place.path / "dovecot-uidvalidity").write_text("nonsense")
     assert next_uidvalidity(place.maildir, 5.0) == 2004
+
+
+def test_uids_are_on_disk_before_anybody_hears_of_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Appended, written whole, or read while their writer may not have synced them."""
+    synced: list[bytes] = []
+
+    def sync(file: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).read_bytes())
+
+    found = place.list()
+    monkeypatch.setattr(os, "fdatasync", sync)
+    places: list[str] = []
+
+    def sync_whole(file: int) -> None:
+        places.append(os.readlink(f"/proc/self/fd/{file}"))
+        if not os.path.isdir(file):
+            sync(file)
+
+    monkeypatch.setattr(os, "fsync", sync_whole)
+    assign(found, "a")
+    assert synced.pop().endswith(b"\n1 :a\n")
+    assert places[-1] == str(place.path), "the name of the new file is on disk as well"
+    other = place.list()
+    synced.clear()
+    assign(found, "b")
+    assert synced.pop().endswith(b"\n2 :b\n")
+    other.read()
+    assert synced.pop().endswith(b"\n2 :b\n") and other.uid_of == found.uid_of
+
+
+def test_uids_that_could_not_be_synced_are_taken_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is told, and the list is as before."""
+    found = place.list()
+    assign(found, "a")
+    text = place.text()
+
+    def fails(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        assign(found, "b")
+    assert place.text() == text and found.uid_of == {"a": 1}
+
+
+def test_a_list_that_changes_without_its_lock_is_not_appended_to(place: Place) -> None:
+    """Else one UID might be given twice."""
+    found = place.list()
+    assign(found, "a")
+    with found.locked() as lock:
+        found.read()
+        with (place.path / "dovecot-uidlist").open("a") as file:
+            file.write("2 :x\n")
+        with pytest.raises(OSError, match="without its lock"):
+            found.assign(lock, ["b"])
+    assert place.list().uid_of == {"a": 1, "x": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from mailbox_kit import Place
 from store_work import Worker, die_at, ended, in_child
 
 from mailframe.mailbox import Folder, MailboxBusy
+from mailframe.mailbox.uidvalidity import next_uidvalidity
 
 
 def judge(lines: Iterable[str]) -> tuple[dict[str, int], set[int]]:
@@ -149,3 +151,18 @@ def check(place: Place, before: set[str], told: list[str], number: int) -> None:
     folder.store_flags(folder.uids[:1], ["Other"], "add")
     assert "Other" in folder.flags(folder.uids[0])
     assert not [name for name in os.listdir(place.path) if name.endswith(".lock")], number
+
+
+def test_no_uidvalidity_is_given_twice(place: Place, tmp_path: Path) -> None:
+    """Whoever makes a folder at the same time gets another one."""
+
+    def work(notes: Path) -> None:
+        values = [next_uidvalidity(place.maildir, 5.0) for _ in range(100)]
+        notes.write_text("\n".join(map(str, values)))
+
+    next_uidvalidity(place.maildir, 5.0)
+    notes = [tmp_path / f"values.{number}" for number in range(3)]
+    children = [in_child(functools.partial(work, note)) for note in notes]
+    assert [ended(child) for child in children] == [0, 0, 0]
+    values = [int(word) for note in notes for word in note.read_text().split()]
+    assert sorted(values) == list(range(6, 306))
