@@ -277,6 +277,31 @@ def test_records_of_gone_messages_are_dropped(place: Place) -> None:
     assert place.open().next_uid == folder.next_uid == 301
 
 
+def test_a_record_that_came_after_the_scan_is_not_dropped(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another reader has told its client of it; this scan could not see the message."""
+    for number in range(100):
+        place.put(f"{number:03}.a", inside="cur")
+    folder = place.open()
+    folder.expunge(range(1, 100))
+    place.rest()
+
+    def then_another(*words: Path, **more: int) -> object:
+        found = scan(*words, **more)
+        monkeypatch.undo()
+        place.put("200.b", inside="cur")
+        other = place.list()
+        with other.locked() as lock:
+            other.assign(lock, ["200.b"])
+        return found
+
+    monkeypatch.setattr("mailframe.mailbox.folder.scan", then_another)
+    assert folder.refresh() == Changes()
+    assert place.text().endswith("\n100 :099.a\n101 :200.b\n") and place.text().count("\n") == 3
+    assert folder.refresh() == Changes(added=(101,))
+
+
 def test_files_of_one_name_become_two_messages(place: Place) -> None:
     """After two clean scans; the younger gets a new name, with its sizes and flags."""
     place.put("1.a,S=9,W=10:2,S", inside="cur", body=b"younger\n")

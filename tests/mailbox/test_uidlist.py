@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mailbox_kit import Place
 
+from mailframe.mailbox import LockLost
 from mailframe.mailbox.uidlist import MAX_UID, OtherVersion, UidList
 from mailframe.mailbox.uidvalidity import next_uidvalidity
 
@@ -306,3 +307,29 @@ def test_a_list_that_changes_without_its_lock_is_not_appended_to(place: Place) -
         with pytest.raises(OSError, match="without its lock"):
             found.assign(lock, ["b"])
     assert place.list().uid_of == {"a": 1, "x": 2}
+
+
+def test_who_lost_the_lock_changes_nothing(place: Place) -> None:
+    """Neither by an append nor by a whole file."""
+    found = place.list()
+    assign(found, "a")
+    text, beside = place.text(), place.beside()
+    with found.locked() as lock:
+        found.read()
+        (place.path / "dovecot-uidlist.lock").unlink()
+        with pytest.raises(LockLost):
+            found.assign(lock, ["b"])
+        with pytest.raises(LockLost):
+            found.rewrite(lock)
+    assert (place.text(), place.beside()) == (text, beside)
+
+
+@pytest.mark.parametrize("text", ["3 V9 N2 Gx\n1 :a\n2 :b\n", "3 V7 N2 Gx\n1 :x\n2 :b\n"])
+def test_header_and_last_line_tell_another_file(place: Place, text: str) -> None:
+    """Either one alone, in a file of the same inode number."""
+    place.write("3 V7 N2 Gx\n1 :a\n")
+    found = place.list()
+    with (place.path / "dovecot-uidlist").open("r+") as file:
+        file.write(text)
+    found.read()
+    assert (found.validity, found.uid_of) == (place.list().validity, place.list().uid_of)
