@@ -6,6 +6,7 @@ import imaplib
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,9 +184,12 @@ def test_dovecot_honours_our_lock(imap: Imap, maildir: Maildir) -> None:
     with folder._list.locked():
         put(maildir, 1)
         text = (maildir.path / "dovecot-uidlist").read_text()
-        time.sleep(0.2)
+        asking = threading.Thread(target=imap.messages)
+        asking.start()
+        asking.join(1.0)
         assert (maildir.path / "dovecot-uidlist").read_text() == text
-    agree(folder, imap)
+    asking.join()
+    assert 4 in agree(folder, imap)
     dead = os.fork()
     if not dead:
         folder._list.locked().__enter__()
