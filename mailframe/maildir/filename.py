@@ -92,6 +92,11 @@ class UniqueNames:
         return f"{seconds}.M{micro}P{os.getpid()}Q{sequence}R{self._chance}.{self._host}"
 
 
+def unique_of(name: str) -> str:
+    """The part of any name that stays when flags change: `FileName.parse(name).unique`, faster."""
+    return name.partition(":")[0]
+
+
 def with_sizes(unique: str, size: int, wire_size: int) -> str:
     """The name for new. With the sizes in it, readers need not open the file to know them."""
     return f"{unique},S={size},W={wire_size}"

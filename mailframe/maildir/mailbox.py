@@ -64,8 +64,11 @@ class Maildir:
                 os.chown(path, self.owner.uid, self.owner.gid, follow_symlinks=False)
             sync_folder(path.parent)
 
-    def check(self) -> None:
-        """OSError (ELOOP) if symbolic links lead out of `root`."""
+    def check(self, *also: str) -> None:
+        """OSError (ELOOP) if symbolic links lead out of `root`.
+
+        Looks at the folders that delivery uses, and at those in `also`.
+        """
         if self.root is None:
             return
         path = self.root
@@ -74,10 +77,10 @@ class Maildir:
         for name in below:
             path = path / name
             links = links or os.path.islink(path)
-        if not links and not os.path.islink(self.path / "new"):
+        if not links and not any(os.path.islink(self.path / each) for each in ("new", *also)):
             return
         root = os.path.realpath(self.root)
-        for inside in ("tmp", "new"):
+        for inside in ("tmp", "new", *also):
             real = os.path.realpath(self.path / inside)
             if os.path.commonpath((root, real)) != root:
                 raise OSError(errno.ELOOP, "the mailbox leads out of its folder", str(self.path))
