@@ -8,6 +8,7 @@ same Maildir at the same time. Everything here blocks: use a thread.
 from .folder import Changes, Folder, NoSuchMessage, UidValidityChanged
 from .keywords import KeywordsFull
 from .lock import LockLost, MailboxBusy
+from .uidlist import OtherVersion
 
 __all__ = [
     "Changes",
@@ -16,5 +17,6 @@ __all__ = [
     "LockLost",
     "MailboxBusy",
     "NoSuchMessage",
+    "OtherVersion",
     "UidValidityChanged",
 ]

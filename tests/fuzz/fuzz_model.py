@@ -263,7 +263,7 @@ class Model:
         }
         if not allowed.get(reply.code, True):
             raise Broken(f"{reply} to {line!r}, which is out of order")
-        if reply.code == 235 and not good_plain(line.split(b" ")[-1]):
+        if reply.code == 235 and not good_plain(line.rstrip(b" \t").split(b" ")[-1]):
             raise Broken(f"{reply} to a wrong password: {line!r}")
         if reply.code == 250 and verb == b"MAIL" and (not self.hello or self._open):
             raise Broken(f"{reply} to MAIL out of order")

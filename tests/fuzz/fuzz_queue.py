@@ -7,7 +7,8 @@ When all has calmed down:
 - every address that an accepted recipient stands for (found out here by the aliases alone) was
   delivered or reported, or one that led to it was; nothing else was delivered;
 - none twice to one (address, reverse-path), unless an outcome was lost by a fault, or it is
-  reached on several ways of which some were not known at first; none delivered and reported;
+  reached on several ways of which some were not known at first, or its lease was lost by a store
+  that failed; none delivered and reported;
 - nobody stands for more than `retry.expansion` addresses;
 - the queue is empty, and every window, share, turn, lease and timer is given back.
 """
@@ -374,6 +375,8 @@ class QueueRound:
         ways: Counter[tuple[Mailbox, Mailbox | None]],
     ) -> None:
         fate = self.fate
+        if self._is_twice(sent):
+            return
         # Failures are told by the address alone, whatever its case.
         spelled = Counter(str(address).lower() for address, _ in ways)
         for key, copies in fate.delivered.items():
@@ -393,6 +396,14 @@ class QueueRound:
                 count for (address, _), count in ways.items() if str(address).lower() == text
             ):
                 raise Broken(f"{id}: {text} was reported {times} times")
+
+    def _is_twice(self, sent: Sent) -> bool:
+        """Whether a second host began it, because the first could not renew its lease in time."""
+        return any(
+            event.verdict is Verdict.LEASE_LOST and event.id == sent.id
+            for house in (*self.houses, *self.gone)
+            for event in house.told.events
+        )
 
     def shown(self) -> str:
         """The aliases, and all that happened."""
