@@ -46,7 +46,8 @@ class Fate:
     """How wild a round is now, and what became of everything in it.
 
     `delivered` counts copies, `lost` are those whose outcome the queue was not told; `unsure` are
-    messages of which some recipient's way was not known at some time.
+    messages of which some recipient's way was not known at some time; `unkept` are messages whose
+    outcomes the store had not recorded when their host stopped.
     """
 
     random: Random
@@ -58,6 +59,7 @@ class Fate:
     reached: set[tuple[str, Mailbox]] = field(default_factory=set)
     lost: set[Key] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    unkept: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
     down: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -231,6 +233,10 @@ class WildStore(SharedMemoryQueue):
     wrong = ""
     is_closing = False
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.unrecorded: set[str] = set()
+
     def close(self) -> None:
         self.is_closing = True
         super().close()
@@ -266,7 +272,12 @@ class WildStore(SharedMemoryQueue):
         # One redirect each is always allowed.
         if kept and others > self.most + len(kept.message.envelope.recipients):
             self.wrong = f"{id} stands for {others} addresses, {self.most} are allowed"
-        return self._wildly(super().record, id, pending, release)
+        self.unrecorded.add(id)
+        recorded = self._wildly(super().record, id, pending, release)
+        if isinstance(recorded, Deferred):
+            return recorded.addCallback(lambda _: self.unrecorded.discard(id))
+        self.unrecorded.discard(id)
+        return recorded
 
 
 def shared(fate: Fate, memory: Memory, most: int) -> Callable[..., WildStore]:

@@ -7,8 +7,8 @@ When all has calmed down:
 - every address that an accepted recipient stands for (found out here by the aliases alone) was
   delivered or reported, or one that led to it was; nothing else was delivered;
 - none twice to one (address, reverse-path), unless an outcome was lost by a fault, or it is
-  reached on several ways of which some were not known at first, or its lease was lost by a store
-  that failed; none delivered and reported;
+  reached on several ways of which some were not known at first, or a store that failed lost its
+  lease or kept an outcome from being recorded before a stop; none delivered and reported;
 - nobody stands for more than `retry.expansion` addresses;
 - the queue is empty, and every window, share, turn, lease and timer is given back.
 """
@@ -220,6 +220,7 @@ class QueueRound:
         stopped = house.scheduler.stopService()
 
         def again(_: Any) -> None:
+            self.fate.unkept |= house.store.unrecorded
             house.store.close()
             self.fate.say("and starts again")
             self.houses.append(self._house())
@@ -398,8 +399,8 @@ class QueueRound:
                 raise Broken(f"{id}: {text} was reported {times} times")
 
     def _is_twice(self, sent: Sent) -> bool:
-        """Whether a second host began it, because the first could not renew its lease in time."""
-        return any(
+        """Whether a failing store let it be begun anew: by a lease that ended, or amid a stop."""
+        return sent.id in self.fate.unkept or any(
             event.verdict is Verdict.LEASE_LOST and event.id == sent.id
             for house in (*self.houses, *self.gone)
             for event in house.told.events
