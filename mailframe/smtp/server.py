@@ -20,13 +20,14 @@ from .leniency import read_leniently
 from .offer import NO_OFFER, Offer, greeting, hello, helo, helps
 from .order import ORDER, REFUSED, State
 from .refusals import AUTH_CANCELLED, Offences, refusal
-from .reply import BARE_LF, LINE_TOO_LONG, Reply
+from .reply import BARE_LF, LINE_TOO_LONG, UNKNOWN_COMMAND, Reply
 
 MAX_COMMAND_LINE = 2048  # octets with CRLF; RFC 5321 section 4.5.3.1.4 and its extensions
 MAX_AUTH_LINE = 12288  # octets with CRLF; RFC 4954 section 4
 
 # Anything that may be meant as BDAT: no octet follows that would make it another word.
 _BDAT = re.compile(rb"BDAT(?![!-~])", re.IGNORECASE)
+_XCLIENT = re.compile(rb"XCLIENT(?![!-~])", re.IGNORECASE)
 _HEAD = 512  # octets at the front of an overlong line that are looked at
 
 
@@ -267,6 +268,8 @@ class ServerDialogue:
         if lf:
             # RFC 5321 section 2.3.8. A relay before us may have read two lines in it.
             return self._offences.rejected(BARE_LF, before, last=True)
+        if self.offer.xclient is None and _XCLIENT.match(line):
+            refused = UNKNOWN_COMMAND
         # RFC 3030 section 2: without a size, the octets of the chunk would be read as commands.
         return self._offences.rejected(refused, line, last=_BDAT.match(line) is not None)
 
